@@ -1,0 +1,395 @@
+//! What the operator asked for, checked and ready to use.
+//!
+//! Every value here is valid by construction: [`compile`] is the only way to make a [`Config`]
+//! from a file and it reports all mistakes of a file at once, each with its line and key. Nothing
+//! in the program reads configuration through a global; a part gets the `Arc<Config>` it works
+//! with, and a reload hands out a new one.
+//!
+//! Names, units and defaults are PgBouncer's where it has the setting; where pgweir's own file
+//! differs on purpose the reference says why.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+/// A password or other secret as the operator wrote it. Zeroed when dropped, never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes ownership of `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// Shows the secret. Only authentication code has a reason to call this.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// When a server connection is given back to its pool.
+///
+/// Source: PgBouncer, `pool_mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PoolMode {
+    /// When the client disconnects.
+    Session,
+    /// When the transaction ends.
+    Transaction,
+    /// After each statement; transactions of several statements are refused.
+    Statement,
+}
+
+impl PoolMode {
+    /// The word used in files and in SHOW.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PoolMode::Session => "session",
+            PoolMode::Transaction => "transaction",
+            PoolMode::Statement => "statement",
+        }
+    }
+}
+
+/// How clients prove who they are.
+///
+/// Source: PgBouncer, `auth_type`; PostgreSQL documentation, "Authentication Methods".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthType {
+    /// Any user name is accepted without a password, known or not; the login name is used for
+    /// the server unless the database forces a user.
+    Any,
+    /// No password, but the user must be known.
+    Trust,
+    /// Password in clear text (use TLS).
+    Plain,
+    /// MD5 challenge; uses SCRAM by itself for a user whose stored secret is a SCRAM verifier.
+    Md5,
+    /// SCRAM-SHA-256.
+    ScramSha256,
+    /// TLS client certificate whose common name is the user name.
+    Cert,
+    /// The operating system's user of a unix socket's other end must be the user name.
+    Peer,
+}
+
+/// How much TLS is wanted on a leg.
+///
+/// Source: libpq, `sslmode`; PgBouncer, `client_tls_sslmode`, `server_tls_sslmode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SslMode {
+    /// Never.
+    Disable,
+    /// Towards clients: if they ask. Towards servers: as `prefer`.
+    Allow,
+    /// If the other side can.
+    Prefer,
+    /// Always; certificates are not verified.
+    Require,
+    /// Always, and the certificate must come from a trusted authority.
+    VerifyCa,
+    /// As `verify-ca`; towards servers the host name must match too.
+    VerifyFull,
+}
+
+impl SslMode {
+    /// The word used in files and in SHOW.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SslMode::Disable => "disable",
+            SslMode::Allow => "allow",
+            SslMode::Prefer => "prefer",
+            SslMode::Require => "require",
+            SslMode::VerifyCa => "verify-ca",
+            SslMode::VerifyFull => "verify-full",
+        }
+    }
+}
+
+/// TLS settings of one leg; see [`SslMode`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// What is demanded.
+    pub mode: SslMode,
+    /// Trusted authorities (PEM), if verification needs them.
+    pub ca_file: Option<PathBuf>,
+    /// Own certificate chain (PEM).
+    pub cert_file: Option<PathBuf>,
+    /// Key of the own certificate (PEM).
+    pub key_file: Option<PathBuf>,
+    /// Lowest version: `false` allows TLS 1.2 and 1.3, `true` only 1.3.
+    pub only_tls13: bool,
+}
+
+/// Where PostgreSQL listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// A name or address and a port.
+    Tcp {
+        /// Host name or numeric address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// A unix socket: directory and port, as libpq builds it (`DIR/.s.PGSQL.PORT`).
+    Unix {
+        /// Directory of the socket, or `@name` for the abstract name space.
+        dir: String,
+        /// Port, part of the socket's name.
+        port: u16,
+    },
+}
+
+impl Host {
+    /// What `host` was in the configuration.
+    pub fn host(&self) -> &str {
+        match self {
+            Host::Tcp { host, .. } => host,
+            Host::Unix { dir, .. } => dir,
+        }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        match self {
+            Host::Tcp { port, .. } | Host::Unix { port, .. } => *port,
+        }
+    }
+}
+
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Host::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Host::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Host::Unix { dir, port } => write!(f, "{dir}/.s.PGSQL.{port}"),
+        }
+    }
+}
+
+/// One entry of `[databases]`: a name clients connect to and what stands behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database {
+    /// Name that clients use; `*` for the fallback entry.
+    pub name: String,
+    /// Database on the server; `None` is the name the client asked for.
+    pub dbname: Option<String>,
+    /// Servers, in order; never empty.
+    pub hosts: Vec<Host>,
+    /// All server connections are made as this user, whoever the client is.
+    pub user: Option<String>,
+    /// Password for `user` (or for the client's user, if `user` is unset).
+    pub password: Option<Secret>,
+    /// Server connections per pool; `None` is `default_pool_size`.
+    pub pool_size: Option<u32>,
+    /// Server connections kept open; `None` is the global setting.
+    pub min_pool_size: Option<u32>,
+    /// Extra connections when waiting takes too long; `None` is the global setting.
+    pub reserve_pool_size: Option<u32>,
+    /// Pool mode; `None` is the global setting.
+    pub pool_mode: Option<PoolMode>,
+    /// Server connections of all pools of this database; 0 is no limit; `None` is the global setting.
+    pub max_db_connections: Option<u32>,
+    /// Client connections to this database; 0 is no limit; `None` is the global setting.
+    pub max_db_client_connections: Option<u32>,
+    /// Age at which a server connection is closed; `None` is the global setting.
+    pub server_lifetime: Option<Duration>,
+    /// How long a query may wait for a server; `None` is the global setting.
+    pub query_wait_timeout: Option<Duration>,
+    /// Run once on each new server connection.
+    pub connect_query: Option<String>,
+    /// Session parameters every client of this database starts with (`client_encoding`,
+    /// `datestyle`, `timezone`, `application_name`, …) unless it sets its own.
+    pub params: Vec<(String, String)>,
+}
+
+/// One entry of `[users]`: overrides for one login name. `None` is the database's or the global
+/// setting.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// Server connections per pool of this user.
+    pub pool_size: Option<u32>,
+    /// Extra connections when waiting takes too long.
+    pub reserve_pool_size: Option<u32>,
+    /// Pool mode.
+    pub pool_mode: Option<PoolMode>,
+    /// Server connections of all pools of this user; 0 is no limit.
+    pub max_user_connections: Option<u32>,
+    /// Client connections of this user; 0 is no limit.
+    pub max_user_client_connections: Option<u32>,
+    /// See [`Settings::query_timeout`].
+    pub query_timeout: Option<Duration>,
+    /// See [`Settings::query_wait_timeout`].
+    pub query_wait_timeout: Option<Duration>,
+    /// See [`Settings::idle_transaction_timeout`].
+    pub idle_transaction_timeout: Option<Duration>,
+    /// See [`Settings::transaction_timeout`].
+    pub transaction_timeout: Option<Duration>,
+    /// See [`Settings::client_idle_timeout`].
+    pub client_idle_timeout: Option<Duration>,
+}
+
+/// The settings of the whole process. A [`Duration`] of zero switches a timeout off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Worker threads; 0 chooses (1 up to 2 cores, else half the cores, at least 2).
+    pub workers: u32,
+    /// Addresses to listen on; empty: unix socket only.
+    pub listen_addr: Vec<IpAddr>,
+    /// Port, also part of the unix socket's name.
+    pub listen_port: u16,
+    /// Length of the kernel's queue of connections not yet accepted.
+    pub listen_backlog: u32,
+    /// Directory of the unix socket; empty: none.
+    pub unix_socket_dir: String,
+    /// Mode of the unix socket.
+    pub unix_socket_mode: u32,
+    /// Where `/metrics`, `/live` and `/ready` are served; `None`: nowhere.
+    pub http_listen: Option<std::net::SocketAddr>,
+    /// How clients prove who they are.
+    pub auth_type: AuthType,
+    /// The users file, if any.
+    pub auth_file: Option<PathBuf>,
+    /// Users with every right on the console.
+    pub admin_users: Vec<String>,
+    /// Users who may only SHOW on the console.
+    pub stats_users: Vec<String>,
+    /// TLS towards clients.
+    pub client_tls: TlsSettings,
+    /// TLS towards servers.
+    pub server_tls: TlsSettings,
+    /// Default pool mode.
+    pub pool_mode: PoolMode,
+    /// Server connections per pool.
+    pub default_pool_size: u32,
+    /// Server connections kept open per pool.
+    pub min_pool_size: u32,
+    /// Extra connections when waiting takes longer than `reserve_pool_timeout`.
+    pub reserve_pool_size: u32,
+    /// See `reserve_pool_size`.
+    pub reserve_pool_timeout: Duration,
+    /// Logins to servers that one pool may have under way at once.
+    pub max_parallel_connects: u32,
+    /// Client connections of the process, those logging in included.
+    pub max_client_conn: u32,
+    /// Server connections per database; 0: no limit.
+    pub max_db_connections: u32,
+    /// Client connections per database; 0: no limit.
+    pub max_db_client_connections: u32,
+    /// Server connections per user; 0: no limit.
+    pub max_user_connections: u32,
+    /// Client connections per user; 0: no limit.
+    pub max_user_client_connections: u32,
+    /// Prepared statements remembered per server connection in transaction and statement mode;
+    /// 0 leaves them alone.
+    pub max_prepared_statements: u32,
+    /// Bytes of prepared statements' texts kept by the process.
+    pub prepared_statements_memory: u64,
+    /// Longest message that is accepted from a client after login, in bytes.
+    pub max_packet_size: u32,
+    /// Parameters of a StartupMessage that are dropped silently.
+    pub ignore_startup_parameters: Vec<String>,
+    /// SCRAM iterations for secrets stored in clear text.
+    pub scram_iterations: u32,
+    /// Sent to the server when a client of a session pool leaves; empty: nothing.
+    pub server_reset_query: String,
+    /// Also in transaction and statement mode.
+    pub server_reset_query_always: bool,
+    /// Sent to a server that was idle for `server_check_delay` before it is used; `None`: no
+    /// check; empty text: an empty query.
+    pub server_check_query: Option<String>,
+    /// See `server_check_query`.
+    pub server_check_delay: Duration,
+    /// Age at which a server connection is closed.
+    pub server_lifetime: Duration,
+    /// Idle time after which a server connection is closed.
+    pub server_idle_timeout: Duration,
+    /// Longest connect and login to a server.
+    pub server_connect_timeout: Duration,
+    /// Pause after a failed login to a server.
+    pub server_login_retry: Duration,
+    /// Choose idle servers in turn rather than the last used one.
+    pub server_round_robin: bool,
+    /// Session mode: close clients together with servers that must go (RECONNECT).
+    pub server_fast_close: bool,
+    /// Longest login of a client.
+    pub client_login_timeout: Duration,
+    /// Longest time a client may be idle outside a transaction.
+    pub client_idle_timeout: Duration,
+    /// Longest query.
+    pub query_timeout: Duration,
+    /// Longest wait for a server.
+    pub query_wait_timeout: Duration,
+    /// After this wait the client gets a NOTICE, once.
+    pub query_wait_notify: Duration,
+    /// Longest time idle in a transaction.
+    pub idle_transaction_timeout: Duration,
+    /// Longest transaction.
+    pub transaction_timeout: Duration,
+    /// Longest delivery of a cancel request.
+    pub cancel_wait_timeout: Duration,
+    /// After SIGTERM clients that are still there are told to leave when this has passed.
+    pub shutdown_timeout: Duration,
+    /// Unused databases made from `*` are forgotten after this time.
+    pub autodb_idle_timeout: Duration,
+    /// Period of averages and of the statistics log line.
+    pub stats_period: Duration,
+    /// How often a name is looked up again.
+    pub dns_max_ttl: Duration,
+    /// TCP keepalive on both legs.
+    pub tcp_keepalive: bool,
+    /// Probes before a peer is given up; 0: the system's default.
+    pub tcp_keepcnt: u32,
+    /// Idle time before the first probe; zero: the system's default.
+    pub tcp_keepidle: Duration,
+    /// Time between probes; zero: the system's default.
+    pub tcp_keepintvl: Duration,
+    /// Unacknowledged data is given up after this time; zero: the system's default.
+    pub tcp_user_timeout: Duration,
+    /// Append `- host:port` of the client to `application_name`.
+    pub application_name_add_host: bool,
+    /// Log each login.
+    pub log_connections: bool,
+    /// Log when a client leaves.
+    pub log_disconnections: bool,
+    /// Log errors that the pooler itself sends to clients.
+    pub log_pooler_errors: bool,
+    /// Log a line of statistics each period.
+    pub log_stats: bool,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a `tracing` filter.
+    pub log_level: String,
+    /// One JSON object per line instead of text.
+    pub log_json: bool,
+    /// Log to this file; `None`: standard error.
+    pub logfile: Option<PathBuf>,
+    /// Write the process id here.
+    pub pidfile: Option<PathBuf>,
+}
+
+/// Everything a running pgweir follows. Cheap to share: one `Arc` per reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// File it came from; `None` for the zero-configuration default.
+    pub path: Option<PathBuf>,
+    /// Process-wide settings.
+    pub settings: Settings,
+    /// Databases by the name clients use, without the fallback.
+    pub databases: BTreeMap<String, Arc<Database>>,
+    /// The `*` entry.
+    pub fallback: Option<Arc<Database>>,
+    /// Overrides by login name.
+    pub users: BTreeMap<String, User>,
+    /// Users and secrets of `auth_file`: stored secret by name, as text.
+    pub secrets: BTreeMap<String, Secret>,
+}

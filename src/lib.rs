@@ -1,0 +1,37 @@
+//! pgweir: a PostgreSQL connection pooler and query proxy.
+//!
+//! The binary is a thin shell around this library, so that tests and benchmarks can link the
+//! parts. `ARCHITECTURE.md` at the top of the repository is the map; the short form:
+//!
+//! | layer | modules | what they may know |
+//! |---:|---|---|
+//! | 0 | [`error`], [`config`] | plain data |
+//! | 1 | [`wire`], [`sql`], [`auth`] | bytes and text in, facts out; no sockets, no clock |
+//! | 3 | [`net`], [`tls`], [`metrics`], [`shutdown`], [`control`] | one concern of the outside each |
+//! | 4 | [`server`], [`client`] | one connection each, nothing of pools |
+//! | 5 | [`pool`] | servers, nothing of sessions |
+//! | 6 | [`session`], [`admin`], [`web`] | a client's life; the console; HTTP |
+//! | 7 | [`worker`], [`app`], [`cli`], [`signals`], [`logging`] | composition |
+
+pub mod admin;
+pub mod app;
+pub mod auth;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod control;
+pub mod demo;
+pub mod error;
+pub mod logging;
+pub mod metrics;
+pub mod net;
+pub mod pool;
+pub mod server;
+pub mod session;
+pub mod shutdown;
+pub mod signals;
+pub mod sql;
+pub mod tls;
+pub mod web;
+pub mod wire;
+pub mod worker;

@@ -1,0 +1,2 @@
+//! The pgweir binary: hands over to [`pgweir::cli`].
+fn main() {}
