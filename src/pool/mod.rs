@@ -1,1 +1,2 @@
-//! pool
+//! Pools of server connections.
+pub mod state;

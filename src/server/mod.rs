@@ -1,1 +1,2 @@
-//! server
+//! One connection to PostgreSQL.
+pub mod inflight;

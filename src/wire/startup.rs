@@ -11,6 +11,9 @@ pub const CANCEL_REQUEST: u32 = 80_877_102;
 /// Newest minor version of protocol 3 that is spoken here.
 pub const NEWEST_MINOR: u16 = 2;
 
+/// Names and values of a StartupMessage, in order.
+pub type Params<'a> = Vec<(&'a [u8], &'a [u8])>;
+
 /// A packet of the startup phase; strings are as they came, of unknown encoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartupPacket<'a> {
@@ -30,7 +33,7 @@ pub enum StartupPacket<'a> {
         /// Minor version asked for.
         minor: u16,
         /// Names and values in order.
-        params: Vec<(&'a [u8], &'a [u8])>,
+        params: Params<'a>,
     },
 }
 
@@ -109,7 +112,7 @@ pub fn parse(packet: &[u8]) -> Result<StartupPacket<'_>, StartupError> {
     }
 }
 
-fn parse_params(mut rest: &[u8]) -> Result<Vec<(&[u8], &[u8])>, StartupError> {
+fn parse_params(mut rest: &[u8]) -> Result<Params<'_>, StartupError> {
     let mut params = Vec::new();
     loop {
         let name = take_cstr(&mut rest).ok_or(StartupError::Layout("no terminator"))?;
