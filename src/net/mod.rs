@@ -1,1 +1,9 @@
-//! net
+//! Sockets: byte streams that can move between threads, their options, and listening.
+//!
+//! Nothing here knows the PostgreSQL protocol.
+
+pub mod listener;
+pub mod sockopt;
+pub mod stream;
+
+pub use stream::{Detached, PeerAddr, PeerCredentials, Stream};
