@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::binaries::Binaries;
-use super::{Failure, USER, cluster};
+use super::{Failure, USER, process};
 
 /// Length of one run of pgbench, in seconds.
 const SECONDS: u32 = 4;
@@ -100,7 +100,7 @@ pub(super) fn client(binaries: &Binaries, program: &str, port: u16, password: &s
 pub(super) fn initialize(target: &Target<'_>, database: &str) -> Result<(), Failure> {
     let mut command = client(target.binaries, "pgbench", target.port, target.password);
     command.args(["-i", "-q", "-s", "5", database]);
-    cluster::run(&mut command)?;
+    process::run(&mut command)?;
     Ok(())
 }
 
@@ -170,7 +170,7 @@ fn servers_in_use(target: &Target<'_>, database: &str) -> Option<u64> {
         "-c",
         "SHOW POOLS",
     ]);
-    servers_of(&cluster::run(&mut command).ok()?, database)
+    servers_of(&process::run(&mut command).ok()?, database)
 }
 
 /// Sums the columns of server connections in the rows of `database`. The columns are found by

@@ -7,6 +7,7 @@ pub mod binaries;
 pub mod cluster;
 pub mod guard;
 mod load;
+pub mod process;
 mod table;
 
 use std::fmt::Write as _;
@@ -43,7 +44,7 @@ struct Pooler {
 
 impl Drop for Pooler {
     fn drop(&mut self) {
-        cluster::send_signal(self.child.id(), "TERM");
+        process::send_signal(self.child.id(), "TERM");
         let begin = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
             if begin.elapsed() > Duration::from_secs(3) {
@@ -240,7 +241,7 @@ fn wait_ready(pooler: &mut Pooler, primary: &Cluster, password: &str) -> Result<
     loop {
         let mut psql = load::client(primary.binaries(), "psql", pooler.port, password);
         psql.args(["-AtqX", "-d", DATABASE, "-c", "SELECT 1"]);
-        let answer = cluster::run(&mut psql);
+        let answer = process::run(&mut psql);
         if answer.is_ok() {
             return Ok(());
         }
