@@ -1,0 +1,63 @@
+//! The demo's result as an aligned table.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::load::Outcome;
+
+/// One line per run, numbers to the right.
+pub(super) fn render(rows: &[Outcome]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .set_header([
+            "workload",
+            "clients",
+            "server connections",
+            "transactions",
+            "per second",
+            "p50 ms",
+            "p99 ms",
+        ]);
+    for row in rows {
+        table.add_row([
+            row.name.to_owned(),
+            row.clients.to_string(),
+            row.servers
+                .map_or_else(|| "?".to_owned(), |n| n.to_string()),
+            row.transactions.to_string(),
+            format!("{:.0}", row.tps),
+            milliseconds(row.p50),
+            milliseconds(row.p99),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn milliseconds(microseconds: u64) -> String {
+    format!("{}.{:02}", microseconds / 1000, microseconds % 1000 / 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_run_is_a_line() {
+        let row = Outcome {
+            name: "read",
+            clients: 20,
+            servers: Some(8),
+            transactions: 4000,
+            tps: 1000.4,
+            p50: 1503,
+            p99: 20_060,
+        };
+        let text = render(&[row]).to_string();
+        for part in ["read", "20", "8", "1000", "1.50", "20.06"] {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! pgweir's integration tests, one binary so that it is linked once.
+//!
+//! They need what `scripts/setup test` brings: PostgreSQL 15 and 18 and the client drivers. What
+//! is missing fails a test; it is left out only on demand, and then each test says so:
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `PGWEIR_TEST_PG` | versions to run on, `15,18` if unset |
+//! | `PGWEIR_TEST_NODE` | `skip` leaves node-postgres out |
+//! | `PGWEIR_TEST_PATIENCE` | factor on every time limit, for slow machines |
+//! | `PGWEIR_TEST_SEED` | first seed of the random scripts |
+//! | `PGWEIR_TEST_SCRIPTS` | how many random scripts per configuration |
+
+mod differential;
+mod drivers;
+mod harness;
+mod licences;
+mod smoke;
+mod support;
+mod tidy;

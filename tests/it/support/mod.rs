@@ -1,0 +1,13 @@
+//! What the tests stand on: servers, certificates, scripted peers, patience.
+
+#![allow(
+    dead_code,
+    reason = "a vocabulary for tests; not every word is in use at every time"
+)]
+
+pub(crate) mod certs;
+pub(crate) mod message;
+pub(crate) mod peer;
+pub(crate) mod pgweir;
+pub(crate) mod postgres;
+pub(crate) mod wait;
