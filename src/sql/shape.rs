@@ -1,0 +1,506 @@
+//! One pass over a text: its shape, and what the lexer alone can tell.
+//!
+//! The **shape** is the text in a normal form that forgets what does not matter for statistics
+//! and (with the exceptions below) for facts: comments and white space are dropped, unquoted words
+//! are in lower case, literals are `?`, lists of literals and parameters in `IN (…)` and
+//! `ARRAY[…]` are `...`, equal rows of `VALUES` appear once. The form is unambiguous: two texts
+//! with equal shapes have equal tokens apart from the literals, because operators that contain a
+//! question mark have it doubled and names in quotes keep their quotes.
+//!
+//! Facts may be shared by all texts of a shape only if [`Survey::by_shape`] says so: never where a
+//! literal decides (`set_config('name', …)`), never for utilities, never for several statements.
+
+use super::classify::{self, Words};
+use super::fact::{Analysis, Flags, Kind, Lexing};
+use super::lexer::{Kind as Tok, Lexer, Token};
+use super::{MAX_DEPTH, MAX_OPERATORS, MAX_PARSED};
+
+/// Names that PostgreSQL truncates start here (`NAMEDATALEN`).
+const LONG_NAME: usize = 64;
+
+/// What one pass of the lexer found.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    /// Statements that have at least one token.
+    pub(super) statements: u32,
+    /// Deepest nesting of brackets and `CASE`.
+    depth: u32,
+    /// Operators, symbols and words.
+    operators: u32,
+    /// The server's scanner will reject this.
+    pub(super) broken: bool,
+    /// A name hides behind Unicode escapes.
+    escaped: bool,
+    /// A name of 64 bytes or more that is not ASCII: it will be cut, perhaps inside a character.
+    pub(super) long_name: bool,
+    /// Every statement is plain DML without a word that could change the session.
+    pub(super) plain: bool,
+    /// Telling words of the whole text.
+    pub(super) words: Words,
+    /// Facts by leading keywords; see [`classify::by_keywords`].
+    flags: Flags,
+    /// The first statement's command by its first word.
+    kind: Option<Kind>,
+    /// The first statement starts with `WITH`.
+    with: bool,
+}
+
+impl Survey {
+    /// True if the parser may see the text as far as nesting and operators go.
+    pub(super) fn within_limits(&self) -> bool {
+        self.depth <= MAX_DEPTH && self.operators <= MAX_OPERATORS
+    }
+
+    /// True if the text's facts depend on its shape alone.
+    pub(super) fn by_shape(&self) -> bool {
+        self.statements == 1
+            && self.plain
+            && !self.broken
+            && !self.escaped
+            && !self.long_name
+            && self.within_limits()
+            && (self.with
+                || matches!(
+                    self.kind,
+                    Some(Kind::Select | Kind::Insert | Kind::Update | Kind::Delete | Kind::Merge)
+                ))
+    }
+
+    /// The first statement's command as far as its first word tells.
+    pub(super) fn kind(&self) -> Kind {
+        match self.kind {
+            Some(kind) => kind,
+            None => Kind::Empty,
+        }
+    }
+
+    /// The lexer's own verdict, with `extra` added.
+    pub(super) fn verdict(&self, extra: Flags, fingerprint: u64) -> Analysis {
+        let mut flags = self.flags | extra;
+        if self.statements > 1 {
+            flags |= Flags::MULTI;
+        }
+        if self.statements == 0 {
+            flags |= Flags::EMPTY;
+        }
+        let kind = if extra.contains(Flags::UNANALYSED) && self.broken {
+            Kind::Unknown
+        } else {
+            self.kind()
+        };
+        Analysis {
+            flags,
+            statements: u16::try_from(self.statements).unwrap_or(u16::MAX),
+            kind,
+            params: Box::default(),
+            deallocate: None,
+            fingerprint,
+        }
+    }
+}
+
+/// Reads `text` once; `shape` is cleared and receives the normal form, at most about
+/// [`MAX_PARSED`] bytes of it.
+pub(super) fn survey(text: &[u8], lexing: Lexing, shape: &mut Vec<u8>) -> Survey {
+    shape.clear();
+    let mut pass = Pass::new(text, shape);
+    let mut lexer = Lexer::new(text, lexing.standard_conforming_strings);
+    while let Some(token) = lexer.next() {
+        pass.token(token);
+    }
+    pass.end_statement();
+    let mut found = pass.found;
+    found.broken = lexer.broken;
+    found.escaped = lexer.escaped;
+    found.plain &= !lexer.escaped && found.statements > 0;
+    found
+}
+
+/// A list of which only one element may be kept.
+#[derive(Clone, Copy)]
+enum List {
+    None,
+    /// Inside `IN (` or `ARRAY[` at this depth, elements start at this place in the shape.
+    Pure {
+        depth: u32,
+        start: usize,
+    },
+    /// Behind `VALUES` at this depth.
+    Rows {
+        depth: u32,
+        first: (usize, usize),
+        row: usize,
+        cut: usize,
+    },
+}
+
+struct Pass<'a> {
+    text: &'a [u8],
+    shape: &'a mut Vec<u8>,
+    found: Survey,
+    prev: Option<Tok>,
+    /// The previous token was a word after which a bracket opens a list or an expression.
+    prev_word: Lead,
+    depth: u32,
+    cases: u32,
+    list: List,
+    /// Leading words of the statement, and how many tokens it has so far.
+    lead: [classify::Keyword; 3],
+    tokens: u32,
+    /// Like `tokens`, without opening brackets at the start: `(SELECT …) UNION …` is a `SELECT`.
+    leading: usize,
+    stmt_words: Words,
+    /// Open blocks of a `BEGIN ATOMIC` function body, whose semicolons end no statement.
+    atomic: u32,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Lead {
+    Other,
+    In,
+    Array,
+    Values,
+    Spaced,
+    Begin,
+}
+
+impl<'a> Pass<'a> {
+    fn new(text: &'a [u8], shape: &'a mut Vec<u8>) -> Self {
+        Pass {
+            text,
+            shape,
+            found: Survey {
+                plain: true,
+                ..Survey::default()
+            },
+            prev: None,
+            prev_word: Lead::Other,
+            depth: 0,
+            cases: 0,
+            list: List::None,
+            lead: [classify::Keyword::None; 3],
+            tokens: 0,
+            leading: 0,
+            stmt_words: Words::default(),
+            atomic: 0,
+        }
+    }
+
+    fn token(&mut self, token: Token) {
+        let bytes = self.text.get(token.start..token.end).unwrap_or_default();
+        if token.kind == Tok::Semicolon && self.depth == 0 && self.atomic == 0 {
+            self.end_statement();
+            return;
+        }
+        // A semicolon is written only once something follows it, so that a trailing one is lost.
+        if self.tokens == 0 && self.found.statements > 0 {
+            self.shape.push(b';');
+            self.prev = Some(Tok::Semicolon);
+        }
+        let start = self.shape.len();
+        let mut prev_word = Lead::Other;
+        match token.kind {
+            Tok::Word => prev_word = self.word(bytes),
+            Tok::Quoted | Tok::EscapedName => {
+                self.space(token.kind);
+                self.shape.extend_from_slice(bytes);
+                self.name(bytes);
+                let inner = bytes
+                    .get(1..bytes.len().saturating_sub(1))
+                    .unwrap_or_default();
+                self.stmt_words |= classify::telling_word(&inner.to_ascii_lowercase());
+            }
+            Tok::Text | Tok::Number => {
+                self.fold_sign(token.kind);
+                self.space(token.kind);
+                self.shape.push(b'?');
+            }
+            Tok::Param => {
+                self.space(token.kind);
+                match self.list {
+                    List::Rows { .. } => self.shape.push(b'$'),
+                    _ => self.shape.extend_from_slice(bytes),
+                }
+            }
+            Tok::Operator => {
+                self.space(token.kind);
+                for &b in bytes {
+                    self.shape.push(b);
+                    if b == b'?' {
+                        self.shape.push(b);
+                    }
+                }
+                self.operator(bytes);
+            }
+            Tok::Cast => {
+                self.found.operators += 1;
+                self.shape.extend_from_slice(bytes);
+            }
+            Tok::Open | Tok::OpenSquare => self.open(token.kind, bytes),
+            Tok::Close | Tok::CloseSquare => self.close(token.kind, bytes),
+            Tok::Comma => {
+                if let List::Rows {
+                    depth,
+                    ref mut cut,
+                    first,
+                    ..
+                } = self.list
+                    && depth == self.depth
+                    && first.1 > 0
+                {
+                    *cut = self.shape.len();
+                }
+                self.space(token.kind);
+                self.shape.extend_from_slice(bytes);
+            }
+            Tok::Semicolon | Tok::Dot | Tok::Other => {
+                self.space(token.kind);
+                self.shape.extend_from_slice(bytes);
+            }
+        }
+        self.watch_list(token.kind, prev_word);
+        if self.shape.len() > MAX_PARSED {
+            self.shape.truncate(start.min(MAX_PARSED));
+            self.list = List::None;
+        }
+        self.prev = Some(token.kind);
+        self.prev_word = prev_word;
+        self.tokens = self.tokens.saturating_add(1);
+        if self.leading > 0 || token.kind != Tok::Open {
+            self.leading += 1;
+        }
+    }
+
+    fn word(&mut self, bytes: &[u8]) -> Lead {
+        self.space(Tok::Word);
+        let start = self.shape.len();
+        self.shape.extend_from_slice(bytes);
+        let lower = self.shape.get_mut(start..).unwrap_or_default();
+        lower.make_ascii_lowercase();
+        let lower = &*lower;
+        if let Some(slot) = self.lead.get_mut(self.leading) {
+            *slot = classify::keyword(lower);
+        }
+        self.stmt_words |= classify::telling_word(lower);
+        let mut lead = Lead::Other;
+        match lower {
+            b"in" | b"like" | b"is" | b"not" | b"and" | b"or" | b"union" | b"intersect"
+            | b"except" | b"join" | b"collate" | b"at" | b"ilike" | b"similar" | b"between" => {
+                self.found.operators += 1;
+                lead = if lower == b"in" {
+                    Lead::In
+                } else {
+                    Lead::Spaced
+                };
+            }
+            b"array" => lead = Lead::Array,
+            b"values" => lead = Lead::Values,
+            b"select" | b"from" | b"where" | b"as" | b"on" | b"with" | b"by" | b"exists"
+            | b"all" | b"any" | b"over" | b"then" | b"else" | b"when" => lead = Lead::Spaced,
+            b"case" => {
+                self.cases += 1;
+                if self.atomic > 0 {
+                    self.atomic += 1;
+                }
+                self.deepen();
+            }
+            b"end" => {
+                self.cases = self.cases.saturating_sub(1);
+                self.atomic = self.atomic.saturating_sub(1);
+            }
+            b"begin" => lead = Lead::Begin,
+            b"atomic"
+                if self.prev_word == Lead::Begin
+                    && self.lead[0] == classify::Keyword::Create
+                    && self.atomic == 0 =>
+            {
+                self.atomic = 1;
+            }
+            _ => {}
+        }
+        self.name(bytes);
+        lead
+    }
+
+    fn name(&mut self, bytes: &[u8]) {
+        if bytes.len() >= LONG_NAME && !bytes.is_ascii() {
+            self.found.long_name = true;
+        }
+    }
+
+    fn deepen(&mut self) {
+        self.found.depth = self.found.depth.max(self.depth + self.cases);
+    }
+
+    fn operator(&mut self, bytes: &[u8]) {
+        // The sign of an element in a list is part of the number and nests nothing.
+        let sign = matches!(bytes, b"-" | b"+")
+            && matches!(self.prev, Some(Tok::Open | Tok::Comma | Tok::OpenSquare));
+        if !sign {
+            self.found.operators += 1;
+        }
+    }
+
+    /// Takes a sign back out of the shape if it belongs to the number that follows.
+    fn fold_sign(&mut self, kind: Tok) {
+        if kind != Tok::Number || self.prev != Some(Tok::Operator) {
+            return;
+        }
+        for sign in [
+            &b"(-"[..],
+            b"(+",
+            b", -",
+            b", +",
+            b"[-",
+            b"[+",
+            b"= -",
+            b"= +",
+        ] {
+            if self.shape.ends_with(sign) {
+                self.shape.pop();
+                if self.shape.last() == Some(&b' ') {
+                    self.shape.pop();
+                }
+                self.prev = match sign.first() {
+                    Some(b'(') => Some(Tok::Open),
+                    Some(b'[') => Some(Tok::OpenSquare),
+                    Some(b',') => Some(Tok::Comma),
+                    _ => Some(Tok::Operator),
+                };
+                return;
+            }
+        }
+    }
+
+    fn open(&mut self, kind: Tok, bytes: &[u8]) {
+        let spaced = match self.prev {
+            Some(Tok::Word) => self.prev_word != Lead::Other && self.prev_word != Lead::Array,
+            Some(Tok::Operator | Tok::Comma | Tok::Semicolon | Tok::Text | Tok::Number) => true,
+            _ => false,
+        };
+        if spaced && kind == Tok::Open {
+            self.shape.push(b' ');
+        }
+        let place = self.shape.len();
+        self.shape.extend_from_slice(bytes);
+        if let List::Rows {
+            depth, ref mut row, ..
+        } = self.list
+            && depth == self.depth
+            && kind == Tok::Open
+        {
+            *row = place;
+        }
+        self.depth += 1;
+        self.deepen();
+        let pure = (self.prev_word == Lead::In && kind == Tok::Open)
+            || (self.prev_word == Lead::Array && kind == Tok::OpenSquare);
+        // A list inside a row of VALUES is left alone: the row is compared as a whole.
+        if pure && !matches!(self.list, List::Rows { .. }) {
+            self.list = List::Pure {
+                depth: self.depth,
+                start: self.shape.len(),
+            };
+        }
+    }
+
+    fn close(&mut self, kind: Tok, bytes: &[u8]) {
+        if let List::Pure { depth, start } = self.list
+            && depth == self.depth
+        {
+            if self.shape.len() > start {
+                self.shape.truncate(start);
+                self.shape.extend_from_slice(b"...");
+            }
+            self.list = List::None;
+        }
+        self.shape.extend_from_slice(bytes);
+        self.depth = self.depth.saturating_sub(1);
+        if let List::Rows {
+            depth,
+            ref mut first,
+            row,
+            cut,
+        } = self.list
+            && depth == self.depth
+            && kind == Tok::Close
+        {
+            if first.1 == 0 {
+                *first = (row, self.shape.len());
+            } else if cut > 0 && self.shape.get(first.0..first.1) == self.shape.get(row..) {
+                self.shape.truncate(cut);
+            }
+        }
+    }
+
+    /// Ends a list as soon as something shows up that may not be dropped.
+    fn watch_list(&mut self, kind: Tok, word: Lead) {
+        match self.list {
+            List::Pure { depth, .. } => {
+                let harmless = match kind {
+                    Tok::Text | Tok::Number | Tok::Param | Tok::Comma => true,
+                    Tok::Open | Tok::OpenSquare => depth == self.depth,
+                    _ => false,
+                };
+                // A sign is folded into its number; any other operator would stay behind.
+                let sign = kind == Tok::Operator
+                    && matches!(self.prev, Some(Tok::Open | Tok::Comma | Tok::OpenSquare))
+                    && matches!(self.shape.last(), Some(b'-' | b'+'));
+                if !harmless && !sign {
+                    self.list = List::None;
+                }
+            }
+            List::Rows { depth, .. } => {
+                let between = depth == self.depth;
+                let goes_on = matches!(kind, Tok::Open | Tok::Close | Tok::Comma);
+                if (between && !goes_on) || depth > self.depth {
+                    self.list = List::None;
+                }
+            }
+            List::None => {}
+        }
+        if word == Lead::Values && !matches!(self.list, List::Rows { .. }) {
+            self.list = List::Rows {
+                depth: self.depth,
+                first: (0, 0),
+                row: 0,
+                cut: 0,
+            };
+        }
+    }
+
+    /// One space where the two tokens need or deserve one.
+    #[inline]
+    fn space(&mut self, kind: Tok) {
+        let tight = match self.prev {
+            None | Some(Tok::Open | Tok::OpenSquare | Tok::Dot | Tok::Cast) => true,
+            Some(_) => matches!(kind, Tok::Comma | Tok::Dot | Tok::Semicolon),
+        };
+        if !tight {
+            self.shape.push(b' ');
+        }
+    }
+
+    fn end_statement(&mut self) {
+        if self.tokens > 0 {
+            let verdict = classify::by_keywords(self.lead, self.stmt_words);
+            if self.found.statements == 0 {
+                self.found.kind = Some(verdict.kind);
+                self.found.with = self.lead[0] == classify::Keyword::With;
+            }
+            self.found.statements = self.found.statements.saturating_add(1);
+            self.found.flags |= verdict.flags;
+            self.found.plain &= verdict.plain;
+            self.found.words |= self.stmt_words;
+        }
+        self.tokens = 0;
+        self.leading = 0;
+        self.lead = [classify::Keyword::None; 3];
+        self.stmt_words = Words::default();
+        self.depth = 0;
+        self.cases = 0;
+        self.atomic = 0;
+        self.list = List::None;
+        self.prev_word = Lead::Other;
+    }
+}
