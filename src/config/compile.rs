@@ -245,18 +245,24 @@ impl Build<'_> {
             whole_seconds: self.document.dialect == Dialect::Ini && *section != Section::Process,
             base: &self.base,
         };
+        // A line of an ini that a later file repeats is replaced as a whole, as PgBouncer does it;
+        // it is still read, so that its mistakes are told.
+        let replaced = self.document.dialect == Dialect::Ini
+            && self
+                .places
+                .sections
+                .get(section)
+                .is_some_and(|last| last != place);
         let done = match (&key.slot, section) {
             (Slot::Process(field), _) => field.read(&mut self.settings, value, how),
             (Slot::Database(field), Section::Database(name)) => {
-                match self.databases.get_mut(name) {
-                    Some(draft) => field.read(draft, value, how),
-                    None => Ok(()),
-                }
+                let kept = self.databases.get_mut(name).filter(|_| !replaced);
+                field.read(kept.unwrap_or(&mut draft(name)), value, how)
             }
-            (Slot::User(field), Section::User(name)) => match self.users.get_mut(name) {
-                Some(user) => field.read(user, value, how),
-                None => Ok(()),
-            },
+            (Slot::User(field), Section::User(name)) => {
+                let kept = self.users.get_mut(name).filter(|_| !replaced);
+                field.read(kept.unwrap_or(&mut User::default()), value, how)
+            }
             _ => Ok(()),
         };
         if let Err(why) = done {

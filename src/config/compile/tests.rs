@@ -311,6 +311,26 @@ fn files_on_disk() {
     let config = Config::load_with(&path, &none).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(config.settings.listen_port, 7000);
 
+    write(
+        "more.ini",
+        b"[databases]\na = port=7 timezone=UTC\n[users]\nu = pool_size=1\n",
+    );
+    let path = write(
+        "main.ini",
+        b"[databases]\na = host=h password=x timezone=GMT\n[users]\nu = query_timeout=x\n%include more.ini\n",
+    );
+    let found = lines(Config::load_with(&path, &none));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains(":4: users.u.query_timeout"));
+    write(
+        "main.ini",
+        b"[databases]\na = host=h password=x timezone=GMT\n%include more.ini\n",
+    );
+    let config = Config::load_with(&path, &none).unwrap_or_else(|errors| panic!("{errors}"));
+    let a = config.database("a").expect("there");
+    assert_eq!(a.hosts[0].to_string(), "/tmp/.s.PGSQL.7");
+    assert_eq!((a.password.is_none(), a.params.len()), (true, 1));
+
     let path = write("bad.toml", b"[pgweir]\n# \xff\n");
     assert!(lines(Config::load_with(&path, &none))[0].ends_with("is not UTF-8 in line 2"));
     let path = dir.path().join("none.toml");
