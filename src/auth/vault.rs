@@ -71,6 +71,13 @@ impl Vault {
             return keys;
         }
         let keys = ScramKeys::derive(password, salt, iterations);
+        self.remember(password, salt, iterations, &keys);
+        keys
+    }
+
+    /// Remembers derived keys; the oldest are forgotten. Do not call it for passwords that nobody
+    /// has checked: strangers could empty the memory of useful keys.
+    pub fn remember(&self, password: &str, salt: &[u8], iterations: u32, keys: &ScramKeys) {
         let id = self.id(password, salt, iterations);
         let mut derived = self.derived.lock();
         if derived.keys.insert(id, keys.clone()).is_none() {
@@ -81,7 +88,6 @@ impl Vault {
                 derived.keys.remove(&oldest);
             }
         }
-        keys
     }
 
     fn id(&self, password: &str, salt: &[u8], iterations: u32) -> Key {
