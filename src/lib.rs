@@ -7,7 +7,7 @@
 //! |---:|---|---|
 //! | 0 | [`error`], [`config`] | plain data |
 //! | 1 | [`wire`], [`sql`], [`auth`] | bytes and text in, facts out; no sockets, no clock |
-//! | 3 | [`net`], [`tls`], [`metrics`], [`shutdown`], [`control`] | one concern of the outside each |
+//! | 3 | [`net`], [`tls`], [`derivation`], [`metrics`], [`shutdown`], [`control`] | one concern of the outside each |
 //! | 4 | [`server`], [`client`] | one connection each, nothing of pools |
 //! | 5 | [`pool`] | servers, nothing of sessions |
 //! | 6 | [`session`], [`admin`], [`web`] | a client's life; the console; HTTP |
@@ -21,6 +21,7 @@ pub mod client;
 pub mod config;
 pub mod control;
 pub mod demo;
+pub mod derivation;
 pub mod error;
 pub mod logging;
 pub mod metrics;

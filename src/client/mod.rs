@@ -1,1 +1,10 @@
-//! client
+//! One connection from an application: how it begins and who it is.
+
+pub mod accept;
+pub mod challenge;
+pub mod error;
+pub mod handshake;
+pub mod startup_options;
+
+pub use accept::{Accepted, Login, accept};
+pub use error::LoginError;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows the PostgreSQL protocol.
 
+pub mod account;
 pub mod listener;
 pub mod sockopt;
 pub mod stream;

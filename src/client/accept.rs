@@ -1,0 +1,454 @@
+//! Drives a new connection through startup, TLS and authentication.
+//!
+//! The decisions are made by [`Handshake`] and [`Challenge`](super::challenge::Challenge); here are
+//! the socket, the clock and the slow checks.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::challenge::{self, Candidate, Check, Opening, Proof, Random, Turn};
+use super::error::LoginError;
+use super::handshake::{Handshake, Request, Step, Transport};
+use crate::auth::{ScramKeys, vault};
+use crate::config::{Config, Secret, SslMode};
+use crate::derivation::Derivation;
+use crate::error::ClientFacing;
+use crate::net::Stream;
+use crate::tls::{self, TlsContext};
+use crate::wire::header::Header;
+use crate::wire::write::{self, Severity};
+
+#[cfg(test)]
+mod tests;
+
+/// Bytes asked of the socket at a time during login.
+const CHUNK: usize = 4_096;
+
+/// Longest time to tell a client why it is refused.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Names of the console, which exist in every configuration.
+pub const CONSOLES: [&str; 2] = ["pgweir", "pgbouncer"];
+
+/// What became of a new connection.
+#[derive(Debug)]
+pub enum Accepted {
+    /// A client who is who it says, for a database that exists.
+    Login(Box<Login>),
+    /// Someone wants a query cancelled. The connection is closed already.
+    Cancel {
+        /// Process id of the key.
+        pid: u32,
+        /// The secret, 4 to 256 bytes.
+        key: Vec<u8>,
+    },
+    /// The client went away by itself; nothing to report.
+    Closed,
+}
+
+/// A client who is logged in but has not been told: the session sends [`prelude`](Self::prelude),
+/// AuthenticationOk and the rest of the welcome in one write.
+pub struct Login {
+    /// The connection.
+    pub stream: Stream,
+    /// Who it is.
+    pub user: String,
+    /// Database asked for.
+    pub database: String,
+    /// Session parameters, from `options` and the StartupMessage: names as given, each once (the
+    /// last wins), without those in `ignore_startup_parameters`.
+    pub params: Vec<(String, String)>,
+    /// Value of `replication`, if it asks for a replication connection.
+    pub replication: Option<String>,
+    /// Minor version of protocol 3: 0 to 2.
+    pub minor: u16,
+    /// To be sent in front of AuthenticationOk: NegotiateProtocolVersion, AuthenticationSASLFinal.
+    pub prelude: Vec<u8>,
+    /// For a server that has the same SCRAM verifier.
+    pub scram_keys: Option<ScramKeys>,
+    /// The password, if the client showed it in clear.
+    pub password: Option<Secret>,
+    /// Bytes that were received after the last message of the login.
+    pub leftover: Vec<u8>,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login")
+            .field("stream", &self.stream)
+            .field("user", &self.user)
+            .field("database", &self.database)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes a new connection through its login, within `client_login_timeout`.
+///
+/// Dropping the future closes the connection. Errors: a [`LoginError`]; the client has been told as
+/// far as possible and the connection is closed. An unknown user, and a user of an unknown
+/// database, goes through a full exchange first.
+///
+/// Source: PgBouncer, `client_login_timeout`, `auth_type`, `client_tls_sslmode`.
+pub async fn accept(
+    stream: Stream,
+    config: &Config,
+    tls: &TlsContext,
+    derivation: &Derivation,
+) -> Result<Accepted, LoginError> {
+    let mut line = Line {
+        stream: Some(stream),
+        received: Zeroizing::new(Vec::new()),
+    };
+    let limit = config.settings.client_login_timeout;
+    let result = if limit.is_zero() {
+        converse(&mut line, config, tls, derivation).await
+    } else {
+        timeout(limit, converse(&mut line, config, tls, derivation))
+            .await
+            .unwrap_or(Err(LoginError::Timeout))
+    };
+    if let Err(error) = &result {
+        line.refuse(error).await;
+    }
+    result
+}
+
+async fn converse(
+    line: &mut Line,
+    config: &Config,
+    tls: &TlsContext,
+    derivation: &Derivation,
+) -> Result<Accepted, LoginError> {
+    let request = match startup(line, config, tls).await? {
+        Started::Request(request) => *request,
+        Started::Other(accepted) => return Ok(accepted),
+    };
+    let Some(proof) = authenticate(line, &request, config, derivation).await? else {
+        return Ok(Accepted::Closed);
+    };
+    if !exists(config, &request.database) {
+        return Err(LoginError::NoSuchDatabase(request.database));
+    }
+    let Some(stream) = line.stream.take() else {
+        return Ok(Accepted::Closed);
+    };
+    Ok(Accepted::Login(Box::new(Login {
+        stream,
+        user: request.user,
+        database: request.database,
+        params: request.params,
+        replication: request.replication,
+        minor: request.minor,
+        prelude: proof.last_words,
+        scram_keys: proof.keys,
+        password: proof.password,
+        leftover: std::mem::take(&mut line.received),
+    })))
+}
+
+fn exists(config: &Config, database: &str) -> bool {
+    config.fallback.is_some()
+        || config.databases.contains_key(database)
+        || CONSOLES.contains(&database)
+}
+
+enum Started {
+    Request(Box<Request>),
+    Other(Accepted),
+}
+
+async fn startup(
+    line: &mut Line,
+    config: &Config,
+    tls: &TlsContext,
+) -> Result<Started, LoginError> {
+    let bundle = tls.load();
+    let leg = bundle.clients.as_ref();
+    let transport = Transport {
+        unix: line.stream.as_ref().is_some_and(Stream::is_unix),
+        can_tls: leg.is_some(),
+        must_tls: leg.is_some_and(|leg| leg.mode >= SslMode::Require),
+    };
+    let mut machine = Handshake::new(transport, &config.settings.ignore_startup_parameters);
+    loop {
+        match machine.advance(&mut line.received)? {
+            Step::Read => {
+                let at_boundary = line.received.is_empty();
+                if !line.read().await? {
+                    return if at_boundary {
+                        Ok(Started::Other(Accepted::Closed))
+                    } else {
+                        Err(cut_short())
+                    };
+                }
+            }
+            Step::Decline => line.write(b"N").await?,
+            Step::AcceptTls => {
+                line.write(b"S").await?;
+                line.encrypt(leg).await?;
+                machine.now_encrypted();
+            }
+            Step::DirectTls => {
+                line.encrypt(leg).await?;
+                machine.now_encrypted();
+                if line.alpn().as_deref() != Some(tls::ALPN) {
+                    return Err(LoginError::Protocol(
+                        "received direct SSL connection request without ALPN protocol negotiation extension"
+                            .into(),
+                    ));
+                }
+            }
+            Step::Cancel { pid, key } => {
+                return Ok(Started::Other(Accepted::Cancel { pid, key }));
+            }
+            Step::Begin(request) => return Ok(Started::Request(request)),
+        }
+    }
+}
+
+/// `None` if the client gave up.
+async fn authenticate(
+    line: &mut Line,
+    request: &Request,
+    config: &Config,
+    derivation: &Derivation,
+) -> Result<Option<Proof>, LoginError> {
+    let user = request.user.as_str();
+    let no_random = |e: vault::NoRandomness| LoginError::Unavailable(e.to_string());
+    let random = Random {
+        md5_salt: vault::random().map_err(no_random)?,
+        nonce: vault::nonce().map_err(no_random)?,
+    };
+    let opening = challenge::open(
+        config.settings.auth_type,
+        config.settings.scram_iterations,
+        user,
+        config.secrets.contains_key(user),
+        Candidate::look_up(config, user),
+        derivation.vault(),
+        random,
+    )?;
+    // Whatever is negotiated must be known before the first request.
+    let mut out = request.negotiation.clone();
+    let mut waiting = match opening {
+        Opening::Accept => {
+            return Ok(Some(Proof {
+                last_words: out,
+                ..Proof::default()
+            }));
+        }
+        Opening::Certificate => {
+            check_certificate(line, user)?;
+            return Ok(Some(Proof {
+                last_words: out,
+                ..Proof::default()
+            }));
+        }
+        Opening::Peer => {
+            check_peer(line, user).await?;
+            return Ok(Some(Proof {
+                last_words: out,
+                ..Proof::default()
+            }));
+        }
+        Opening::Ask(first, waiting) => {
+            out.extend(first);
+            waiting
+        }
+    };
+    loop {
+        line.write(&out).await?;
+        let Some((header, body)) = line.message(&waiting).await? else {
+            return Ok(None);
+        };
+        match waiting.receive(header.tag, &body)? {
+            Turn::Send(bytes, next) => (out, waiting) = (bytes, next),
+            Turn::Check(check) => return run(check, derivation).await.map(Some),
+            Turn::Proven(proof) => return Ok(Some(proof)),
+            Turn::Closed => return Ok(None),
+        }
+    }
+}
+
+async fn run(check: Check, derivation: &Derivation) -> Result<Proof, LoginError> {
+    let unavailable = |e: crate::derivation::Interrupted| LoginError::Unavailable(e.to_string());
+    match check {
+        Check::Scram(check) => {
+            let keys = derivation
+                .keys(&check.password, &check.salt, check.iterations)
+                .await
+                .map_err(unavailable)?;
+            check.conclude(&keys)
+        }
+        Check::Cleartext {
+            user,
+            secret,
+            given,
+            genuine,
+        } => {
+            let matches = derivation
+                .verify_cleartext(&secret, &user, &given)
+                .await
+                .map_err(unavailable)?;
+            if !(matches && genuine) {
+                return Err(LoginError::WrongPassword { user });
+            }
+            Ok(Proof {
+                password: Some(given),
+                ..Proof::default()
+            })
+        }
+    }
+}
+
+/// The certificate was verified by the TLS handshake; its common name must be the user's, exactly.
+fn check_certificate(line: &Line, user: &str) -> Result<(), LoginError> {
+    let name = line
+        .stream
+        .as_ref()
+        .and_then(Stream::tls_info)
+        .and_then(|info| info.peer_common_name);
+    if name.as_deref() == Some(user) {
+        return Ok(());
+    }
+    Err(LoginError::Refused {
+        method: "certificate",
+        user: user.to_owned(),
+    })
+}
+
+async fn check_peer(line: &Line, user: &str) -> Result<(), LoginError> {
+    let cred = line.stream.as_ref().and_then(Stream::peer_cred);
+    if let Some(cred) = cred {
+        let name = tokio::task::spawn_blocking(move || crate::net::account::user_name(cred.uid))
+            .await
+            .map_err(|e| LoginError::Unavailable(e.to_string()))?
+            .map_err(|e| LoginError::Unavailable(format!("looking up user {}: {e}", cred.uid)))?;
+        if name.as_deref() == Some(user) {
+            return Ok(());
+        }
+    }
+    Err(LoginError::Refused {
+        method: "peer",
+        user: user.to_owned(),
+    })
+}
+
+fn cut_short() -> LoginError {
+    LoginError::Io(std::io::ErrorKind::UnexpectedEof.into())
+}
+
+/// The connection and what was received but not used. Passwords pass through the buffer, so it is
+/// zeroed at the end.
+struct Line {
+    /// `None` once the stream was handed on, or lost in a failed TLS handshake.
+    stream: Option<Stream>,
+    received: Zeroizing<Vec<u8>>,
+}
+
+impl Line {
+    fn stream(&mut self) -> Result<&mut Stream, LoginError> {
+        self.stream
+            .as_mut()
+            .ok_or_else(|| LoginError::Io(std::io::ErrorKind::NotConnected.into()))
+    }
+
+    /// Reads a chunk; `false` at the end of the stream.
+    async fn read(&mut self) -> Result<bool, LoginError> {
+        let mut chunk = Zeroizing::new(vec![0; CHUNK]);
+        let n = self.stream()?.read_some(&mut chunk).await?;
+        let new = chunk.get(..n).unwrap_or_default();
+        if self.received.capacity() - self.received.len() < n {
+            // By hand, so that no copy of a password is left behind in memory that was given back.
+            let mut larger = Vec::with_capacity((self.received.len() + n).next_power_of_two());
+            larger.extend_from_slice(&self.received);
+            self.received = Zeroizing::new(larger);
+        }
+        self.received.extend_from_slice(new);
+        Ok(n > 0)
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), LoginError> {
+        self.stream()?
+            .write_all(bytes)
+            .await
+            .map_err(LoginError::Io)
+    }
+
+    /// Waits for a whole message; `None` if the client hung up between messages.
+    async fn message(
+        &mut self,
+        waiting: &challenge::Challenge,
+    ) -> Result<Option<(Header, Zeroizing<Vec<u8>>)>, LoginError> {
+        loop {
+            if let Some(&tag) = self.received.first() {
+                waiting.check_tag(tag)?;
+            }
+            if let Some(header) = Header::parse(&self.received, waiting.max_body())? {
+                let whole = header.frame_len();
+                if let Some(body) = self.received.get(Header::LEN..whole) {
+                    let body = Zeroizing::new(body.to_vec());
+                    let rest = self.received.get(whole..).unwrap_or_default().to_vec();
+                    self.received = Zeroizing::new(rest);
+                    return Ok(Some((header, body)));
+                }
+            }
+            let at_boundary = self.received.is_empty();
+            if !self.read().await? {
+                return if at_boundary {
+                    Ok(None)
+                } else {
+                    Err(cut_short())
+                };
+            }
+        }
+    }
+
+    /// Becomes TLS. What was received and not used is the beginning of the handshake.
+    async fn encrypt(&mut self, leg: Option<&tls::ClientLeg>) -> Result<(), LoginError> {
+        let (Some(leg), Some(stream)) = (leg, self.stream.take()) else {
+            return Err(LoginError::Protocol("TLS is not available".into()));
+        };
+        let received = std::mem::take(&mut *self.received);
+        let stream = stream
+            .accept_tls(leg.config.clone(), received)
+            .await
+            .map_err(LoginError::Tls)?;
+        self.stream = Some(stream);
+        Ok(())
+    }
+
+    fn alpn(&self) -> Option<Vec<u8>> {
+        self.stream.as_ref()?.tls_info()?.alpn
+    }
+
+    /// Tells the client why, and closes. A short wait for the client to hang up first keeps the
+    /// system from throwing the message away together with bytes that nobody read.
+    async fn refuse(&mut self, error: &LoginError) {
+        let Some(mut stream) = self.stream.take().filter(|_| error.can_be_told()) else {
+            return;
+        };
+        let mut out = Vec::new();
+        write::error(
+            &mut out,
+            Severity::Fatal,
+            error.sqlstate(),
+            &error.client_message(),
+        );
+        let farewell = async {
+            stream.write_all(&out).await?;
+            stream.shutdown().await?;
+            let mut sink = vec![0; CHUNK];
+            for _ in 0..16 {
+                if stream.read_some(&mut sink).await? == 0 {
+                    break;
+                }
+            }
+            Ok::<(), std::io::Error>(())
+        };
+        // Nothing to do if it does not arrive: the connection ends either way.
+        let _ = timeout(FAREWELL, farewell).await;
+    }
+}

@@ -1,0 +1,417 @@
+//! The authentication of a client, from the first request to the verdict.
+//!
+//! A plain machine that goes one way: each step consumes it, so a message can never be taken in a
+//! state that has passed. Nothing but a password message (or Terminate) is legal here; a second
+//! StartupMessage, an SSLRequest or a query is refused at every step.
+//!
+//! ```text
+//!  open ──┬─ Accept / Certificate / Peer            (no messages)
+//!         └─ Ask: cleartext | md5 | SCRAM ── receive ─► Send … ─► Check ─► verdict
+//! ```
+//!
+//! A user who does not exist takes the same way, with the same messages and the same checks, to
+//! the same error as one with a wrong password.
+
+use crate::auth::scram::{ScramError, ScramVerifier};
+use crate::auth::scram_server::{AwaitFinal, ClientFirst};
+use crate::auth::{ScramKeys, StoredSecret, Vault, md5, sasl};
+use crate::config::{AuthType, Config, Secret};
+use crate::wire::tag::{backend, frontend};
+use crate::wire::{limits, tag, write};
+
+use super::error::LoginError;
+
+#[cfg(test)]
+mod tests;
+
+/// What is known about the name a client gave.
+pub struct Candidate {
+    /// The stored secret; a stand-in of the usual form for an unknown user.
+    secret: StoredSecret,
+    /// Whether the user exists and can log in with a password at all.
+    genuine: bool,
+}
+
+impl Candidate {
+    /// Looks `user` up. The stand-in for unknown users has the form of the first stored secret, so
+    /// that the method offered does not tell who exists.
+    pub fn look_up(config: &Config, user: &str) -> Candidate {
+        let parse = |text: &Secret| StoredSecret::parse(text.expose());
+        match config.secrets.get(user).map(parse) {
+            Some(secret) => Candidate {
+                genuine: !secret.is_empty(),
+                secret,
+            },
+            None => Candidate {
+                genuine: false,
+                secret: config
+                    .secrets
+                    .values()
+                    .next()
+                    .map_or_else(|| StoredSecret::Plain(Secret::new("")), parse),
+            },
+        }
+    }
+}
+
+/// Random bytes that an exchange may need.
+pub struct Random {
+    /// Salt of an MD5 challenge.
+    pub md5_salt: [u8; 4],
+    /// Our part of a SCRAM nonce: printable, no commas.
+    pub nonce: String,
+}
+
+/// How an authentication begins.
+pub enum Opening {
+    /// Nothing is asked.
+    Accept,
+    /// The TLS certificate must name the user.
+    Certificate,
+    /// The unix socket's other end must be the user.
+    Peer,
+    /// Send these bytes and wait for the answer.
+    Ask(Vec<u8>, Box<Challenge>),
+}
+
+/// Waits for a message of the client.
+pub struct Challenge {
+    user: String,
+    candidate: Candidate,
+    random: Random,
+    state: State,
+}
+
+enum State {
+    Cleartext,
+    Md5,
+    /// With the salt and iterations to offer.
+    SaslInitial(Offer),
+    /// The client sent no data with the mechanism.
+    SaslFirst(Offer),
+    SaslFinal(Offer, AwaitFinal),
+}
+
+struct Offer {
+    salt: Vec<u8>,
+    iterations: u32,
+}
+
+/// What follows from a message.
+pub enum Turn {
+    /// Send these bytes and wait for the answer.
+    Send(Vec<u8>, Box<Challenge>),
+    /// Find out whether the client knows the password; may be slow.
+    Check(Check),
+    /// The client is who it says.
+    Proven(Proof),
+    /// The client gave up.
+    Closed,
+}
+
+/// A check that needs key derivation, or may.
+pub enum Check {
+    /// Is `given` the password?
+    Cleartext {
+        /// The name the client gave.
+        user: String,
+        /// What is stored.
+        secret: StoredSecret,
+        /// What the client showed.
+        given: Secret,
+        /// Whether the user exists; if not, fail all the same.
+        genuine: bool,
+    },
+    /// Does the client's final SCRAM message prove the password?
+    Scram(ScramCheck),
+}
+
+/// A SCRAM proof to be checked with keys derived from a clear-text secret.
+pub struct ScramCheck {
+    /// The password.
+    pub password: Secret,
+    /// The salt offered.
+    pub salt: Vec<u8>,
+    /// The iterations offered.
+    pub iterations: u32,
+    user: String,
+    waiting: AwaitFinal,
+    message: Vec<u8>,
+}
+
+/// What a successful authentication yields.
+#[derive(Default)]
+pub struct Proof {
+    /// Bytes the client must see before AuthenticationOk.
+    pub last_words: Vec<u8>,
+    /// Keys for pass-through, if the client proved itself against a SCRAM verifier.
+    pub keys: Option<ScramKeys>,
+    /// The password, if the client showed it.
+    pub password: Option<Secret>,
+}
+
+/// Begins the authentication of `user` as `auth_type` asks.
+///
+/// Errors: [`LoginError::Refused`] for `trust` and a user who is not known.
+///
+/// Source: PgBouncer, `auth_type`.
+pub fn open(
+    auth_type: AuthType,
+    scram_iterations: u32,
+    user: &str,
+    known: bool,
+    candidate: Candidate,
+    vault: &Vault,
+    random: Random,
+) -> Result<Opening, LoginError> {
+    let mut first = Vec::new();
+    let state = match auth_type {
+        AuthType::Any => return Ok(Opening::Accept),
+        AuthType::Trust if known => return Ok(Opening::Accept),
+        AuthType::Trust => {
+            return Err(LoginError::Refused {
+                method: "trust",
+                user: user.to_owned(),
+            });
+        }
+        AuthType::Cert => return Ok(Opening::Certificate),
+        AuthType::Peer => return Ok(Opening::Peer),
+        AuthType::Plain => {
+            request(&mut first, 3, &[]);
+            State::Cleartext
+        }
+        AuthType::Md5 if !matches!(candidate.secret, StoredSecret::Scram(_)) => {
+            request(&mut first, 5, &random.md5_salt);
+            State::Md5
+        }
+        AuthType::Md5 | AuthType::ScramSha256 => {
+            request(&mut first, 10, b"SCRAM-SHA-256\0\0");
+            State::SaslInitial(offer(&candidate, scram_iterations, user, vault))
+        }
+    };
+    Ok(Opening::Ask(
+        first,
+        Box::new(Challenge {
+            user: user.to_owned(),
+            candidate,
+            random,
+            state,
+        }),
+    ))
+}
+
+/// Salt and iterations: the verifier's own, else made up per user. A stand-in has the iterations
+/// of what it stands for and a salt that is made up too.
+fn offer(candidate: &Candidate, scram_iterations: u32, user: &str, vault: &Vault) -> Offer {
+    match &candidate.secret {
+        StoredSecret::Scram(verifier) if candidate.genuine => Offer {
+            salt: verifier.salt().to_vec(),
+            iterations: verifier.iterations(),
+        },
+        StoredSecret::Scram(verifier) => Offer {
+            salt: vault.salt(user).to_vec(),
+            iterations: verifier.iterations(),
+        },
+        StoredSecret::Plain(_) | StoredSecret::Md5(_) => Offer {
+            salt: vault.salt(user).to_vec(),
+            iterations: scram_iterations,
+        },
+    }
+}
+
+/// Appends an authentication request with its code and data.
+fn request(out: &mut Vec<u8>, code: u32, data: &[u8]) {
+    write::message(out, backend::AUTHENTICATION, |out| {
+        out.extend(code.to_be_bytes());
+        out.extend(data);
+    });
+}
+
+impl Challenge {
+    /// Longest body that the next message may have, in bytes.
+    pub fn max_body(&self) -> u32 {
+        match self.state {
+            State::Cleartext | State::Md5 => limits::PASSWORD,
+            State::SaslInitial(_) | State::SaslFirst(_) | State::SaslFinal(..) => limits::SASL,
+        }
+    }
+
+    /// Whether a message of this type may come now; to be asked as soon as the tag is there.
+    ///
+    /// Errors: [`LoginError::Protocol`].
+    pub fn check_tag(&self, tag: u8) -> Result<(), LoginError> {
+        if matches!(tag, frontend::PASSWORD | frontend::TERMINATE) {
+            return Ok(());
+        }
+        let wanted = match self.state {
+            State::Cleartext | State::Md5 => "password",
+            _ => "SASL",
+        };
+        Err(LoginError::Protocol(
+            format!(
+                "expected {wanted} response, got message type {}",
+                tag::show(tag)
+            )
+            .into(),
+        ))
+    }
+
+    /// Takes the client's next message.
+    ///
+    /// Errors: [`LoginError::WrongPassword`], or what is wrong with the message.
+    pub fn receive(self: Box<Self>, tag: u8, body: &[u8]) -> Result<Turn, LoginError> {
+        self.check_tag(tag)?;
+        if tag == frontend::TERMINATE {
+            return Ok(Turn::Closed);
+        }
+        let Challenge {
+            user,
+            candidate,
+            random,
+            state,
+        } = *self;
+        match state {
+            State::Cleartext => {
+                let given = password(body)?;
+                let Ok(given) = std::str::from_utf8(given) else {
+                    return Err(LoginError::WrongPassword { user });
+                };
+                Ok(Turn::Check(Check::Cleartext {
+                    given: Secret::new(given),
+                    user,
+                    secret: candidate.secret,
+                    genuine: candidate.genuine,
+                }))
+            }
+            State::Md5 => {
+                let response = password(body)?;
+                let secret = candidate.genuine.then_some(&candidate.secret);
+                if md5::verify(secret, &user, random.md5_salt, response) {
+                    Ok(Turn::Proven(Proof::default()))
+                } else {
+                    Err(LoginError::WrongPassword { user })
+                }
+            }
+            State::SaslInitial(offer) => {
+                let initial = sasl::parse_initial(body).ok_or(LoginError::Protocol(
+                    "malformed SASLInitialResponse: lengths do not fit".into(),
+                ))?;
+                if initial.mechanism != sasl::SCRAM_SHA_256 {
+                    return Err(LoginError::Protocol(
+                        "client selected an invalid SASL authentication mechanism".into(),
+                    ));
+                }
+                match initial.data {
+                    Some(data) => challenge(user, candidate, random, offer, data),
+                    None => {
+                        let mut out = Vec::new();
+                        request(&mut out, 11, &[]);
+                        let state = State::SaslFirst(offer);
+                        Ok(next(out, user, candidate, random, state))
+                    }
+                }
+            }
+            State::SaslFirst(offer) => challenge(user, candidate, random, offer, body),
+            State::SaslFinal(offer, waiting) => prove(user, candidate, offer, waiting, body),
+        }
+    }
+}
+
+fn next(out: Vec<u8>, user: String, candidate: Candidate, random: Random, state: State) -> Turn {
+    Turn::Send(
+        out,
+        Box::new(Challenge {
+            user,
+            candidate,
+            random,
+            state,
+        }),
+    )
+}
+
+fn challenge(
+    user: String,
+    candidate: Candidate,
+    random: Random,
+    offer: Offer,
+    data: &[u8],
+) -> Result<Turn, LoginError> {
+    let first = ClientFirst::parse(data).map_err(LoginError::Scram)?;
+    let (waiting, message) = first.challenge(&offer.salt, offer.iterations, &random.nonce);
+    let mut out = Vec::new();
+    request(&mut out, 11, message.as_bytes());
+    let state = State::SaslFinal(offer, waiting);
+    Ok(next(out, user, candidate, random, state))
+}
+
+fn prove(
+    user: String,
+    candidate: Candidate,
+    offer: Offer,
+    waiting: AwaitFinal,
+    message: &[u8],
+) -> Result<Turn, LoginError> {
+    match candidate.secret {
+        StoredSecret::Plain(password) if candidate.genuine => {
+            Ok(Turn::Check(Check::Scram(ScramCheck {
+                password,
+                salt: offer.salt,
+                iterations: offer.iterations,
+                user,
+                waiting,
+                message: message.to_vec(),
+            })))
+        }
+        StoredSecret::Scram(verifier) if candidate.genuine => {
+            finish(user, waiting, message, Some(&verifier), true).map(Turn::Proven)
+        }
+        _ => finish(user, waiting, message, None, false).map(Turn::Proven),
+    }
+}
+
+impl ScramCheck {
+    /// Concludes with the keys derived from password, salt and iterations. They are ours alone, not
+    /// the server's, so they are no good for pass-through.
+    ///
+    /// Errors: [`LoginError::WrongPassword`], or what is wrong with the client's message.
+    pub fn conclude(self, keys: &ScramKeys) -> Result<Proof, LoginError> {
+        let verifier = keys.verifier(&self.salt, self.iterations);
+        finish(
+            self.user,
+            self.waiting,
+            &self.message,
+            Some(&verifier),
+            false,
+        )
+    }
+}
+
+fn finish(
+    user: String,
+    waiting: AwaitFinal,
+    message: &[u8],
+    verifier: Option<&ScramVerifier>,
+    keep_keys: bool,
+) -> Result<Proof, LoginError> {
+    match waiting.finish(message, verifier) {
+        Ok(proven) => {
+            let mut last_words = Vec::new();
+            request(&mut last_words, 12, proven.server_final.as_bytes());
+            Ok(Proof {
+                last_words,
+                keys: keep_keys.then_some(proven.keys),
+                password: None,
+            })
+        }
+        Err(ScramError::WrongProof) => Err(LoginError::WrongPassword { user }),
+        Err(other) => Err(LoginError::Scram(other)),
+    }
+}
+
+/// The text of a PasswordMessage: everything up to its only NUL, which must be the last byte.
+fn password(body: &[u8]) -> Result<&[u8], LoginError> {
+    match body.split_last() {
+        Some((0, text)) if !text.contains(&0) => Ok(text),
+        _ => Err(LoginError::Protocol("invalid password packet size".into())),
+    }
+}
