@@ -45,7 +45,7 @@ fmt: ## format the source
 licences: ## every dependency's licence against deny.toml
 	$(CARGO) test --locked --test it -- licences::
 
-bench: ## pgweir beside PgBouncer and a bare TCP relay; settings: benches/run --help
+bench: ## pgweir beside PgBouncer and a bare TCP relay; settings: make bench BENCH='--help'
 	@scripts/setup bench
 	@$(MAKE) --no-print-directory cargo-build
 	@benches/run $(BENCH)

@@ -296,7 +296,9 @@ fn disorderly(random: &mut Random) -> Vec<Message> {
             10..13 => message::execute(portal, random.pick(&[0, 1, 3])),
             13 => message::close_statement(statement),
             14 => message::close_portal(portal),
-            _ => random.pick(&[b'H', b'S', b'S']).into(),
+            _ => random
+                .pick(&[message::flush(), message::sync()].map(|m| m.tag))
+                .into(),
         });
     }
     messages.push(message::sync());
