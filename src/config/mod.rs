@@ -8,6 +8,23 @@
 //! Names, units and defaults are PgBouncer's where it has the setting; where pgweir's own file
 //! differs on purpose the reference says why.
 
+pub mod compile;
+pub mod diff;
+pub mod document;
+pub mod effective;
+pub mod errors;
+pub mod field;
+pub mod file;
+pub mod ini;
+pub mod reference;
+pub mod suggest;
+pub mod units;
+pub mod zero;
+
+mod checks;
+
+pub use errors::{ConfigError, ConfigErrors};
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -82,6 +99,21 @@ pub enum AuthType {
     Cert,
     /// The operating system's user of a unix socket's other end must be the user name.
     Peer,
+}
+
+impl AuthType {
+    /// The word used in files and in SHOW.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AuthType::Any => "any",
+            AuthType::Trust => "trust",
+            AuthType::Plain => "plain",
+            AuthType::Md5 => "md5",
+            AuthType::ScramSha256 => "scram-sha-256",
+            AuthType::Cert => "cert",
+            AuthType::Peer => "peer",
+        }
+    }
 }
 
 /// How much TLS is wanted on a leg.
@@ -311,7 +343,8 @@ pub struct Settings {
     pub server_check_query: Option<String>,
     /// See `server_check_query`.
     pub server_check_delay: Duration,
-    /// Age at which a server connection is closed.
+    /// Age at which a server connection is closed. Unlike elsewhere zero is not "off": as in
+    /// PgBouncer the connection is then closed after its first use.
     pub server_lifetime: Duration,
     /// Idle time after which a server connection is closed.
     pub server_idle_timeout: Duration,

@@ -1,0 +1,188 @@
+//! Keys about listening, logins, TLS and sockets.
+
+use super::super::field::Field::{
+    Addresses, Auth, Bool, Count, File, HttpAddress, Millis, Mode, Names, Port, Protocols, Seconds,
+    Ssl, Text,
+};
+use super::Key;
+
+pub(super) const KEYS: &[Key] = &[
+    Key::process(
+        "listen_addr",
+        "",
+        Addresses(|s| &mut s.listen_addr),
+        "Addresses to listen on for clients, numeric or names, separated by commas; `*` is every address of IPv4 and IPv6. Empty: only the unix socket.",
+    )
+    .toml("127.0.0.1", "a first try over TCP should work, and loopback shows nothing to the network")
+    .needs_restart(),
+    Key::process(
+        "listen_port",
+        "6432",
+        Port(|s| &mut s.listen_port),
+        "Port for clients. It is also part of the unix socket's name, `.s.PGSQL.PORT`.",
+    )
+    .needs_restart(),
+    Key::process(
+        "listen_backlog",
+        "128",
+        Count(1, 65_535, |s| &mut s.listen_backlog),
+        "How many connections the kernel holds that pgweir has not accepted yet. The system's own limit (`net.core.somaxconn`) also applies.",
+    )
+    .needs_restart(),
+    Key::process(
+        "unix_socket_dir",
+        "/tmp",
+        Text(|s| &mut s.unix_socket_dir),
+        "Directory of the unix socket for clients; a name that starts with `@` is in the abstract name space. Empty: no unix socket. Databases without `host` in a pgbouncer.ini are looked for here too.",
+    )
+    .needs_restart(),
+    Key::process(
+        "unix_socket_mode",
+        "0777",
+        Mode(|s| &mut s.unix_socket_mode),
+        "Permission bits of the unix socket, in octal.",
+    )
+    .needs_restart(),
+    Key::process(
+        "http_listen",
+        "",
+        HttpAddress(|s| &mut s.http_listen),
+        "Address and port where `/metrics`, `/live` and `/ready` are served over HTTP. Empty: nowhere. What is served has no login, so keep it off the public network.",
+    )
+    .toml("127.0.0.1:6433", "metrics and health should be there without asking; a pgbouncer.ini opens no port that PgBouncer would not open")
+    .ours()
+    .needs_restart(),
+    Key::process(
+        "auth_type",
+        "md5",
+        Auth(|s| &mut s.auth_type),
+        "How clients prove who they are. `scram-sha-256` and `md5`: with the secret in `auth_file`; `md5` uses SCRAM for a user whose stored secret is a SCRAM verifier. `plain`: password in clear text, use TLS. `cert`: TLS client certificate whose common name is the user. `peer`: the operating system's user at the other end of the unix socket. `trust`: no password, but the user must be known. `any`: any name without a password; the server decides. When a TOML file sets neither this nor `auth_file`: if PGPASSWORD is in the environment, `scram-sha-256` with that one user (PGUSER, else USER), and the password is also used towards the server; otherwise `any`, which is refused if pgweir then listens beyond loopback or a database has a stored password.",
+    )
+    .toml("scram-sha-256", "MD5 is broken and being removed from PostgreSQL"),
+    Key::process(
+        "auth_file",
+        "",
+        File(|s| &mut s.auth_file),
+        "File with users and secrets, one `\"user\" \"secret\"` per line; a secret is a password, an MD5 hash or a SCRAM-SHA-256 verifier as in `pg_authid.rolpassword`. Passwords in clear text also serve for logins to the server. Read again on reload. A relative path starts at the directory of the TOML file; in a pgbouncer.ini at the working directory.",
+    ),
+    Key::process(
+        "scram_iterations",
+        "4096",
+        Count(1, 1_000_000, |s| &mut s.scram_iterations),
+        "SCRAM iterations for secrets that are stored in clear text. More makes guessing a stolen exchange dearer and every login slower.",
+    ),
+    Key::process(
+        "client_login_timeout",
+        "60",
+        Seconds(|s| &mut s.client_login_timeout),
+        "A client must have logged in after this time. 0: no limit.",
+    ),
+    Key::process(
+        "ignore_startup_parameters",
+        "",
+        Names(|s| &mut s.ignore_startup_parameters),
+        "Parameters in a client's startup message that are dropped instead of being passed on, separated by commas.",
+    ),
+    Key::process(
+        "application_name_add_host",
+        "0",
+        Bool(|s| &mut s.application_name_add_host),
+        "Append the client's host and port to its `application_name` at login, so that `pg_stat_activity` tells where a query comes from.",
+    ),
+    Key::process(
+        "client_tls_sslmode",
+        "disable",
+        Ssl(|s| &mut s.client_tls.mode),
+        "TLS towards clients. `disable`: refused; `allow` and `prefer`: if the client asks; `require`: always; `verify-ca` and `verify-full`: always, and with a client certificate from `client_tls_ca_file`. All but `disable` need `client_tls_key_file` and `client_tls_cert_file`. Unix sockets never use TLS.",
+    ),
+    Key::process(
+        "client_tls_key_file",
+        "",
+        File(|s| &mut s.client_tls.key_file),
+        "Private key (PEM) of the certificate shown to clients. Read again on reload.",
+    ),
+    Key::process(
+        "client_tls_cert_file",
+        "",
+        File(|s| &mut s.client_tls.cert_file),
+        "Certificate chain (PEM) shown to clients. Read again on reload.",
+    ),
+    Key::process(
+        "client_tls_ca_file",
+        "",
+        File(|s| &mut s.client_tls.ca_file),
+        "Authorities (PEM) that clients' certificates must come from.",
+    ),
+    Key::process(
+        "client_tls_protocols",
+        "secure",
+        Protocols(|s| &mut s.client_tls.only_tls13),
+        "TLS versions towards clients: `secure` is 1.2 and 1.3, `tlsv1.3` only that. Older versions do not exist here.",
+    ),
+    Key::process(
+        "server_tls_sslmode",
+        "prefer",
+        Ssl(|s| &mut s.server_tls.mode),
+        "TLS towards servers, as libpq's `sslmode`. `prefer` uses TLS if the server can and protects from nobody who can change packets; `verify-full` also checks certificate and host name.",
+    ),
+    Key::process(
+        "server_tls_ca_file",
+        "",
+        File(|s| &mut s.server_tls.ca_file),
+        "Authorities (PEM) that servers' certificates must come from; needed by `verify-ca` and `verify-full`.",
+    ),
+    Key::process(
+        "server_tls_cert_file",
+        "",
+        File(|s| &mut s.server_tls.cert_file),
+        "Certificate (PEM) that pgweir shows to servers that ask for one.",
+    ),
+    Key::process(
+        "server_tls_key_file",
+        "",
+        File(|s| &mut s.server_tls.key_file),
+        "Private key (PEM) of `server_tls_cert_file`.",
+    ),
+    Key::process(
+        "server_tls_protocols",
+        "secure",
+        Protocols(|s| &mut s.server_tls.only_tls13),
+        "TLS versions towards servers; see `client_tls_protocols`.",
+    ),
+    Key::process(
+        "tcp_keepalive",
+        "1",
+        Bool(|s| &mut s.tcp_keepalive),
+        "Let the kernel find out when the other end of an idle connection, client or server, is gone.",
+    ),
+    Key::process(
+        "tcp_keepcnt",
+        "0",
+        Count(0, 127, |s| &mut s.tcp_keepcnt),
+        "Keepalive probes without an answer before a connection is given up. 0: the system's default.",
+    ),
+    Key::process(
+        "tcp_keepidle",
+        "0",
+        Seconds(|s| &mut s.tcp_keepidle),
+        "Idle time before the first keepalive probe. 0: the system's default.",
+    ),
+    Key::process(
+        "tcp_keepintvl",
+        "0",
+        Seconds(|s| &mut s.tcp_keepintvl),
+        "Time between keepalive probes. 0: the system's default.",
+    ),
+    Key::process(
+        "tcp_user_timeout",
+        "0",
+        Millis(|s| &mut s.tcp_user_timeout),
+        "Give a connection up when data that was sent is not acknowledged for this time. A plain number is milliseconds, as in PgBouncer. 0: the system's default.",
+    ),
+    Key::process(
+        "dns_max_ttl",
+        "15",
+        Seconds(|s| &mut s.dns_max_ttl),
+        "A server's host name is looked up again after this time; connections to addresses that are no longer in the answer are closed when they are free.",
+    ),
+];

@@ -1,0 +1,172 @@
+//! Keys of one database and of one user.
+
+use super::super::User;
+use super::super::field::Field::{
+    self, Names, OptCount, OptPooling, OptSeconds, OptText, Param, Params, Password, Port,
+};
+use super::{DatabaseDraft, Key, Slot};
+
+const ANY: u32 = u32::MAX;
+
+const fn database(name: &'static str, field: Field<DatabaseDraft>, doc: &'static str) -> Key {
+    Key::new(name, "", Slot::Database(field), doc)
+}
+
+const fn user(name: &'static str, field: Field<User>, doc: &'static str) -> Key {
+    Key::new(name, "", Slot::User(field), doc)
+}
+
+pub(super) const DATABASE: &[Key] = &[
+    database(
+        "host",
+        Names(|d| &mut d.host),
+        "Where PostgreSQL listens: a name, an address, a directory with its unix socket (`/run/postgresql`), or several, as a comma list or an array. Not set, in a pgbouncer.ini: a unix socket in `unix_socket_dir`.",
+    )
+    .toml("127.0.0.1", "a unix socket in /tmp is not where most packages put PostgreSQL's"),
+    Key::new(
+        "port",
+        "5432",
+        Slot::Database(Port(|d| &mut d.port)),
+        "Port of every `host`.",
+    ),
+    database(
+        "dbname",
+        OptText(|d| &mut d.database.dbname),
+        "Database on the server. Not set: the name that the client asked for.",
+    ),
+    database(
+        "user",
+        OptText(|d| &mut d.database.user),
+        "Make all server connections as this user, whoever the client is. Not set: as the client's user.",
+    ),
+    database(
+        "password",
+        Password(|d| &mut d.database.password),
+        "Password towards the server. Not set: the user's entry in `auth_file`.",
+    ),
+    database(
+        "pool_size",
+        OptCount(1, ANY, |d| &mut d.database.pool_size),
+        "Server connections per pool. Not set: `default_pool_size`.",
+    ),
+    database(
+        "min_pool_size",
+        OptCount(0, ANY, |d| &mut d.database.min_pool_size),
+        "Server connections kept open. Not set: the global setting.",
+    ),
+    database(
+        "reserve_pool_size",
+        OptCount(0, ANY, |d| &mut d.database.reserve_pool_size),
+        "Server connections beyond the pool's size when waiting takes too long. Not set: the global setting.",
+    )
+    .alias("reserve_pool"),
+    database(
+        "pool_mode",
+        OptPooling(|d| &mut d.database.pool_mode),
+        "Pool mode. Not set: the global setting.",
+    ),
+    database(
+        "max_db_connections",
+        OptCount(0, ANY, |d| &mut d.database.max_db_connections),
+        "Server connections of all pools of this database; 0: no limit. Not set: the global setting.",
+    ),
+    database(
+        "max_db_client_connections",
+        OptCount(0, ANY, |d| &mut d.database.max_db_client_connections),
+        "Client connections to this database; 0: no limit. Not set: the global setting.",
+    ),
+    database(
+        "server_lifetime",
+        OptSeconds(|d| &mut d.database.server_lifetime),
+        "Age at which a server connection is closed. Not set: the global setting.",
+    ),
+    database(
+        "query_wait_timeout",
+        OptSeconds(|d| &mut d.database.query_wait_timeout),
+        "How long a query may wait for a server; 0: for ever. Not set: the global setting.",
+    ),
+    database(
+        "connect_query",
+        OptText(|d| &mut d.database.connect_query),
+        "Run once on each new server connection before clients use it.",
+    ),
+    database(
+        "client_encoding",
+        Param("client_encoding", |d| &mut d.database.params),
+        "The `client_encoding` that clients start with unless they set their own.",
+    ),
+    database(
+        "datestyle",
+        Param("datestyle", |d| &mut d.database.params),
+        "The `datestyle` that clients start with unless they set their own.",
+    ),
+    database(
+        "timezone",
+        Param("timezone", |d| &mut d.database.params),
+        "The `timezone` that clients start with unless they set their own.",
+    ),
+    database(
+        "application_name",
+        Param("application_name", |d| &mut d.database.params),
+        "The `application_name` that clients start with unless they set their own.",
+    ),
+    database(
+        "params",
+        Params(|d| &mut d.database.params),
+        "Any session parameters that clients start with unless they set their own, such as `{ statement_timeout = \"30s\" }`. Only in TOML.",
+    )
+    .ours(),
+];
+
+pub(super) const USER: &[Key] = &[
+    user(
+        "pool_size",
+        OptCount(1, ANY, |u| &mut u.pool_size),
+        "Server connections per pool of this user. Not set: the database's or the global setting.",
+    ),
+    user(
+        "reserve_pool_size",
+        OptCount(0, ANY, |u| &mut u.reserve_pool_size),
+        "Server connections beyond the pool's size when waiting takes too long. Not set: the database's or the global setting.",
+    ),
+    user(
+        "pool_mode",
+        OptPooling(|u| &mut u.pool_mode),
+        "Pool mode. Not set: the database's or the global setting.",
+    ),
+    user(
+        "max_user_connections",
+        OptCount(0, ANY, |u| &mut u.max_user_connections),
+        "Server connections of all pools of this user; 0: no limit. Not set: the global setting.",
+    ),
+    user(
+        "max_user_client_connections",
+        OptCount(0, ANY, |u| &mut u.max_user_client_connections),
+        "Client connections of this user; 0: no limit. Not set: the global setting.",
+    ),
+    user(
+        "query_timeout",
+        OptSeconds(|u| &mut u.query_timeout),
+        "Longest query; 0: no limit. Not set: the global setting.",
+    ),
+    user(
+        "query_wait_timeout",
+        OptSeconds(|u| &mut u.query_wait_timeout),
+        "How long a query may wait for a server; 0: for ever. Not set: the database's or the global setting.",
+    ),
+    user(
+        "idle_transaction_timeout",
+        OptSeconds(|u| &mut u.idle_transaction_timeout),
+        "Longest time idle in a transaction; 0: no limit. Not set: the global setting.",
+    ),
+    user(
+        "transaction_timeout",
+        OptSeconds(|u| &mut u.transaction_timeout),
+        "Longest transaction; 0: no limit. Not set: the global setting.",
+    ),
+    user(
+        "client_idle_timeout",
+        OptSeconds(|u| &mut u.client_idle_timeout),
+        "Longest time a client may be idle outside a transaction; 0: no limit. Not set: the global setting.",
+    ),
+];
