@@ -33,6 +33,7 @@ mod shape;
 mod store;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use cache::{Cache, CacheStats, Known};
 pub use fact::{Analysis, Flags, Kind, Lexing, ParamChange, ParamOp};
@@ -88,7 +89,11 @@ fn conclude(text: &[u8], survey: &Survey, exact: bool, shape: &[u8]) -> Analysis
         };
     }
     if trusted && text.len() <= MAX_PARSED && !survey.long_name {
-        if let Some(parsed) = parse::parse(text, survey) {
+        // The vendored scanner does not follow the server everywhere (comments between the parts
+        // of a continued string). Where it sees other statements than we do, neither is believed.
+        if let Some(parsed) = parse::parse(text, survey)
+            && parsed.statements() == survey.statements as usize
+        {
             return parsed.into_analysis(survey, fingerprint);
         }
     } else if trusted && survey.plain && !survey.broken {

@@ -115,7 +115,6 @@ impl Parsed {
     }
 
     /// Number of statements that the parser saw.
-    #[cfg(test)]
     pub(super) fn statements(&self) -> usize {
         self.statements
     }

@@ -13,6 +13,7 @@
 use super::classify::{self, Words};
 use super::fact::{Analysis, Flags, Kind, Lexing};
 use super::lexer::{Kind as Tok, Lexer, Token};
+use super::words::{self, Role};
 use super::{MAX_DEPTH, MAX_OPERATORS, MAX_PARSED};
 
 /// Names that PostgreSQL truncates start here (`NAMEDATALEN`).
@@ -273,6 +274,7 @@ impl<'a> Pass<'a> {
 
     fn word(&mut self, bytes: &[u8]) -> Lead {
         self.space(Tok::Word);
+        self.name(bytes);
         let start = self.shape.len();
         self.shape.extend_from_slice(bytes);
         let lower = self.shape.get_mut(start..).unwrap_or_default();
@@ -281,45 +283,48 @@ impl<'a> Pass<'a> {
         if let Some(slot) = self.lead.get_mut(self.leading) {
             *slot = classify::keyword(lower);
         }
+        if !words::may_matter(lower) {
+            return Lead::Other;
+        }
         self.stmt_words |= classify::telling_word(lower);
-        let mut lead = Lead::Other;
-        match lower {
-            b"in" | b"like" | b"is" | b"not" | b"and" | b"or" | b"union" | b"intersect"
-            | b"except" | b"join" | b"collate" | b"at" | b"ilike" | b"similar" | b"between" => {
+        let role = words::role(lower);
+        match role {
+            Role::Operator => {
                 self.found.operators += 1;
-                lead = if lower == b"in" {
-                    Lead::In
-                } else {
-                    Lead::Spaced
-                };
+                Lead::Spaced
             }
-            b"array" => lead = Lead::Array,
-            b"values" => lead = Lead::Values,
-            b"select" | b"from" | b"where" | b"as" | b"on" | b"with" | b"by" | b"exists"
-            | b"all" | b"any" | b"over" | b"then" | b"else" | b"when" => lead = Lead::Spaced,
-            b"case" => {
+            Role::In => {
+                self.found.operators += 1;
+                Lead::In
+            }
+            Role::Array => Lead::Array,
+            Role::Values => Lead::Values,
+            Role::Clause => Lead::Spaced,
+            Role::Case => {
                 self.cases += 1;
                 if self.atomic > 0 {
                     self.atomic += 1;
                 }
                 self.deepen();
+                Lead::Other
             }
-            b"end" => {
+            Role::End => {
                 self.cases = self.cases.saturating_sub(1);
                 self.atomic = self.atomic.saturating_sub(1);
+                Lead::Other
             }
-            b"begin" => lead = Lead::Begin,
-            b"atomic"
-                if self.prev_word == Lead::Begin
+            Role::Begin => Lead::Begin,
+            Role::Atomic => {
+                let body = self.prev_word == Lead::Begin
                     && self.lead[0] == classify::Keyword::Create
-                    && self.atomic == 0 =>
-            {
-                self.atomic = 1;
+                    && self.atomic == 0;
+                if body {
+                    self.atomic = 1;
+                }
+                Lead::Other
             }
-            _ => {}
+            Role::None => Lead::Other,
         }
-        self.name(bytes);
-        lead
     }
 
     fn name(&mut self, bytes: &[u8]) {
