@@ -31,6 +31,7 @@ mod lexer;
 mod parse;
 mod shape;
 mod store;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -39,7 +40,7 @@ pub use cache::{Cache, CacheStats, Known};
 pub use fact::{Analysis, Flags, Kind, Lexing, ParamChange, ParamOp};
 pub use fingerprint::normalised;
 
-use shape::Survey;
+use survey::Survey;
 
 /// Longest text, in bytes, that is given to the parser.
 pub const MAX_PARSED: usize = 64 * 1024;

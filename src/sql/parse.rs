@@ -15,7 +15,7 @@ mod utility;
 
 use super::classify::Words;
 use super::fact::{Analysis, Flags, Kind, ParamChange, ParamOp};
-use super::shape::Survey;
+use super::survey::Survey;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What the parser found in a text.

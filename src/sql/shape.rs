@@ -10,95 +10,15 @@
 //! Facts may be shared by all texts of a shape only if [`Survey::by_shape`] says so: never where a
 //! literal decides (`set_config('name', …)`), never for utilities, never for several statements.
 
+use super::MAX_PARSED;
 use super::classify::{self, Words};
-use super::fact::{Analysis, Flags, Kind, Lexing};
+use super::fact::Lexing;
 use super::lexer::{Kind as Tok, Lexer, Token};
-use super::words::{self, Role};
-use super::{MAX_DEPTH, MAX_OPERATORS, MAX_PARSED};
+use super::survey::Survey;
+use super::words::{self, Keyword, Role};
 
 /// Names that PostgreSQL truncates start here (`NAMEDATALEN`).
 const LONG_NAME: usize = 64;
-
-/// What one pass of the lexer found.
-#[derive(Debug, Default)]
-pub(super) struct Survey {
-    /// Statements that have at least one token.
-    pub(super) statements: u32,
-    /// Deepest nesting of brackets and `CASE`.
-    depth: u32,
-    /// Operators, symbols and words.
-    operators: u32,
-    /// The server's scanner will reject this.
-    pub(super) broken: bool,
-    /// A name hides behind Unicode escapes.
-    escaped: bool,
-    /// A name of 64 bytes or more that is not ASCII: it will be cut, perhaps inside a character.
-    pub(super) long_name: bool,
-    /// Every statement is plain DML without a word that could change the session.
-    pub(super) plain: bool,
-    /// Telling words of the whole text.
-    pub(super) words: Words,
-    /// Facts by leading keywords; see [`classify::by_keywords`].
-    flags: Flags,
-    /// The first statement's command by its first word.
-    kind: Option<Kind>,
-    /// The first statement starts with `WITH`.
-    with: bool,
-}
-
-impl Survey {
-    /// True if the parser may see the text as far as nesting and operators go.
-    pub(super) fn within_limits(&self) -> bool {
-        self.depth <= MAX_DEPTH && self.operators <= MAX_OPERATORS
-    }
-
-    /// True if the text's facts depend on its shape alone.
-    pub(super) fn by_shape(&self) -> bool {
-        self.statements == 1
-            && self.plain
-            && !self.broken
-            && !self.escaped
-            && !self.long_name
-            && self.within_limits()
-            && (self.with
-                || matches!(
-                    self.kind,
-                    Some(Kind::Select | Kind::Insert | Kind::Update | Kind::Delete | Kind::Merge)
-                ))
-    }
-
-    /// The first statement's command as far as its first word tells.
-    pub(super) fn kind(&self) -> Kind {
-        match self.kind {
-            Some(kind) => kind,
-            None => Kind::Empty,
-        }
-    }
-
-    /// The lexer's own verdict, with `extra` added.
-    pub(super) fn verdict(&self, extra: Flags, fingerprint: u64) -> Analysis {
-        let mut flags = self.flags | extra;
-        if self.statements > 1 {
-            flags |= Flags::MULTI;
-        }
-        if self.statements == 0 {
-            flags |= Flags::EMPTY;
-        }
-        let kind = if extra.contains(Flags::UNANALYSED) && self.broken {
-            Kind::Unknown
-        } else {
-            self.kind()
-        };
-        Analysis {
-            flags,
-            statements: u16::try_from(self.statements).unwrap_or(u16::MAX),
-            kind,
-            params: Box::default(),
-            deallocate: None,
-            fingerprint,
-        }
-    }
-}
 
 /// Reads `text` once; `shape` is cleared and receives the normal form, at most about
 /// [`MAX_PARSED`] bytes of it.
@@ -146,7 +66,7 @@ struct Pass<'a> {
     cases: u32,
     list: List,
     /// Leading words of the statement, and how many tokens it has so far.
-    lead: [classify::Keyword; 3],
+    lead: [Keyword; 3],
     tokens: u32,
     /// Like `tokens`, without opening brackets at the start: `(SELECT …) UNION …` is a `SELECT`.
     leading: usize,
@@ -179,7 +99,7 @@ impl<'a> Pass<'a> {
             depth: 0,
             cases: 0,
             list: List::None,
-            lead: [classify::Keyword::None; 3],
+            lead: [Keyword::None; 3],
             tokens: 0,
             leading: 0,
             stmt_words: Words::default(),
@@ -281,7 +201,7 @@ impl<'a> Pass<'a> {
         lower.make_ascii_lowercase();
         let lower = &*lower;
         if let Some(slot) = self.lead.get_mut(self.leading) {
-            *slot = classify::keyword(lower);
+            *slot = words::keyword(lower);
         }
         if !words::may_matter(lower) {
             return Lead::Other;
@@ -316,7 +236,7 @@ impl<'a> Pass<'a> {
             Role::Begin => Lead::Begin,
             Role::Atomic => {
                 let body = self.prev_word == Lead::Begin
-                    && self.lead[0] == classify::Keyword::Create
+                    && self.lead[0] == Keyword::Create
                     && self.atomic == 0;
                 if body {
                     self.atomic = 1;
@@ -491,7 +411,7 @@ impl<'a> Pass<'a> {
             let verdict = classify::by_keywords(self.lead, self.stmt_words);
             if self.found.statements == 0 {
                 self.found.kind = Some(verdict.kind);
-                self.found.with = self.lead[0] == classify::Keyword::With;
+                self.found.with = self.lead[0] == Keyword::With;
             }
             self.found.statements = self.found.statements.saturating_add(1);
             self.found.flags |= verdict.flags;
@@ -500,7 +420,7 @@ impl<'a> Pass<'a> {
         }
         self.tokens = 0;
         self.leading = 0;
-        self.lead = [classify::Keyword::None; 3];
+        self.lead = [Keyword::None; 3];
         self.stmt_words = Words::default();
         self.depth = 0;
         self.cases = 0;

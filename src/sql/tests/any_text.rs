@@ -2,7 +2,7 @@
 
 use super::plain;
 use crate::sql::{Flags, Kind, Lexing, MAX_DEPTH, MAX_OPERATORS, MAX_PARSED, analyse};
-use crate::sql::{parse, shape};
+use crate::sql::{parse, shape, survey};
 use proptest::prelude::*;
 
 /// Pieces that make lexers and parsers stumble, and some that make sense together.
@@ -142,7 +142,7 @@ const STATEMENTS: &[&str] = &[
     "select \"begin atomic\" from t",
 ];
 
-fn lexed(text: &str) -> shape::Survey {
+fn lexed(text: &str) -> survey::Survey {
     shape::survey(text.as_bytes(), Lexing::default(), &mut Vec::new())
 }
 

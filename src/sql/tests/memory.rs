@@ -31,7 +31,8 @@ fn new_literals_are_answered_by_shape() {
     }
     let stats = cache.stats();
     assert_eq!((stats.parses, stats.shape_hits, stats.hits), (1, 49, 0));
-    assert_eq!(stats.entries, 1);
+    // The shape, and the few texts that the doorkeeper takes for old ones.
+    assert!((1..=6).contains(&stats.entries), "{stats:?}");
 }
 
 #[test]
