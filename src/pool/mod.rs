@@ -1,2 +1,356 @@
-//! Pools of server connections.
+//! Server connections of one database and user, and the clients that wait for them.
+//!
+//! A [`Pool`] belongs to one worker and is touched by it alone. What it holds and who waits is
+//! decided by [`state::State`]; this module carries the decisions out: it opens and closes
+//! connections, checks and resets them, and wakes who is served. There is one way in
+//! ([`Pool::checkout`]) and one way out (the [`Lease`]'s drop).
+
+pub mod key;
+pub mod lease;
+mod opening;
+pub mod process;
+pub mod registry;
+pub mod snapshot;
 pub mod state;
+pub mod stats;
+pub mod upkeep;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::auth::ScramKeys;
+use crate::config::{Config, Database, PoolMode, Secret};
+use crate::server::conn::{Server, ServerShared, ServerState};
+use crate::server::params::BaseParams;
+use key::PoolKey;
+use lease::{CheckoutError, Lease, Seat};
+use process::Process;
+use registry::Pools;
+use state::{Checkout, Limits, State};
+use stats::Stats;
+
+/// What of the configuration concerns one pool, resolved over user, database and global settings.
+#[derive(Clone, Debug)]
+pub struct PoolSettings {
+    /// When servers come back.
+    pub mode: PoolMode,
+    /// How many connections.
+    pub limits: Limits,
+    /// Wait after which the reserve may be used.
+    pub reserve_timeout: Duration,
+    /// Limit over all pools of the database; 0 is none.
+    pub max_db: u32,
+    /// Limit over all pools of the user; 0 is none.
+    pub max_user: u32,
+    /// Age at which a connection is closed; zero closes after each use.
+    pub lifetime: Duration,
+}
+
+impl PoolSettings {
+    fn resolve(config: &Config, database: &Database, key: &PoolKey) -> Self {
+        let settings = &config.settings;
+        let user = &*key.user;
+        Self {
+            mode: config.pool_mode(database, user),
+            limits: Limits {
+                size: config.pool_size(database, user),
+                min: config.min_pool_size(database),
+                reserve: config.reserve_pool_size(database, user),
+                parallel: settings.max_parallel_connects.max(1),
+            },
+            reserve_timeout: settings.reserve_pool_timeout,
+            max_db: config.max_db_connections(database),
+            max_user: config.max_user_connections(user),
+            lifetime: config.server_lifetime(database),
+        }
+    }
+}
+
+/// The last failed login of a pool, and when the next attempt may be made.
+struct Failure {
+    error: CheckoutError,
+    retry_at: Instant,
+    pause: Duration,
+}
+
+/// See the module.
+pub struct Pool {
+    /// Identity.
+    pub key: PoolKey,
+    /// Counters.
+    pub stats: Stats,
+    process: Arc<Process>,
+    siblings: Weak<Pools>,
+    config: RefCell<Arc<Config>>,
+    database: RefCell<Arc<Database>>,
+    settings: RefCell<Rc<PoolSettings>>,
+    state: RefCell<State<Box<Server>, Rc<Seat>>>,
+    /// Servers in use, by number: for SHOW, RECONNECT and KILL.
+    in_use: RefCell<BTreeMap<u64, Rc<ServerShared>>>,
+    /// Servers being checked, reset or waiting for a cancel request, by number.
+    aside: RefCell<BTreeMap<u64, Rc<ServerShared>>>,
+    base: RefCell<Option<Rc<BaseParams>>>,
+    /// Values of startup parameters that servers of this pool have accepted, with how they spell
+    /// them.
+    accepted: RefCell<BTreeMap<(Box<str>, Box<str>), Box<str>>>,
+    failure: RefCell<Option<Failure>>,
+    paused: Cell<bool>,
+    /// Clients that are logged in to this pool.
+    clients: Cell<u32>,
+    last_client: Cell<Instant>,
+    scram_keys: RefCell<Option<ScramKeys>>,
+    password: RefCell<Option<Secret>>,
+    next_host: Cell<usize>,
+}
+
+/// Answer to [`Pool::checkout`].
+pub enum CheckoutNow {
+    /// Here it is.
+    Ready(Lease),
+    /// Wait: the seat's owner is woken when something is in it.
+    Queued(Rc<Seat>),
+}
+
+impl Pool {
+    /// A pool without connections.
+    fn new(
+        siblings: &Rc<Pools>,
+        key: PoolKey,
+        config: Arc<Config>,
+        database: Arc<Database>,
+    ) -> Rc<Self> {
+        let process = siblings.process().clone();
+        let settings = PoolSettings::resolve(&config, &database, &key);
+        let paused = {
+            let holds = process.holds.read();
+            holds.all || holds.paused.contains(&*key.database)
+        };
+        Rc::new(Self {
+            key,
+            stats: Stats::default(),
+            process,
+            siblings: Rc::downgrade(siblings),
+            config: RefCell::new(config),
+            database: RefCell::new(database),
+            settings: RefCell::new(Rc::new(settings)),
+            state: RefCell::default(),
+            in_use: RefCell::default(),
+            aside: RefCell::default(),
+            base: RefCell::default(),
+            accepted: RefCell::default(),
+            failure: RefCell::default(),
+            paused: Cell::new(paused),
+            clients: Cell::new(0),
+            last_client: Cell::new(Instant::now()),
+            scram_keys: RefCell::default(),
+            password: RefCell::default(),
+            next_host: Cell::new(0),
+        })
+    }
+
+    /// Gives the caller a server, or a seat to wait in. `waker` is woken when the seat is served.
+    ///
+    /// Waiters are served in the order of their calls. There is no time limit here: the caller
+    /// gives up with [`Self::abandon`].
+    ///
+    /// # Errors
+    ///
+    /// [`CheckoutError`] if nothing is connected and logins have been failing: waiting would be
+    /// in vain. Nothing was sent to any server.
+    pub fn checkout(
+        self: &Rc<Self>,
+        now: Instant,
+        waker: &Waker,
+    ) -> Result<CheckoutNow, CheckoutError> {
+        let oldest = self.config.borrow().settings.server_round_robin;
+        loop {
+            let seat = Cell::new(None);
+            let mut state = self.state.borrow_mut();
+            let answer = if self.paused.get() {
+                let waiting = Seat::new(waker.clone());
+                let ticket = state.enqueue(now, waiting.clone());
+                seat.set(Some(waiting));
+                Checkout::Queued(ticket)
+            } else {
+                state.checkout(oldest, now, || {
+                    let waiting = Seat::new(waker.clone());
+                    seat.set(Some(waiting.clone()));
+                    waiting
+                })
+            };
+            drop(state);
+            match answer {
+                Checkout::Ready(mut server) => {
+                    if !self.fit_for_use(&mut server, now) {
+                        self.lost(server);
+                    } else if self.needs_check(&server, now) {
+                        self.state.borrow_mut().set_aside();
+                        self.clone().check(server);
+                    } else {
+                        return Ok(CheckoutNow::Ready(self.hand_over(server, now)));
+                    }
+                }
+                Checkout::Queued(ticket) => {
+                    let Some(seat) = seat.take() else {
+                        unreachable!("a seat is made whenever somebody is queued")
+                    };
+                    seat.ticket.set(Some(ticket));
+                    if let Some(error) = self.hopeless(now) {
+                        self.state.borrow_mut().abandon(ticket);
+                        return Err(error);
+                    }
+                    self.pump();
+                    return Ok(CheckoutNow::Queued(seat));
+                }
+            }
+        }
+    }
+
+    /// Gives up a seat. If it had been served meanwhile, the server goes to the next.
+    pub fn abandon(&self, seat: &Rc<Seat>) {
+        if let Some(ticket) = seat.ticket.take() {
+            self.state.borrow_mut().abandon(ticket);
+        }
+        drop(seat.take());
+    }
+
+    fn hand_over(self: &Rc<Self>, mut server: Box<Server>, now: Instant) -> Lease {
+        server.used = now;
+        server.shared.state.set(ServerState::Active);
+        server.shared.requested.set(SystemTime::now());
+        self.in_use
+            .borrow_mut()
+            .insert(server.shared.id, server.shared.clone());
+        self.stats.update(|totals| totals.assignments += 1);
+        Lease::new(server, self.clone())
+    }
+
+    /// Gives a server to a waiter that the state chose.
+    fn give(self: &Rc<Self>, served: Option<(Rc<Seat>, Box<Server>)>, now: Instant) {
+        if let Some((seat, server)) = served {
+            let lease = self.hand_over(server, now);
+            seat.give(Ok(lease));
+        }
+    }
+
+    /// A lease ended. Called from its drop: nothing here waits.
+    fn checkin(self: Rc<Self>, mut server: Box<Server>) {
+        let now = Instant::now();
+        self.in_use.borrow_mut().remove(&server.shared.id);
+        server.shared.client.set(0);
+        server.shared.prepared.set(server.prepared.len() as u32);
+        server.used = now;
+        if server.shared.cancels.get() > 0 && server.is_clean() {
+            self.state.borrow_mut().set_aside();
+            server.shared.state.set(ServerState::BeingCanceled);
+            self.wait_for_cancels(server);
+            return;
+        }
+        if !server.is_clean() || !self.may_stay(&server, now) {
+            self.lost(server);
+            return;
+        }
+        if self.needs_reset() {
+            self.state.borrow_mut().set_aside();
+            self.reset(server);
+            return;
+        }
+        server.shared.state.set(ServerState::Idle);
+        let served = self
+            .state
+            .borrow_mut()
+            .checkin(server, self.paused.get(), now);
+        self.give(served, now);
+    }
+
+    /// A server that was checked out is closed. A query that still runs on it is cancelled, so
+    /// that nobody's abandoned work goes on.
+    fn lost(self: &Rc<Self>, server: Box<Server>) {
+        self.in_use.borrow_mut().remove(&server.shared.id);
+        self.state.borrow_mut().lost();
+        self.close(server);
+        self.pump();
+        if let Some(siblings) = self.siblings.upgrade() {
+            siblings.places_freed(&self.key);
+        }
+    }
+
+    fn close(&self, server: Box<Server>) {
+        self.stats.update(|totals| totals.closed += 1);
+        if server.is_busy() {
+            self.cancel_and_close(server);
+        } else {
+            server.terminate();
+        }
+    }
+
+    /// Settings in force.
+    pub fn settings(&self) -> Rc<PoolSettings> {
+        self.settings.borrow().clone()
+    }
+
+    /// The database entry in force.
+    pub fn database(&self) -> Arc<Database> {
+        self.database.borrow().clone()
+    }
+
+    /// What servers report when nothing is set; `None` before the first login to a server.
+    pub fn base(&self) -> Option<Rc<BaseParams>> {
+        self.base.borrow().clone()
+    }
+
+    /// A server reported that its default of a parameter changed.
+    pub fn base_changed(&self, name: &str, value: &str) {
+        let mut base = self.base.borrow_mut();
+        let mut changed = base.as_deref().cloned().unwrap_or_default();
+        changed.set(name, value);
+        *base = Some(Rc::new(changed));
+    }
+
+    /// How a server of this pool spells a startup parameter's value, if one has accepted it.
+    pub fn accepted(&self, name: &str, value: &str) -> Option<Box<str>> {
+        let key = (name.into(), value.into());
+        self.accepted.borrow().get(&key).cloned()
+    }
+
+    /// Remembers that a server accepted a startup parameter.
+    pub fn accept(&self, name: &str, value: &str, spelled: &str) {
+        let mut accepted = self.accepted.borrow_mut();
+        if accepted.len() < 1000 && name.len() + value.len() + spelled.len() < 4096 {
+            accepted.insert((name.into(), value.into()), spelled.into());
+        }
+    }
+
+    /// A client logged in to this pool, with what it proved on the way; servers are logged in to
+    /// with that if nothing else is configured.
+    pub fn client_came(&self, keys: Option<ScramKeys>, password: Option<Secret>) {
+        self.clients.set(self.clients.get() + 1);
+        self.stats.update(|totals| totals.logins += 1);
+        if keys.is_some() {
+            *self.scram_keys.borrow_mut() = keys;
+        }
+        if password.is_some() {
+            *self.password.borrow_mut() = password;
+        }
+    }
+
+    /// A client left.
+    pub fn client_left(&self) {
+        self.clients.set(self.clients.get().saturating_sub(1));
+        self.last_client.set(Instant::now());
+    }
+
+    /// Clients logged in to this pool.
+    pub fn clients(&self) -> u32 {
+        self.clients.get()
+    }
+
+    /// How many servers it holds or opens.
+    pub fn servers(&self) -> u32 {
+        self.state.borrow().total()
+    }
+}

@@ -1,2 +1,8 @@
-//! One connection to PostgreSQL.
+//! One connection to PostgreSQL: its login, what it owes, what it knows, its end. Nothing here
+//! knows of pools or sessions.
+
+pub mod conn;
 pub mod inflight;
+pub mod params;
+pub mod permit;
+pub mod statements;

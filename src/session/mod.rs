@@ -1,1 +1,676 @@
-//! session
+//! A client and the servers it uses.
+//!
+//! A [`Session`] is one task. It owns the client's socket and, while attached, the server
+//! connection itself. A round trip is: read client, decide, write server, read server, walk
+//! headers, write client, all within one task; both directions are polled in one turn, so neither
+//! side can block the other.
+//!
+//! Start reading at [`Session::turn`]; what a client's messages mean is in `from_client`, what a
+//! server's messages mean in `from_server`.
+
+pub mod cancel;
+pub mod context;
+mod from_client;
+mod from_server;
+pub mod gather;
+pub mod machine;
+mod parameters;
+pub mod pin;
+mod prepared;
+pub mod timeouts;
+mod welcome;
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, ready};
+use std::time::Instant;
+
+use crate::client::registry::{ClientShared, ClientState, Registered, Signal};
+use crate::config::PoolMode;
+use crate::error::{ClientFacing, Fault, SqlState};
+use crate::net::Stream;
+use crate::pool::lease::{Lease, Seat};
+use crate::pool::{CheckoutNow, Pool};
+use crate::server::params::ParamSet;
+use crate::server::permit::Permit;
+use crate::server::statements::{Statement, Unnamed};
+use crate::sql::Flags;
+use crate::wire::write::{self, Severity};
+use crate::wire::{FrameError, TxStatus};
+use cancel::CancelKey;
+use context::{Buffers, CHUNK, Context};
+use pin::{Answer, Pins, Question};
+
+/// Chunks handled in one poll before others get their turn.
+const CHUNKS_PER_POLL: usize = 4;
+
+/// What a session needs to begin: a client that has proved who it is.
+pub struct Start {
+    /// Its connection.
+    pub stream: Stream,
+    /// Bytes it sent after its last authentication message.
+    pub leftover: Vec<u8>,
+    /// What others see of it.
+    pub shared: Rc<ClientShared>,
+    /// Its entry among the clients of the worker.
+    pub registered: Registered,
+    /// Its places under the limits.
+    pub permits: Vec<Permit>,
+    /// Its key for cancel requests.
+    pub key: CancelKey,
+    /// The pool it uses.
+    pub pool: Rc<Pool>,
+    /// Parameters of its StartupMessage and of the database's entry.
+    pub params: Vec<(String, String)>,
+    /// Bytes to send before AuthenticationOk.
+    pub prelude: Vec<u8>,
+}
+
+/// See the module.
+pub struct Session {
+    context: Rc<Context>,
+    pool: Rc<Pool>,
+    me: Rc<ClientShared>,
+    stream: Stream,
+    lease: Option<Lease>,
+    seat: Option<Rc<Seat>>,
+    mode: PoolMode,
+    stage: Stage,
+    /// Bytes of the client that could not be handled yet.
+    input: Vec<u8>,
+    /// Bytes of the client's current message that are still to come and are not looked at.
+    body_left: u32,
+    /// Whether they go to the server.
+    body_forward: bool,
+    /// Everything up to Sync is ignored, after an error of ours in the extended protocol.
+    skipping: bool,
+    /// Bytes the client has not taken yet.
+    output: Vec<u8>,
+    /// Parameters the client wants.
+    vars: Rc<ParamSet>,
+    /// Parameters it started with; what RESET returns to.
+    startup: Rc<ParamSet>,
+    /// Whether a text of the transaction may change parameters, if only until its end.
+    may_set: bool,
+    /// What the texts of the transaction may have done.
+    flags: Flags,
+    pins: Pins,
+    unnamed: Option<Rc<Unnamed>>,
+    /// What few sessions have.
+    rare: Rare,
+    _guards: Box<(Registered, Vec<Permit>, CancelKey)>,
+}
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Waits for a server to learn what servers say, and whether they accept its parameters.
+    Login,
+    /// Serves queries.
+    Ready,
+    /// A query of ours runs; the client's next messages wait until it is over.
+    Asking,
+    /// The client said goodbye while its last requests were still running.
+    Leaving,
+    /// The last words are being written.
+    Closing,
+}
+
+/// State that most sessions never have, made when it is needed.
+#[derive(Default)]
+struct Rare(Option<Box<RareState>>);
+
+#[derive(Default)]
+struct RareState {
+    /// Named statements.
+    statements: HashMap<Box<[u8]>, Named, foldhash::fast::RandomState>,
+    /// Parameters the transaction may have changed, and whether by RESET.
+    touched: Vec<(Box<str>, bool)>,
+    question: Question,
+    answer: Answer,
+    /// What the server said against a query of ours.
+    refusal: Option<Refused>,
+    /// The statement that a DEALLOCATE under way names.
+    deallocating: Option<Box<[u8]>>,
+    login: Option<Box<welcome::Login>>,
+}
+
+/// A statement under a name of the client.
+struct Named {
+    statement: Arc<Statement>,
+    /// Its Parse has not been answered yet.
+    pending: bool,
+}
+
+/// An error of the server about a query of ours.
+struct Refused {
+    state: SqlState,
+    text: String,
+}
+
+impl Rare {
+    fn get(&self) -> Option<&RareState> {
+        self.0.as_deref()
+    }
+
+    fn get_mut(&mut self) -> &mut RareState {
+        self.0.get_or_insert_default()
+    }
+}
+
+/// Why a session ends.
+#[derive(Debug, thiserror::Error)]
+enum Stop {
+    /// The client closed its connection or said goodbye.
+    #[error("client closed the connection")]
+    ClientGone,
+    /// Reading from or writing to the client failed.
+    #[error("client connection failed: {0}")]
+    ClientIo(io::Error),
+    /// The client does not keep to the protocol.
+    #[error("{0}")]
+    ClientFrame(#[from] FrameError),
+    /// The server connection ended in the middle.
+    #[error("server connection lost: {0}")]
+    ServerIo(io::Error),
+    /// The server does not keep to the protocol.
+    #[error("server broke the protocol: {0}")]
+    ServerFrame(String),
+    /// The server said why it ends; the client has that already.
+    #[error("server closed the connection")]
+    ServerSaidWhy,
+    /// Any other reason, as the client is told.
+    #[error("{text}")]
+    Fatal {
+        /// SQLSTATE.
+        state: SqlState,
+        /// Text.
+        text: String,
+        /// Whose mistake.
+        fault: Fault,
+    },
+}
+
+impl Stop {
+    fn fatal(state: SqlState, text: impl Into<String>, fault: Fault) -> Self {
+        Stop::Fatal {
+            state,
+            text: text.into(),
+            fault,
+        }
+    }
+
+    /// What the client is told, if anything.
+    fn words(&self) -> Option<(SqlState, String)> {
+        match self {
+            Stop::ClientGone | Stop::ClientIo(_) | Stop::ServerSaidWhy => None,
+            Stop::ClientFrame(error) => Some((SqlState::PROTOCOL_VIOLATION, error.to_string())),
+            Stop::ServerIo(_) => Some((
+                SqlState::CONNECTION_FAILURE,
+                "server conn crashed?".to_owned(),
+            )),
+            Stop::ServerFrame(_) => Some((SqlState::CONNECTION_FAILURE, self.to_string())),
+            Stop::Fatal { state, text, .. } => Some((*state, text.clone())),
+        }
+    }
+
+    fn fault(&self) -> Fault {
+        match self {
+            Stop::ClientGone | Stop::ClientIo(_) | Stop::ClientFrame(_) => Fault::Client,
+            Stop::ServerIo(_) | Stop::ServerFrame(_) | Stop::ServerSaidWhy => Fault::Server,
+            Stop::Fatal { fault, .. } => *fault,
+        }
+    }
+}
+
+/// Serves a client until it leaves.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the client's connection; its server goes back to the pool if it is
+/// clean and is closed (its query cancelled) otherwise.
+pub async fn run(context: Rc<Context>, start: Start) {
+    let mut session = Session::new(context, start);
+    poll_fn(|cx| session.poll(cx)).await;
+}
+
+impl Session {
+    fn new(context: Rc<Context>, start: Start) -> Self {
+        let mut rare = Rare::default();
+        rare.get_mut().login = Some(Box::new(welcome::Login {
+            params: start.params,
+            prelude: start.prelude,
+        }));
+        Self {
+            mode: start.pool.settings().mode,
+            pool: start.pool,
+            me: start.shared,
+            stream: start.stream,
+            lease: None,
+            seat: None,
+            stage: Stage::Login,
+            input: start.leftover,
+            body_left: 0,
+            body_forward: false,
+            skipping: false,
+            output: Vec::new(),
+            vars: Rc::default(),
+            startup: Rc::default(),
+            may_set: false,
+            flags: Flags::NONE,
+            pins: Pins::default(),
+            unnamed: None,
+            rare,
+            _guards: Box::new((start.registered, start.permits, start.key)),
+            context,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let context = self.context.clone();
+        let mut buffers = context.take_buffers();
+        self.me.listen(cx.waker());
+        let polled = loop {
+            match self.turn(cx, &mut buffers) {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(stop) => {
+                    buffers.built.clear();
+                    if self.stop(stop) {
+                        break Poll::Ready(());
+                    }
+                }
+            }
+        };
+        context.return_buffers(buffers);
+        polled
+    }
+
+    /// Ends the session for this reason: lets the server go and prepares the last words. `true` if
+    /// there is nothing left to write.
+    fn stop(&mut self, stop: Stop) -> bool {
+        if self.stage == Stage::Closing {
+            return true;
+        }
+        let settings = &self.context.process.config.load().settings;
+        match &stop {
+            Stop::ClientGone | Stop::ClientIo(_) => {
+                if settings.log_disconnections {
+                    tracing::info!(client = self.me.id, user = %self.me.user, database = %self.me.database, addr = %self.me.addr, "closing: {stop}");
+                }
+            }
+            _ => {
+                if settings.log_pooler_errors {
+                    tracing::warn!(client = self.me.id, user = %self.me.user, database = %self.me.database, addr = %self.me.addr, fault = stop.fault().as_str(), "closing: {stop}");
+                }
+            }
+        }
+        if let Some(seat) = self.seat.take() {
+            self.pool.abandon(&seat);
+        }
+        if let Some(lease) = self.lease.take() {
+            self.me.server.replace(None);
+            if matches!(stop, Stop::ServerIo(_) | Stop::ServerFrame(_) | Stop::ServerSaidWhy) {
+                let mut lease = lease;
+                lease.broken = true;
+                lease.close();
+            }
+        }
+        if let Some((state, text)) = stop.words() {
+            self.pool.stats.update(|totals| totals.errors += 1);
+            write::error(&mut self.output, Severity::Fatal, state, &text);
+        }
+        self.input = Vec::new();
+        self.stage = Stage::Closing;
+        matches!(stop, Stop::ClientGone | Stop::ClientIo(_))
+    }
+
+    /// Does everything that can be done now. Ready means that the session ends.
+    fn turn(&mut self, cx: &mut TaskContext<'_>, buffers: &mut Buffers) -> Poll<Stop> {
+        match self.try_turn(cx, buffers) {
+            Ok(()) => Poll::Pending,
+            Err(stop) => Poll::Ready(stop),
+        }
+    }
+
+    fn try_turn(&mut self, cx: &mut TaskContext<'_>, buffers: &mut Buffers) -> Result<(), Stop> {
+        for _ in 0..CHUNKS_PER_POLL {
+            if self.me.signalled() {
+                self.heed_signals(cx)?;
+            }
+            let mut moved = self.look_at_seat(cx)?;
+            let client_free = self.flush_client(cx)?;
+            if self.stage == Stage::Closing {
+                return if client_free { Err(Stop::ClientGone) } else { Ok(()) };
+            }
+            if self.stage == Stage::Login && self.lease.is_none() && self.seat.is_none() {
+                self.begin_login(cx)?;
+                moved = true;
+            }
+            let server_free = self.flush_server(cx)?;
+            if client_free && self.lease.is_some() {
+                moved |= self.read_server(cx, buffers)?;
+            }
+            if server_free {
+                moved |= self.read_client(cx, buffers)?;
+            }
+            if !moved {
+                return Ok(());
+            }
+        }
+        // Others first; this one goes on in the next round.
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// Writes what the client has not taken yet. `true` if nothing is left.
+    fn flush_client(&mut self, cx: &mut TaskContext<'_>) -> Result<bool, Stop> {
+        flush(&mut self.stream, &mut self.output, cx).map_err(Stop::ClientIo)
+    }
+
+    /// Writes what the server has not taken yet. `true` if nothing is left.
+    fn flush_server(&mut self, cx: &mut TaskContext<'_>) -> Result<bool, Stop> {
+        let Some(lease) = &mut self.lease else {
+            return Ok(true);
+        };
+        let server = &mut **lease;
+        flush(&mut server.stream, &mut server.unsent, cx).map_err(Stop::ServerIo)
+    }
+
+    /// Reads one chunk of the server and handles it. `true` if there was one.
+    fn read_server(&mut self, cx: &mut TaskContext<'_>, buffers: &mut Buffers) -> Result<bool, Stop> {
+        let Some(lease) = &mut self.lease else {
+            return Ok(false);
+        };
+        let held = lease.partial.len();
+        if held + CHUNK / 4 > buffers.input.len() {
+            buffers.input.resize(held + CHUNK, 0);
+        }
+        let Poll::Ready(read) = lease.stream.poll_read(cx, &mut buffers.input[held..]) else {
+            return Ok(false);
+        };
+        let n = read.map_err(Stop::ServerIo)?;
+        if n == 0 {
+            let eof = io::Error::from(io::ErrorKind::UnexpectedEof);
+            return Err(if lease.said_why { Stop::ServerSaidWhy } else { Stop::ServerIo(eof) });
+        }
+        if held > 0 {
+            buffers.input[..held].copy_from_slice(&lease.partial);
+            lease.partial.clear();
+        }
+        self.pool.stats.update(|totals| totals.sent += n as u64);
+        let Buffers { input, built, dropped } = buffers;
+        self.from_server(cx, &input[..held + n], built, dropped)?;
+        built.clear();
+        Ok(true)
+    }
+
+    /// Reads one chunk of the client, or takes what waits from before, and handles it. `true` if
+    /// something was done.
+    fn read_client(&mut self, cx: &mut TaskContext<'_>, buffers: &mut Buffers) -> Result<bool, Stop> {
+        let may_handle = matches!(self.stage, Stage::Ready) && self.seat.is_none();
+        if self.stage == Stage::Leaving {
+            return Ok(false);
+        }
+        let Buffers { input, built, dropped } = buffers;
+        if self.input.is_empty() {
+            let Poll::Ready(read) = self.stream.poll_read(cx, input) else {
+                return Ok(false);
+            };
+            let n = self.came_in(read)?;
+            let used = if may_handle {
+                self.from_client(cx, &input[..n], built, dropped)?
+            } else {
+                0
+            };
+            built.clear();
+            self.input.extend_from_slice(&input[used..n]);
+            return Ok(true);
+        }
+        // Something waits: for its rest, or for a server.
+        let mut moved = false;
+        if may_handle {
+            let held = std::mem::take(&mut self.input);
+            let used = self.from_client(cx, &held, built, dropped)?;
+            built.clear();
+            debug_assert!(self.input.is_empty(), "only this function fills it");
+            self.input = held;
+            self.input.drain(..used);
+            moved = used > 0;
+            if self.input.is_empty() {
+                self.input = Vec::new();
+                return Ok(true);
+            }
+            if moved {
+                return Ok(true);
+            }
+        }
+        // A message whose rest is missing is read in whole; beyond that, what waits is bounded.
+        let blocked = !(matches!(self.stage, Stage::Ready) && self.seat.is_none());
+        if blocked && self.input.len() >= CHUNK {
+            return Ok(moved);
+        }
+        let Poll::Ready(read) = self.stream.poll_read(cx, input) else {
+            return Ok(moved);
+        };
+        let n = self.came_in(read)?;
+        self.input.extend_from_slice(&input[..n]);
+        Ok(true)
+    }
+
+    fn came_in(&mut self, read: io::Result<usize>) -> Result<usize, Stop> {
+        match read.map_err(Stop::ClientIo)? {
+            0 => Err(Stop::ClientGone),
+            n => {
+                self.pool.stats.update(|totals| totals.received += n as u64);
+                Ok(n)
+            }
+        }
+    }
+
+    /// Asks the pool for a server. `true` if it is attached, `false` if the client waits.
+    fn checkout(&mut self, cx: &mut TaskContext<'_>) -> Result<bool, Stop> {
+        let now = Instant::now();
+        match self.pool.checkout(now, cx.waker()) {
+            Ok(CheckoutNow::Ready(lease)) => {
+                self.attach(lease, now);
+                Ok(true)
+            }
+            Ok(CheckoutNow::Queued(seat)) => {
+                self.seat = Some(seat);
+                self.me.notified.set(false);
+                self.me.enter(ClientState::Waiting, now);
+                Ok(false)
+            }
+            Err(error) => Err(Stop::Fatal {
+                state: error.sqlstate(),
+                text: error.client_message().into_owned(),
+                fault: error.fault(),
+            }),
+        }
+    }
+
+    /// Takes the server that a waiting client was given, if it was. `true` if so.
+    fn look_at_seat(&mut self, _cx: &mut TaskContext<'_>) -> Result<bool, Stop> {
+        let Some(grant) = self.seat.as_ref().and_then(|seat| seat.take()) else {
+            return Ok(false);
+        };
+        self.seat = None;
+        let now = Instant::now();
+        let waited = now.saturating_duration_since(self.me.since.get());
+        self.pool.stats.update(|totals| totals.wait_us += waited.as_micros() as u64);
+        match grant {
+            Ok(lease) => {
+                self.attach(lease, now);
+                Ok(true)
+            }
+            Err(error) => Err(Stop::Fatal {
+                state: error.sqlstate(),
+                text: error.client_message().into_owned(),
+                fault: error.fault(),
+            }),
+        }
+    }
+
+    /// The server is this client's now. What it lacks of the client's parameters is put in front of
+    /// the first request, in the same write.
+    fn attach(&mut self, lease: Lease, now: Instant) {
+        lease.shared.client.set(self.me.id);
+        self.me.server.replace(Some(lease.shared.clone()));
+        self.me.enter(ClientState::Active, now);
+        self.me.xact_since.set(Some(now));
+        self.lease = Some(lease);
+        if self.stage == Stage::Login {
+            self.try_parameters();
+        }
+    }
+
+    /// Lets the server go.
+    fn detach(&mut self, now: Instant) {
+        let Some(mut lease) = self.lease.take() else {
+            return;
+        };
+        self.me.server.replace(None);
+        self.me.enter(ClientState::Idle, now);
+        lease.ledger.shrink();
+        // What the server has now is what the client had.
+        drop(lease);
+    }
+
+    /// Acts on what others told this session.
+    fn heed_signals(&mut self, cx: &mut TaskContext<'_>) -> Result<(), Stop> {
+        let fatal = |state, text: &str| Err(Stop::fatal(state, text, Fault::Pooler));
+        let me = self.me.clone();
+        if me.take(Signal::KILL) {
+            return fatal(SqlState::ADMIN_SHUTDOWN, "admin forced disconnect");
+        }
+        if me.take(Signal::SHUTDOWN) {
+            return fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down");
+        }
+        if me.take(Signal::LOGIN_TIMEOUT) && self.stage == Stage::Login {
+            return fatal(SqlState::CANNOT_CONNECT, "client_login_timeout (server down)");
+        }
+        if me.take(Signal::QUERY_TIMEOUT) && me.query_since.get().is_some() {
+            return fatal(SqlState::QUERY_CANCELED, "query timeout");
+        }
+        if me.take(Signal::IDLE_TRANSACTION_TIMEOUT) {
+            return fatal(SqlState::IDLE_IN_TRANSACTION_TIMEOUT, "idle transaction timeout");
+        }
+        if me.take(Signal::TRANSACTION_TIMEOUT) && self.lease.is_some() {
+            return fatal(SqlState::TRANSACTION_TIMEOUT, "transaction timeout");
+        }
+        if me.take(Signal::IDLE_TIMEOUT) && me.state.get() == ClientState::Idle {
+            return fatal(SqlState::IDLE_SESSION_TIMEOUT, "client_idle_timeout");
+        }
+        if me.take(Signal::WAIT_TIMEOUT) && self.seat.is_some() {
+            self.pool.stats.update(|totals| totals.wait_timeouts += 1);
+            return fatal(SqlState::TOO_MANY_CONNECTIONS, "query_wait_timeout");
+        }
+        if me.take(Signal::WAIT_NOTIFY) && self.seat.is_some() && self.stage == Stage::Ready {
+            write::notice(
+                &mut self.output,
+                SqlState(*b"00000"),
+                "No server connection available in postgres backend, client being queued",
+            );
+        }
+        if me.take(Signal::CANCEL)
+            && self.stage == Stage::Ready
+            && let Some(seat) = self.seat.take()
+        {
+            // The server may have been granted this very moment: then it goes to the next.
+            self.pool.abandon(&seat);
+            me.enter(ClientState::Idle, Instant::now());
+            self.refuse_waiting();
+            cx.waker().wake_by_ref();
+        }
+        if me.has(Signal::DRAIN) && self.lease.is_none() && self.seat.is_none() {
+            return fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down");
+        }
+        if me.take(Signal::RELOADED) {
+            self.mode = match self.lease {
+                None => self.pool.settings().mode,
+                Some(_) => self.mode,
+            };
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> TxStatus {
+        self.lease.as_ref().map_or(TxStatus::Idle, |lease| lease.status)
+    }
+}
+
+/// Writes as much of `pending` as the peer takes. `true` if nothing is left, ciphertext included.
+fn flush(stream: &mut Stream, pending: &mut Vec<u8>, cx: &mut TaskContext<'_>) -> io::Result<bool> {
+    while !pending.is_empty() {
+        match stream.poll_write(cx, pending) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(n) => {
+                let n = n?;
+                if n == pending.len() {
+                    *pending = Vec::new();
+                } else {
+                    pending.drain(..n);
+                }
+            }
+        }
+    }
+    if stream.needs_flush() && stream.poll_flush(cx)?.is_pending() {
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// Writes `bytes`, keeping what the peer does not take now.
+#[inline]
+fn send(
+    stream: &mut Stream,
+    pending: &mut Vec<u8>,
+    bytes: &[u8],
+    cx: &mut TaskContext<'_>,
+) -> io::Result<()> {
+    let mut rest = bytes;
+    while pending.is_empty() && !rest.is_empty() {
+        match stream.poll_write(cx, rest) {
+            Poll::Pending => break,
+            Poll::Ready(n) => rest = &rest[n?..],
+        }
+    }
+    if !rest.is_empty() {
+        pending.extend_from_slice(rest);
+    } else if stream.needs_flush() {
+        // What stays unsent is looked at again in the next turn.
+        let _ = stream.poll_flush(cx)?;
+    }
+    Ok(())
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat.take() {
+            self.pool.abandon(&seat);
+        }
+        self.pool.client_left();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An idle client's task holds this and nothing else.
+    #[test]
+    fn the_steady_future_is_small() {
+        fn size<F>(_: impl FnOnce(Rc<Context>, Start) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size_of::<Session>() <= 512, "{}", size_of::<Session>());
+        let future = size(|context, start| {
+            let mut session = Session::new(context, start);
+            poll_fn(move |cx| session.poll(cx))
+        });
+        assert!(future <= 512, "{future}");
+    }
+}

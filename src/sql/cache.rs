@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 /// Longest text, in bytes, that is kept.
 const MAX_STORED: usize = 8 * 1024;
-/// Bits of the doorkeeper, a power of two.
-const DOOR_BITS: usize = 4 * 1024;
+/// Bits of the doorkeeper, 2 KiB. At most one new text in sixteen passes for an old one.
+const DOOR_BITS: usize = 16 * 1024;
 /// After this many first sightings the doorkeeper forgets everything, so that it stays sparse.
 const DOOR_RESET: u32 = 1_024;
 

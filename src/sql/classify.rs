@@ -5,6 +5,7 @@
 //! safe side: too many rather than too few.
 
 use super::fact::{Flags, Kind};
+use super::words::Keyword;
 use std::ops::{BitOr, BitOrAssign};
 
 /// Words that matter wherever they stand in a text.
@@ -139,135 +140,6 @@ pub(super) fn program(bytes: &[u8]) -> Flags {
         }
     }
     flags
-}
-
-/// A word at the start of a statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keyword {
-    /// No word, or one that is not in this list.
-    None,
-    Abort,
-    All,
-    Alter,
-    Analyze,
-    Begin,
-    Call,
-    Characteristics,
-    Close,
-    Comment,
-    Commit,
-    Constraints,
-    Copy,
-    Create,
-    Deallocate,
-    Declare,
-    Delete,
-    Discard,
-    Do,
-    Drop,
-    End,
-    Execute,
-    Explain,
-    Fetch,
-    Grant,
-    Insert,
-    Listen,
-    Load,
-    Local,
-    Lock,
-    Merge,
-    Move,
-    Notify,
-    Prepare,
-    Prepared,
-    Release,
-    Reset,
-    Revoke,
-    Rollback,
-    Savepoint,
-    Select,
-    Session,
-    Set,
-    Show,
-    Start,
-    Table,
-    Temp,
-    To,
-    Transaction,
-    Truncate,
-    Unlisten,
-    Update,
-    Vacuum,
-    Values,
-    With,
-    Work,
-    Role,
-    Authorization,
-}
-
-/// The keyword that the lower-case `word` is.
-pub(super) fn keyword(word: &[u8]) -> Keyword {
-    use Keyword as K;
-    match word {
-        b"abort" => K::Abort,
-        b"all" => K::All,
-        b"alter" => K::Alter,
-        b"analyze" | b"analyse" => K::Analyze,
-        b"authorization" => K::Authorization,
-        b"begin" => K::Begin,
-        b"call" => K::Call,
-        b"characteristics" => K::Characteristics,
-        b"close" => K::Close,
-        b"comment" => K::Comment,
-        b"commit" => K::Commit,
-        b"constraints" => K::Constraints,
-        b"copy" => K::Copy,
-        b"create" => K::Create,
-        b"deallocate" => K::Deallocate,
-        b"declare" => K::Declare,
-        b"delete" => K::Delete,
-        b"discard" => K::Discard,
-        b"do" => K::Do,
-        b"drop" => K::Drop,
-        b"end" => K::End,
-        b"execute" => K::Execute,
-        b"explain" => K::Explain,
-        b"fetch" => K::Fetch,
-        b"grant" => K::Grant,
-        b"insert" => K::Insert,
-        b"listen" => K::Listen,
-        b"load" => K::Load,
-        b"local" => K::Local,
-        b"lock" => K::Lock,
-        b"merge" => K::Merge,
-        b"move" => K::Move,
-        b"notify" => K::Notify,
-        b"prepare" => K::Prepare,
-        b"prepared" => K::Prepared,
-        b"release" => K::Release,
-        b"reset" => K::Reset,
-        b"revoke" => K::Revoke,
-        b"role" => K::Role,
-        b"rollback" => K::Rollback,
-        b"savepoint" => K::Savepoint,
-        b"select" => K::Select,
-        b"session" => K::Session,
-        b"set" => K::Set,
-        b"show" => K::Show,
-        b"start" => K::Start,
-        b"table" => K::Table,
-        b"temp" | b"temporary" => K::Temp,
-        b"to" => K::To,
-        b"transaction" => K::Transaction,
-        b"truncate" => K::Truncate,
-        b"unlisten" => K::Unlisten,
-        b"update" => K::Update,
-        b"vacuum" => K::Vacuum,
-        b"values" => K::Values,
-        b"with" => K::With,
-        b"work" => K::Work,
-        _ => K::None,
-    }
 }
 
 /// The lexer's verdict on one statement.

@@ -340,9 +340,6 @@ impl<'a> Lexer<'a> {
         if is(self.peek(1), DIGIT) {
             self.at += 1;
             self.skip_while(DIGIT);
-            if is(self.peek(0), LETTER) {
-                self.broken = true;
-            }
             return Kind::Param;
         }
         // The tag is an identifier without dollar signs, or nothing.

@@ -15,7 +15,7 @@ mod utility;
 
 use super::classify::Words;
 use super::fact::{Analysis, Flags, Kind, ParamChange, ParamOp};
-use super::shape::Survey;
+use super::survey::Survey;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What the parser found in a text.
@@ -115,7 +115,6 @@ impl Parsed {
     }
 
     /// Number of statements that the parser saw.
-    #[cfg(test)]
     pub(super) fn statements(&self) -> usize {
         self.statements
     }

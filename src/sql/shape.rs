@@ -10,94 +10,15 @@
 //! Facts may be shared by all texts of a shape only if [`Survey::by_shape`] says so: never where a
 //! literal decides (`set_config('name', …)`), never for utilities, never for several statements.
 
+use super::MAX_PARSED;
 use super::classify::{self, Words};
-use super::fact::{Analysis, Flags, Kind, Lexing};
+use super::fact::Lexing;
 use super::lexer::{Kind as Tok, Lexer, Token};
-use super::{MAX_DEPTH, MAX_OPERATORS, MAX_PARSED};
+use super::survey::Survey;
+use super::words::{self, Keyword, Role};
 
 /// Names that PostgreSQL truncates start here (`NAMEDATALEN`).
 const LONG_NAME: usize = 64;
-
-/// What one pass of the lexer found.
-#[derive(Debug, Default)]
-pub(super) struct Survey {
-    /// Statements that have at least one token.
-    pub(super) statements: u32,
-    /// Deepest nesting of brackets and `CASE`.
-    depth: u32,
-    /// Operators, symbols and words.
-    operators: u32,
-    /// The server's scanner will reject this.
-    pub(super) broken: bool,
-    /// A name hides behind Unicode escapes.
-    escaped: bool,
-    /// A name of 64 bytes or more that is not ASCII: it will be cut, perhaps inside a character.
-    pub(super) long_name: bool,
-    /// Every statement is plain DML without a word that could change the session.
-    pub(super) plain: bool,
-    /// Telling words of the whole text.
-    pub(super) words: Words,
-    /// Facts by leading keywords; see [`classify::by_keywords`].
-    flags: Flags,
-    /// The first statement's command by its first word.
-    kind: Option<Kind>,
-    /// The first statement starts with `WITH`.
-    with: bool,
-}
-
-impl Survey {
-    /// True if the parser may see the text as far as nesting and operators go.
-    pub(super) fn within_limits(&self) -> bool {
-        self.depth <= MAX_DEPTH && self.operators <= MAX_OPERATORS
-    }
-
-    /// True if the text's facts depend on its shape alone.
-    pub(super) fn by_shape(&self) -> bool {
-        self.statements == 1
-            && self.plain
-            && !self.broken
-            && !self.escaped
-            && !self.long_name
-            && self.within_limits()
-            && (self.with
-                || matches!(
-                    self.kind,
-                    Some(Kind::Select | Kind::Insert | Kind::Update | Kind::Delete | Kind::Merge)
-                ))
-    }
-
-    /// The first statement's command as far as its first word tells.
-    pub(super) fn kind(&self) -> Kind {
-        match self.kind {
-            Some(kind) => kind,
-            None => Kind::Empty,
-        }
-    }
-
-    /// The lexer's own verdict, with `extra` added.
-    pub(super) fn verdict(&self, extra: Flags, fingerprint: u64) -> Analysis {
-        let mut flags = self.flags | extra;
-        if self.statements > 1 {
-            flags |= Flags::MULTI;
-        }
-        if self.statements == 0 {
-            flags |= Flags::EMPTY;
-        }
-        let kind = if extra.contains(Flags::UNANALYSED) && self.broken {
-            Kind::Unknown
-        } else {
-            self.kind()
-        };
-        Analysis {
-            flags,
-            statements: u16::try_from(self.statements).unwrap_or(u16::MAX),
-            kind,
-            params: Box::default(),
-            deallocate: None,
-            fingerprint,
-        }
-    }
-}
 
 /// Reads `text` once; `shape` is cleared and receives the normal form, at most about
 /// [`MAX_PARSED`] bytes of it.
@@ -145,7 +66,7 @@ struct Pass<'a> {
     cases: u32,
     list: List,
     /// Leading words of the statement, and how many tokens it has so far.
-    lead: [classify::Keyword; 3],
+    lead: [Keyword; 3],
     tokens: u32,
     /// Like `tokens`, without opening brackets at the start: `(SELECT …) UNION …` is a `SELECT`.
     leading: usize,
@@ -178,7 +99,7 @@ impl<'a> Pass<'a> {
             depth: 0,
             cases: 0,
             list: List::None,
-            lead: [classify::Keyword::None; 3],
+            lead: [Keyword::None; 3],
             tokens: 0,
             leading: 0,
             stmt_words: Words::default(),
@@ -273,53 +194,57 @@ impl<'a> Pass<'a> {
 
     fn word(&mut self, bytes: &[u8]) -> Lead {
         self.space(Tok::Word);
+        self.name(bytes);
         let start = self.shape.len();
         self.shape.extend_from_slice(bytes);
         let lower = self.shape.get_mut(start..).unwrap_or_default();
         lower.make_ascii_lowercase();
         let lower = &*lower;
         if let Some(slot) = self.lead.get_mut(self.leading) {
-            *slot = classify::keyword(lower);
+            *slot = words::keyword(lower);
+        }
+        if !words::may_matter(lower) {
+            return Lead::Other;
         }
         self.stmt_words |= classify::telling_word(lower);
-        let mut lead = Lead::Other;
-        match lower {
-            b"in" | b"like" | b"is" | b"not" | b"and" | b"or" | b"union" | b"intersect"
-            | b"except" | b"join" | b"collate" | b"at" | b"ilike" | b"similar" | b"between" => {
+        let role = words::role(lower);
+        match role {
+            Role::Operator => {
                 self.found.operators += 1;
-                lead = if lower == b"in" {
-                    Lead::In
-                } else {
-                    Lead::Spaced
-                };
+                Lead::Spaced
             }
-            b"array" => lead = Lead::Array,
-            b"values" => lead = Lead::Values,
-            b"select" | b"from" | b"where" | b"as" | b"on" | b"with" | b"by" | b"exists"
-            | b"all" | b"any" | b"over" | b"then" | b"else" | b"when" => lead = Lead::Spaced,
-            b"case" => {
+            Role::In => {
+                self.found.operators += 1;
+                Lead::In
+            }
+            Role::Array => Lead::Array,
+            Role::Values => Lead::Values,
+            Role::Clause => Lead::Spaced,
+            Role::Case => {
                 self.cases += 1;
                 if self.atomic > 0 {
                     self.atomic += 1;
                 }
                 self.deepen();
+                Lead::Other
             }
-            b"end" => {
+            Role::End => {
                 self.cases = self.cases.saturating_sub(1);
                 self.atomic = self.atomic.saturating_sub(1);
+                Lead::Other
             }
-            b"begin" => lead = Lead::Begin,
-            b"atomic"
-                if self.prev_word == Lead::Begin
-                    && self.lead[0] == classify::Keyword::Create
-                    && self.atomic == 0 =>
-            {
-                self.atomic = 1;
+            Role::Begin => Lead::Begin,
+            Role::Atomic => {
+                let body = self.prev_word == Lead::Begin
+                    && self.lead[0] == Keyword::Create
+                    && self.atomic == 0;
+                if body {
+                    self.atomic = 1;
+                }
+                Lead::Other
             }
-            _ => {}
+            Role::None => Lead::Other,
         }
-        self.name(bytes);
-        lead
     }
 
     fn name(&mut self, bytes: &[u8]) {
@@ -486,7 +411,7 @@ impl<'a> Pass<'a> {
             let verdict = classify::by_keywords(self.lead, self.stmt_words);
             if self.found.statements == 0 {
                 self.found.kind = Some(verdict.kind);
-                self.found.with = self.lead[0] == classify::Keyword::With;
+                self.found.with = self.lead[0] == Keyword::With;
             }
             self.found.statements = self.found.statements.saturating_add(1);
             self.found.flags |= verdict.flags;
@@ -495,7 +420,7 @@ impl<'a> Pass<'a> {
         }
         self.tokens = 0;
         self.leading = 0;
-        self.lead = [classify::Keyword::None; 3];
+        self.lead = [Keyword::None; 3];
         self.stmt_words = Words::default();
         self.depth = 0;
         self.cases = 0;

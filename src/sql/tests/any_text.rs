@@ -2,7 +2,7 @@
 
 use super::plain;
 use crate::sql::{Flags, Kind, Lexing, MAX_DEPTH, MAX_OPERATORS, MAX_PARSED, analyse};
-use crate::sql::{parse, shape};
+use crate::sql::{parse, shape, survey};
 use proptest::prelude::*;
 
 /// Pieces that make lexers and parsers stumble, and some that make sense together.
@@ -142,7 +142,7 @@ const STATEMENTS: &[&str] = &[
     "select \"begin atomic\" from t",
 ];
 
-fn lexed(text: &str) -> shape::Survey {
+fn lexed(text: &str) -> survey::Survey {
     shape::survey(text.as_bytes(), Lexing::default(), &mut Vec::new())
 }
 
@@ -420,4 +420,138 @@ fn the_name_of_a_single_deallocate() {
             .flags
             .contains(Flags::UNANALYSED)
     );
+}
+
+/// A function call counts wherever the grammar lets one stand.
+#[test]
+fn calls_are_found_in_every_corner() {
+    for text in [
+        "select ~",
+        "select 1 from t where ~ = 1",
+        "select (select ~)",
+        "select 1 limit ~",
+        "select 1 offset ~",
+        "select 1 from t group by ~",
+        "select 1 from t having ~ = 1",
+        "select 1 from t group by grouping sets ((a, ~), rollup (b, ~))",
+        "select distinct on (~) a from t",
+        "select 1 order by ~ desc nulls last",
+        "select sum(a order by ~) from t",
+        "select sum(a) filter (where ~ = 1) from t",
+        "select sum(a) over (order by ~) from t",
+        "select sum(a) over w from t window w as (partition by ~)",
+        "select sum(a) over (order by b rows between ~ preceding and ~ following) from t",
+        "select percentile_cont(~) within group (order by ~) from t",
+        "select a[~] from t",
+        "select a[1:~] from t",
+        "select (~).x",
+        "select array[1, ~]",
+        "select row(1, ~)",
+        "select coalesce(1, ~)",
+        "select nullif(1, ~)",
+        "select greatest(1, ~)",
+        "select ~::text",
+        "select cast(~ as int)",
+        "select ~ collate \"C\"",
+        "select ~ at time zone 'UTC'",
+        "select ~ is null",
+        "select ~ is true",
+        "select not ~",
+        "select 1 between 0 and ~",
+        "select 1 in (0, ~)",
+        "select 1 = any (array[~])",
+        "select 'a' like ~",
+        "select 'a' similar to ~",
+        "select exists (select ~)",
+        "select case ~ when 1 then 2 end",
+        "select case when a then ~ end from t",
+        "select case when a then 1 else ~ end from t",
+        "select lower(upper(~))",
+        "select concat(variadic ~)",
+        "select lower(a => ~)",
+        "select extract(year from ~)",
+        "select substring(~ from 1)",
+        "select overlay('a' placing ~ from 1)",
+        "select xmlelement(name a, ~)",
+        "select xmlforest(~ as a)",
+        "select xmlserialize(content ~ as text)",
+        "select xmlparse(document ~)",
+        "select xmlpi(name a, ~)",
+        "select json_object('a': ~)",
+        "select json_array(1, ~)",
+        "select json_arrayagg(~) from t",
+        "select json_objectagg('a': ~) from t",
+        "select json_array(select ~)",
+        "select json_value(~, '$')",
+        "select json_query('{}', '$' passing ~ as x)",
+        "select json_scalar(~)",
+        "select ~ is json",
+        "select json_value('1', '$' default ~ on empty)",
+        "select json_exists(~, '$')",
+        "select * from t join u on ~ = 1",
+        "select * from lateral (select ~) x",
+        "select * from ~",
+        "select * from rows from (lower('a'), ~) with ordinality",
+        "select * from (values (1, ~)) x",
+        "select * from t tablesample system (~) repeatable (~)",
+        "values (~)",
+        "select * from xmltable('/a' passing ~ columns b text path 'c' default ~)",
+        "select * from json_table(~, '$' columns (a int path '$.a'))",
+        "select * from json_table('{}', '$' passing ~ as x columns (a int path '$.a'))",
+        "with x as (select ~) select 1",
+        "with recursive x as (select 1 union select ~) select 1 from x",
+        "select 1 union select ~",
+        "select 1 except (select 2 intersect select ~)",
+        "insert into t values (~)",
+        "insert into t select ~",
+        "insert into t values (1) returning ~",
+        "insert into t values (1) on conflict (a) where ~ = 1 do update set b = ~ where ~ = 2",
+        "update t set a = ~",
+        "update t set (a, b) = (select 1, ~)",
+        "update t set (a, b) = row (1, ~)",
+        "update t set a[~] = 1",
+        "update t set a = 1 from u where ~ = 1",
+        "update t set a = 1 returning ~",
+        "delete from t where ~ = 1",
+        "delete from t using ~ x",
+        "delete from t returning with (old as o) ~",
+        "merge into t using u on ~ = 1 when matched then delete",
+        "merge into t using u on true when matched and ~ = 1 then do nothing",
+        "merge into t using u on true when not matched then insert values (~)",
+        "merge into t using u on true when not matched by source then update set a = ~ returning ~",
+        "explain select ~",
+        "explain (analyze) insert into t values (~)",
+        "declare c cursor for select ~",
+        "create table x as select ~",
+        "create materialized view x as select ~",
+        "copy (select ~) to stdout",
+        "copy t from stdin where ~ = 1",
+        "prepare p as select ~",
+        "execute p (~)",
+        "call p (~)",
+        "select * from t for update of t skip locked limit ~",
+        "select 1 order by 1 fetch first (~) rows with ties",
+    ] {
+        for (call, flag) in [
+            ("probe(1)", Flags::CALLS_FUNCTION),
+            ("pg_advisory_lock(1)", Flags::ADVISORY_LOCK),
+            ("set_config('a.b', '1', false)", Flags::SETS_PARAM),
+        ] {
+            let text = text.replace('~', call);
+            let flags = plain(&text).flags;
+            assert!(flags.contains(flag), "{text}: {flags:?}");
+            assert!(
+                !flags.intersects(Flags::UNANALYSED | Flags::READ_ONLY),
+                "{text}: {flags:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_scanner_that_disagrees_with_the_server_is_not_believed() {
+    // The server takes this as one string; the vendored scanner ends it at the comment.
+    let got = plain("select e'a' -- x\n '\\'; set a.b = 1; --'");
+    assert!(got.flags.contains(Flags::UNANALYSED));
+    assert_eq!(got.statements, 1);
 }

@@ -2,6 +2,7 @@
 
 use crate::sql::{Cache, Flags, Lexing, analyse};
 use proptest::prelude::*;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 fn ask(cache: &mut Cache, text: &str) -> crate::sql::Known {
@@ -31,7 +32,8 @@ fn new_literals_are_answered_by_shape() {
     }
     let stats = cache.stats();
     assert_eq!((stats.parses, stats.shape_hits, stats.hits), (1, 49, 0));
-    assert_eq!(stats.entries, 1);
+    // The shape, and the few texts that the doorkeeper takes for old ones.
+    assert!((1..=6).contains(&stats.entries), "{stats:?}");
 }
 
 #[test]
@@ -168,6 +170,100 @@ proptest! {
             }
             let stats = cache.stats();
             prop_assert!(stats.entries <= entries && stats.bytes <= bytes, "{:?}", stats);
+        }
+    }
+}
+
+/// Short texts of few kinds of tokens: many are valid, many share a shape.
+fn crowded() -> impl Strategy<Value = String> {
+    let token = prop::sample::select(
+        &[
+            "a",
+            "t",
+            "f",
+            "(",
+            ")",
+            "(",
+            ")",
+            ",",
+            ".",
+            "1",
+            "'x'",
+            "-",
+            "+",
+            "?",
+            "$1",
+            "$2",
+            "::",
+            "in",
+            "in (",
+            "values",
+            "values (",
+            "array[",
+            "]",
+            "[",
+            "select",
+            "from",
+            "where",
+            "and",
+            "as",
+            "is null",
+            "=",
+            "not",
+            "union",
+            "E'\\''",
+            "$$;$$",
+            "set_config('a.b', '1', false)",
+            "pg_advisory_lock(1)",
+            "for update",
+            "into temp",
+            "int",
+            "case when",
+            "then",
+            "end",
+            "date '2020-01-01'",
+            "now()",
+            "limit",
+            "null",
+            "true",
+            "\"a\"",
+            "'y'\n'z'",
+        ][..],
+    );
+    let head = prop::sample::select(
+        &[
+            "select",
+            "select a from t where",
+            "insert into t values",
+            "update t set a =",
+            "delete from t where",
+            "with t as (select 1) select",
+            "select a from t where a in (",
+            "select f(",
+        ][..],
+    );
+    (head, prop::collection::vec(token, 0..9)).prop_map(|(head, rest)| {
+        rest.into_iter()
+            .fold(head.to_owned(), |text, token| text + " " + token)
+    })
+}
+
+thread_local! {
+    /// Shared by all cases, so that shapes learnt from one text answer for another.
+    static SHARED: RefCell<Cache> = RefCell::new(Cache::new(100_000, 100_000_000));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_shape_never_gives_a_text_the_facts_of_another(text in crowded()) {
+        let known = SHARED.with_borrow_mut(|cache| ask(cache, &text)).analysis;
+        let fresh = analyse(text.as_bytes(), Lexing::default());
+        // A text that the parser refuses may share a shape with one that it takes: the server
+        // will refuse it too, or run it with the facts of the other.
+        if !fresh.flags.contains(Flags::UNANALYSED) {
+            prop_assert_eq!(&*known, &fresh, "{}", text);
         }
     }
 }

@@ -1,0 +1,254 @@
+//! Opening of server connections: how many, when, and what happens if it fails.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::lease::CheckoutError;
+use super::process::Level;
+use super::{Failure, Pool};
+use crate::auth::StoredSecret;
+use crate::error::{ClientFacing, SqlState};
+use crate::server::conn::{Server, ServerShared, ServerState};
+use crate::server::connect::{self, ConnectError, ConnectSpec, Connected, Credentials};
+use crate::server::params::BaseParams;
+use crate::server::permit::Permit;
+use crate::shutdown::Phase;
+use crate::wire::TxStatus;
+
+/// Pause after the first failed login; it doubles up to `server_login_retry`.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+
+impl Pool {
+    /// Opens as many connections as waiters and the minimum ask for and the limits allow.
+    pub(super) fn pump(self: &Rc<Self>) {
+        let now = Instant::now();
+        if self.paused.get() || self.process.phase.get() >= Phase::WaitForServers {
+            return;
+        }
+        if let Some(failure) = &*self.failure.borrow()
+            && now < failure.retry_at
+        {
+            return;
+        }
+        let settings = self.settings();
+        let late = self.state.borrow().head_since().is_some_and(|since| {
+            now.saturating_duration_since(since) >= settings.reserve_timeout
+        });
+        let mut limits = settings.limits;
+        if self.clients() == 0 && self.database.borrow().user.is_none() {
+            limits.min = 0;
+        }
+        if self.failure.borrow().is_some() {
+            // One attempt finds out whether the server is back.
+            limits.parallel = 1;
+        }
+        let wanted = self.state.borrow().wanted(limits, late);
+        for _ in 0..wanted {
+            let Some(permits) = self.places(settings.max_db, settings.max_user) else {
+                break;
+            };
+            self.state.borrow_mut().open();
+            let pool = self.clone();
+            tokio::task::spawn_local(async move { pool.open(permits).await });
+        }
+    }
+
+    /// Places under the limits of database and user; an idle server of another pool makes way if
+    /// there is none left.
+    fn places(&self, max_db: u32, max_user: u32) -> Option<Vec<Permit>> {
+        let siblings = self.siblings.upgrade()?;
+        let place = |level, name: &str, limit| {
+            self.process.permit(level, name, limit).or_else(|| {
+                siblings
+                    .evict_idle(level, name, &self.key)
+                    .then(|| self.process.permit(level, name, limit))
+                    .flatten()
+            })
+        };
+        let database = place(Level::DatabaseServers, &self.key.database, max_db)?;
+        let user = place(Level::UserServers, &self.key.user, max_user)?;
+        Some(vec![database, user])
+    }
+
+    async fn open(self: Rc<Self>, permits: Vec<Permit>) {
+        let opening = Opening {
+            pool: &self,
+            failed: true,
+        };
+        let spec = self.connect_spec();
+        let connected = connect::connect(&spec).await;
+        match connected {
+            Ok(connected) => {
+                let mut server = self.server(connected, &spec, permits);
+                let connect_query = self.database.borrow().connect_query.clone();
+                if let Some(query) = connect_query.filter(|query| !query.is_empty())
+                    && let Err(error) = server.run(&query).await
+                {
+                    tracing::warn!(pool = %self.key, %error, "connect_query failed");
+                    if !server.is_clean() {
+                        drop(opening);
+                        self.pump();
+                        return;
+                    }
+                }
+                *self.failure.borrow_mut() = None;
+                opening.succeeded();
+                let now = Instant::now();
+                let served = self
+                    .state
+                    .borrow_mut()
+                    .connected(server, self.paused.get(), now);
+                self.stats.update(|totals| totals.opened += 1);
+                self.give(served, now);
+            }
+            Err(error) => {
+                drop(permits);
+                drop(opening);
+                self.open_failed(&error);
+            }
+        }
+        self.pump();
+    }
+
+    fn connect_spec(&self) -> ConnectSpec {
+        let config = self.config.borrow();
+        let database = self.database.borrow();
+        let turn = self.next_host.get();
+        self.next_host.set(turn.wrapping_add(1));
+        let stored = config
+            .secrets
+            .get(&*self.key.user)
+            .and_then(|secret| StoredSecret::parse(secret.expose()).ok());
+        ConnectSpec {
+            host: database.hosts[turn % database.hosts.len()].clone(),
+            tls: self.process.tls.load().servers.clone(),
+            user: self.key.user.to_string(),
+            database: database
+                .dbname
+                .clone()
+                .unwrap_or_else(|| database.name.clone()),
+            credentials: Credentials {
+                password: database
+                    .password
+                    .clone()
+                    .or_else(|| self.password.borrow().clone()),
+                stored,
+                scram_keys: self.scram_keys.borrow().clone(),
+            },
+            params: Vec::new(),
+            timeout: config.settings.server_connect_timeout,
+            settings: config.settings.clone(),
+        }
+    }
+
+    fn server(&self, connected: Connected, spec: &ConnectSpec, permits: Vec<Permit>) -> Box<Server> {
+        let now = Instant::now();
+        let base = Rc::new(BaseParams::new(&connected.params));
+        *self.base.borrow_mut() = Some(base);
+        let tls = connected
+            .stream
+            .tls_info()
+            .map(|info| format!("{}/{}", info.version, info.cipher))
+            .unwrap_or_default();
+        let shared = ServerShared {
+            id: self.process.next_id(),
+            pid: connected.pid,
+            key: connected.key.into_boxed_slice(),
+            host: spec.host.clone(),
+            addr: connected.stream.peer(),
+            tls,
+            connected: SystemTime::now(),
+            requested: SystemTime::now().into(),
+            state: ServerState::Idle.into(),
+            client: 0.into(),
+            close_needed: false.into(),
+            cancels: 0.into(),
+            cancel_waker: None.into(),
+            prepared: 0.into(),
+            leg: spec.tls.clone(),
+        };
+        Box::new(Server {
+            stream: connected.stream,
+            shared: Rc::new(shared),
+            ledger: Default::default(),
+            prepared: Default::default(),
+            unnamed: None,
+            applied: Rc::default(),
+            status: TxStatus::Idle,
+            partial: Vec::new(),
+            body_left: 0,
+            body_forward: false,
+            unsent: Vec::new(),
+            said_why: false,
+            broken: false,
+            opened: now,
+            used: now,
+            permits,
+        })
+    }
+
+    /// A login failed: pause, and if nothing is connected tell those who wait what the server
+    /// said. "Starting up" is not a failure worth telling: it will be over soon.
+    fn open_failed(self: &Rc<Self>, error: &ConnectError) {
+        let now = Instant::now();
+        let longest = self.config.borrow().settings.server_login_retry;
+        let pause = match &*self.failure.borrow() {
+            Some(failure) => failure.pause.saturating_mul(2),
+            None => FIRST_RETRY,
+        }
+        .min(longest);
+        let state = error.sqlstate();
+        let error = CheckoutError::Failing {
+            state,
+            message: error.client_message().into(),
+        };
+        tracing::warn!(pool = %self.key, %error, retry_in = ?pause, "login to the server failed");
+        self.stats.update(|totals| totals.failed += 1);
+        let hopeless = state != SqlState::CANNOT_CONNECT_NOW && self.nothing_open();
+        *self.failure.borrow_mut() = Some(Failure {
+            error: error.clone(),
+            retry_at: now + pause,
+            pause,
+        });
+        if hopeless {
+            let waiters = self.state.borrow_mut().drain_waiters();
+            for seat in waiters {
+                seat.give(Err(error.clone()));
+            }
+        }
+    }
+
+    fn nothing_open(&self) -> bool {
+        self.state.borrow().total() == 0
+    }
+
+    /// Why waiting would be in vain: logins have been failing and nothing is connected.
+    pub(super) fn hopeless(&self, now: Instant) -> Option<CheckoutError> {
+        let failure = self.failure.borrow();
+        let failure = failure.as_ref()?;
+        let CheckoutError::Failing { state, .. } = &failure.error;
+        let waiting_helps = *state == SqlState::CANNOT_CONNECT_NOW || now >= failure.retry_at;
+        (!waiting_helps && self.nothing_open()).then(|| failure.error.clone())
+    }
+}
+
+/// Tells the state that an attempt failed, whatever happens to the task that made it, unless
+/// [`Opening::succeeded`].
+struct Opening<'a> {
+    pool: &'a Rc<Pool>,
+    failed: bool,
+}
+
+impl Opening<'_> {
+    fn succeeded(mut self) {
+        self.failed = false;
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if self.failed {
+            self.pool.state.borrow_mut().failed();
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What all workers share: the configuration in force, the limits, the statements.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+use parking_lot::RwLock;
+
+use super::key::PoolKey;
+use crate::config::Config;
+use crate::server::permit::{Counter, Permit};
+use crate::server::statements::Registry;
+use crate::shutdown::PhaseCell;
+use crate::tls::TlsContext;
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// Server connections of a database.
+    DatabaseServers,
+    /// Server connections of a user.
+    UserServers,
+    /// Client connections of a database.
+    DatabaseClients,
+    /// Client connections of a user.
+    UserClients,
+}
+
+/// Which databases an operator has stopped; new pools ask here.
+#[derive(Debug, Default)]
+pub struct Holds {
+    /// PAUSE without a name.
+    pub all: bool,
+    /// PAUSE of one database.
+    pub paused: BTreeSet<String>,
+    /// DISABLE of one database.
+    pub disabled: BTreeSet<String>,
+}
+
+/// State of the whole process, shared by its workers. Nothing here is touched on the way of a
+/// query except by relaxed counters.
+pub struct Process {
+    /// Configuration in force.
+    pub config: ArcSwap<Config>,
+    /// Key material in force.
+    pub tls: TlsContext,
+    /// Prepared statements by definition.
+    pub statements: Registry,
+    /// Clients connected, those logging in included.
+    pub clients: Arc<Counter>,
+    /// PAUSE and DISABLE.
+    pub holds: RwLock<Holds>,
+    /// Running, draining, …
+    pub phase: PhaseCell,
+    /// When the process started.
+    pub started: Instant,
+    /// The same on the calendar.
+    pub started_at: SystemTime,
+    /// Which worker owns a pool.
+    pub placement: DashMap<PoolKey, usize, foldhash::fast::RandomState>,
+    counters: DashMap<(Level, Box<str>), Arc<Counter>, foldhash::fast::RandomState>,
+    next_id: AtomicU64,
+}
+
+impl Process {
+    /// State for a process that starts with this configuration.
+    pub fn new(config: Arc<Config>, tls: TlsContext) -> Self {
+        Self {
+            config: ArcSwap::new(config),
+            tls,
+            statements: Registry::default(),
+            clients: Arc::default(),
+            holds: RwLock::default(),
+            phase: PhaseCell::default(),
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            placement: DashMap::default(),
+            counters: DashMap::default(),
+            next_id: AtomicU64::new(1),
+        }
+    }
+
+    /// A number that no other client or server of this process has or had.
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Takes a place for `name` if fewer than `limit` are taken; 0 is no limit.
+    pub fn permit(&self, level: Level, name: &str, limit: u32) -> Option<Permit> {
+        self.counter(level, name).take(limit)
+    }
+
+    /// How many places `name` has taken.
+    pub fn count(&self, level: Level, name: &str) -> u32 {
+        let key = (level, Box::from(name));
+        self.counters.get(&key).map_or(0, |counter| counter.get())
+    }
+
+    fn counter(&self, level: Level, name: &str) -> Arc<Counter> {
+        let key = (level, Box::from(name));
+        self.counters.entry(key).or_default().clone()
+    }
+
+    /// Forgets counters at zero, so that names of databases and users that came and went do not
+    /// pile up.
+    pub fn forget_unused(&self) {
+        self.counters
+            .retain(|_, counter| counter.get() > 0 || Arc::strong_count(counter) > 1);
+    }
+}

@@ -1,0 +1,110 @@
+//! The pools of one worker.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Pool;
+use super::key::PoolKey;
+use super::process::{Level, Process};
+use crate::config::{Config, Database};
+
+/// See the module.
+pub struct Pools {
+    process: Arc<Process>,
+    map: RefCell<BTreeMap<PoolKey, Rc<Pool>>>,
+}
+
+impl Pools {
+    /// No pools yet.
+    pub fn new(process: Arc<Process>) -> Rc<Self> {
+        Rc::new(Self {
+            process,
+            map: RefCell::default(),
+        })
+    }
+
+    /// What all workers share.
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// The pool of this key, made if there is none.
+    pub fn get_or_create(
+        self: &Rc<Self>,
+        key: &PoolKey,
+        config: &Arc<Config>,
+        database: &Arc<Database>,
+    ) -> Rc<Pool> {
+        if let Some(pool) = self.map.borrow().get(key) {
+            return pool.clone();
+        }
+        let pool = Pool::new(self, key.clone(), config.clone(), database.clone());
+        self.map.borrow_mut().insert(key.clone(), pool.clone());
+        pool
+    }
+
+    /// All pools, in the order of their keys.
+    pub fn all(&self) -> Vec<Rc<Pool>> {
+        self.map.borrow().values().cloned().collect()
+    }
+
+    /// Pools of one database, or all of them.
+    pub fn of(&self, database: Option<&str>) -> Vec<Rc<Pool>> {
+        let mut pools = self.all();
+        pools.retain(|pool| database.is_none_or(|name| &*pool.key.database == name));
+        pools
+    }
+
+    /// Periodic upkeep of all pools.
+    pub fn tick(self: &Rc<Self>, now: Instant) {
+        for pool in self.all() {
+            pool.tick(now);
+        }
+        let idle = self.process.config.load().settings.autodb_idle_timeout;
+        self.map.borrow_mut().retain(|key, pool| {
+            let unused = pool.is_unused(now, idle) && Rc::strong_count(pool) == 1;
+            if unused {
+                self.process.placement.remove(key);
+            }
+            !unused
+        });
+        self.process.forget_unused();
+    }
+
+    /// Closes one idle server that counts under `name` at `level`, in a pool other than `asking`:
+    /// the one idle longest. `false` if there is none.
+    pub(super) fn evict_idle(&self, level: Level, name: &str, asking: &PoolKey) -> bool {
+        let longest = self
+            .all()
+            .into_iter()
+            .filter(|pool| pool.key != *asking && pool.is_under(level, name))
+            .filter_map(|pool| pool.idle_since().map(|since| (since, pool)))
+            .min_by_key(|(since, _)| *since);
+        longest.is_some_and(|(_, pool)| pool.evict_one())
+    }
+
+    /// A server of `freed` is gone: others under the same limits may open one.
+    pub(super) fn places_freed(self: &Rc<Self>, freed: &PoolKey) {
+        for pool in self.all() {
+            let shares = pool.key.database == freed.database || pool.key.user == freed.user;
+            if shares && pool.key != *freed {
+                pool.pump();
+            }
+        }
+    }
+
+    /// Takes a new configuration over. `recycle` are the databases whose servers have to go.
+    pub fn reload(self: &Rc<Self>, config: &Arc<Config>, recycle: impl Fn(&str) -> bool) {
+        for pool in self.all() {
+            let name = &*pool.key.database;
+            match config.database(name) {
+                Some(database) => pool.reload(config.clone(), database, recycle(name)),
+                // Its clients are told at their next transaction; nothing new is opened.
+                None => pool.reload(config.clone(), pool.database(), true),
+            }
+        }
+    }
+}

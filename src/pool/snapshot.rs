@@ -1,0 +1,135 @@
+//! What SHOW and metrics read: plain copies that may leave the worker.
+
+use std::time::{Instant, SystemTime};
+
+use super::Pool;
+use super::key::PoolKey;
+use super::stats::Totals;
+use crate::config::PoolMode;
+use crate::server::conn::{ServerShared, ServerState};
+
+/// One pool.
+#[derive(Clone, Debug)]
+pub struct PoolRow {
+    /// Identity.
+    pub key: PoolKey,
+    /// When servers come back.
+    pub mode: PoolMode,
+    /// Connections it may have.
+    pub size: u32,
+    /// Servers with a client.
+    pub sv_active: u32,
+    /// Servers without.
+    pub sv_idle: u32,
+    /// Servers that wait for a cancel request to be delivered.
+    pub sv_being_canceled: u32,
+    /// Servers with a cancel request on its way.
+    pub sv_active_cancel: u32,
+    /// Servers being checked or reset.
+    pub sv_tested: u32,
+    /// Logins under way.
+    pub sv_login: u32,
+    /// Clients logged in.
+    pub clients: u32,
+    /// Clients waiting for a server.
+    pub cl_waiting: u32,
+    /// How long the first of them has waited, in microseconds.
+    pub maxwait_us: u64,
+    /// Whether PAUSE holds it.
+    pub paused: bool,
+    /// Counters.
+    pub totals: Totals,
+}
+
+/// One server connection.
+#[derive(Clone, Debug)]
+pub struct ServerRow {
+    /// Pool it belongs to.
+    pub key: PoolKey,
+    /// Number.
+    pub id: u64,
+    /// What it does.
+    pub state: ServerState,
+    /// Address of the server.
+    pub addr: String,
+    /// Its port.
+    pub port: u16,
+    /// When it was opened.
+    pub connected: SystemTime,
+    /// When it was last given to a client.
+    pub requested: SystemTime,
+    /// To be closed when it comes back.
+    pub close_needed: bool,
+    /// The client that has it; 0 for none.
+    pub client: u64,
+    /// Process id of the backend.
+    pub pid: u32,
+    /// Encryption; empty for none.
+    pub tls: String,
+    /// Prepared statements it knows.
+    pub prepared: u32,
+}
+
+impl Pool {
+    /// The pool as it is now.
+    pub fn row(&self, now: Instant) -> PoolRow {
+        let state = self.state.borrow();
+        let settings = self.settings.borrow();
+        let being_canceled = self
+            .aside
+            .borrow()
+            .values()
+            .filter(|server| server.state.get() == ServerState::BeingCanceled)
+            .count() as u32;
+        PoolRow {
+            key: self.key.clone(),
+            mode: settings.mode,
+            size: settings.limits.size,
+            sv_active: state.active(),
+            sv_idle: state.idle(),
+            sv_being_canceled: being_canceled,
+            sv_active_cancel: self
+                .in_use
+                .borrow()
+                .values()
+                .filter(|server| server.cancels.get() > 0)
+                .count() as u32,
+            sv_tested: state.aside() - being_canceled.min(state.aside()),
+            sv_login: state.opening(),
+            clients: self.clients(),
+            cl_waiting: state.waiting(),
+            maxwait_us: state.head_since().map_or(0, |since| {
+                u64::try_from(now.saturating_duration_since(since).as_micros()).unwrap_or(u64::MAX)
+            }),
+            paused: self.paused.get(),
+            totals: self.stats.get(),
+        }
+    }
+
+    /// Its servers as they are now, except those that are being opened.
+    pub fn server_rows(&self) -> Vec<ServerRow> {
+        let row = |server: &ServerShared| {
+            let (addr, port) = server.address();
+            ServerRow {
+                key: self.key.clone(),
+                id: server.id,
+                state: server.state.get(),
+                addr,
+                port,
+                connected: server.connected,
+                requested: server.requested.get(),
+                close_needed: server.close_needed.get(),
+                client: server.client.get(),
+                pid: server.pid,
+                tls: server.tls.clone(),
+                prepared: server.prepared.get(),
+            }
+        };
+        let state = self.state.borrow();
+        let mut rows: Vec<ServerRow> = self.in_use.borrow().values().map(|s| row(s)).collect();
+        rows.extend(self.aside.borrow().values().map(|s| row(s)));
+        rows.extend(state.idle_servers().map(|idle| row(&idle.server.shared)));
+        rows.sort_by_key(|row| row.id);
+        rows
+    }
+}

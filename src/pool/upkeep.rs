@@ -1,0 +1,342 @@
+//! Checks, resets, ageing and everything an operator can do to a pool.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use super::process::Level;
+use super::{Pool, PoolSettings};
+use crate::config::{Config, Database, PoolMode};
+use crate::server::conn::{Server, ServerState};
+use crate::server::connect;
+use crate::server::params::ParamSet;
+use crate::shutdown::Phase;
+
+impl Pool {
+    /// Whether an idle server can still be used, found out without waiting.
+    pub(super) fn fit_for_use(&self, server: &mut Server, now: Instant) -> bool {
+        server.idle_and_well() && !server.shared.close_needed.get() && !self.too_old(server, now)
+    }
+
+    /// Whether a server that comes back is kept.
+    pub(super) fn may_stay(&self, server: &Server, now: Instant) -> bool {
+        !server.shared.close_needed.get()
+            && !self.too_old(server, now)
+            && !self.paused.get()
+            && self.process.phase.get() < Phase::WaitForServers
+    }
+
+    /// Lifetimes differ by up to a tenth, so that connections opened together do not end together.
+    fn too_old(&self, server: &Server, now: Instant) -> bool {
+        let lifetime = self.settings.borrow().lifetime;
+        let jitter = (server.shared.id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as u32;
+        let lifetime = lifetime - lifetime / 10 * jitter / 1024;
+        now.saturating_duration_since(server.opened) >= lifetime
+    }
+
+    pub(super) fn needs_check(&self, server: &Server, now: Instant) -> bool {
+        let config = self.config.borrow();
+        config.settings.server_check_query.is_some()
+            && now.saturating_duration_since(server.used) > config.settings.server_check_delay
+    }
+
+    /// Runs the check query on a server that was put aside.
+    pub(super) fn check(self: Rc<Self>, server: Box<Server>) {
+        let query = self.config.borrow().settings.server_check_query.clone();
+        self.run_aside(server, query.unwrap_or_default(), "server_check_query");
+    }
+
+    pub(super) fn needs_reset(&self) -> bool {
+        let settings = &self.config.borrow().settings;
+        !settings.server_reset_query.is_empty()
+            && (self.settings.borrow().mode == PoolMode::Session
+                || settings.server_reset_query_always)
+    }
+
+    /// Runs the reset query on a server that was put aside.
+    pub(super) fn reset(self: Rc<Self>, mut server: Box<Server>) {
+        let query = self.config.borrow().settings.server_reset_query.clone();
+        // What the query resets is the operator's choice; only DISCARD ALL is known to leave
+        // nothing, so after any other the parameters we set are taken back as well.
+        let mut query = query;
+        if query.trim().trim_end_matches(';').eq_ignore_ascii_case("discard all") {
+            server.applied = Rc::default();
+            server.prepared.deallocated_all();
+        } else if let Some(sql) = server.applied.sql_to(&ParamSet::default()) {
+            query = format!("{};{sql}", query.trim_end_matches(';'));
+            server.applied = Rc::default();
+        }
+        self.run_aside(server, query, "server_reset_query");
+    }
+
+    fn run_aside(self: Rc<Self>, mut server: Box<Server>, query: String, what: &'static str) {
+        server.shared.state.set(ServerState::Tested);
+        let limit = self.config.borrow().settings.server_connect_timeout;
+        tokio::task::spawn_local(async move {
+            let aside = Aside::new(&self, &server);
+            let done = tokio::time::timeout(limit, server.run(&query)).await;
+            match done {
+                Ok(Ok(())) if server.is_clean() => {
+                    aside.over();
+                    self.come_back(server);
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(pool = %self.key, %error, "{what} failed, closing the server");
+                }
+                Ok(Ok(())) => {
+                    tracing::warn!(pool = %self.key, "{what} left the server in a transaction");
+                }
+                Err(_) => tracing::warn!(pool = %self.key, "{what} took too long"),
+            }
+        });
+    }
+
+    fn come_back(self: &Rc<Self>, server: Box<Server>) {
+        let now = Instant::now();
+        if !self.may_stay(&server, now) {
+            self.state.borrow_mut().aside_lost();
+            self.close(server);
+            self.pump();
+            return;
+        }
+        let mut server = server;
+        server.used = now;
+        server.shared.state.set(ServerState::Idle);
+        let served = self.state.borrow_mut().back(server, self.paused.get(), now);
+        self.give(served, now);
+    }
+
+    /// Keeps a server from everybody until cancel requests for it have been delivered, so that
+    /// they cannot hit the next client's query.
+    pub(super) fn wait_for_cancels(self: Rc<Self>, server: Box<Server>) {
+        tokio::task::spawn_local(async move {
+            let aside = Aside::new(&self, &server);
+            let shared = server.shared.clone();
+            std::future::poll_fn(|cx| {
+                if shared.cancels.get() == 0 {
+                    return Poll::Ready(());
+                }
+                *shared.cancel_waker.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            })
+            .await;
+            let mut server = server;
+            if server.idle_and_well() {
+                aside.over();
+                if self.needs_reset() {
+                    self.reset(server);
+                } else {
+                    self.come_back(server);
+                }
+            }
+        });
+    }
+
+    /// Cancels what runs on a server that nobody wants any more, then closes it. Its places stay
+    /// taken until then, since the backend exists until then.
+    pub(super) fn cancel_and_close(&self, server: Box<Server>) {
+        let limit = self.config.borrow().settings.cancel_wait_timeout;
+        tokio::task::spawn_local(async move {
+            let shared = server.shared.clone();
+            if let Err(error) = connect::send_cancel(&shared, limit).await {
+                tracing::debug!(%error, server = shared.id, "cancel of an abandoned query failed");
+            }
+            server.terminate();
+        });
+    }
+
+    /// Periodic upkeep: closes what is dead, too old or idle for too long, opens what is missing.
+    pub(super) fn tick(self: &Rc<Self>, now: Instant) {
+        let (idle_timeout, minimum) = {
+            let config = self.config.borrow();
+            (
+                config.settings.server_idle_timeout,
+                self.settings.borrow().limits.min,
+            )
+        };
+        let total = self.state.borrow().total();
+        let mut surplus = total.saturating_sub(minimum);
+        let mut one_of_age = true;
+        let closing = self.state.borrow_mut().take_idle(|idle| {
+            let server = &mut idle.server;
+            if !server.idle_and_well() || server.shared.close_needed.get() {
+                return true;
+            }
+            if self.too_old(server, now) {
+                // One at a time: a pool is never emptied at once.
+                return std::mem::take(&mut one_of_age);
+            }
+            let too_long = idle_timeout > Duration::ZERO
+                && now.saturating_duration_since(idle.since) >= idle_timeout;
+            if too_long && surplus > 0 {
+                surplus -= 1;
+                return true;
+            }
+            false
+        });
+        let closed = !closing.is_empty();
+        for server in closing {
+            self.close(server);
+        }
+        if closed && let Some(siblings) = self.siblings.upgrade() {
+            siblings.places_freed(&self.key);
+        }
+        self.pump();
+    }
+
+    /// Closes the server that has been idle longest, for another pool under the same limit.
+    pub(super) fn evict_one(&self) -> bool {
+        let mut first = true;
+        let taken = self
+            .state
+            .borrow_mut()
+            .take_idle(|_| std::mem::take(&mut first));
+        let any = !taken.is_empty();
+        for server in taken {
+            self.close(server);
+        }
+        any
+    }
+
+    /// Since when its longest idle server is.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.state.borrow().idle_servers().next().map(|idle| idle.since)
+    }
+
+    /// Whether it counts under `name` at `level`.
+    pub(super) fn is_under(&self, level: Level, name: &str) -> bool {
+        match level {
+            Level::DatabaseServers | Level::DatabaseClients => &*self.key.database == name,
+            Level::UserServers | Level::UserClients => &*self.key.user == name,
+        }
+    }
+
+    /// PAUSE: no more servers are given out, idle ones are closed.
+    pub fn pause(self: &Rc<Self>) {
+        self.paused.set(true);
+        self.close_idle();
+    }
+
+    /// Whether a PAUSE is complete: nobody has a server.
+    pub fn is_quiet(&self) -> bool {
+        self.state.borrow().total() == 0
+    }
+
+    /// RESUME.
+    pub fn resume(self: &Rc<Self>) {
+        self.paused.set(false);
+        *self.failure.borrow_mut() = None;
+        let now = Instant::now();
+        let served = self.state.borrow_mut().resume();
+        for one in served {
+            self.give(Some(one), now);
+        }
+        self.pump();
+    }
+
+    /// RECONNECT: every server is closed as soon as it comes back.
+    pub fn reconnect(self: &Rc<Self>) {
+        for server in self.in_use.borrow().values() {
+            server.close_needed.set(true);
+        }
+        *self.failure.borrow_mut() = None;
+        self.close_idle();
+        self.pump();
+    }
+
+    fn close_idle(&self) {
+        let closing = self.state.borrow_mut().take_idle(|_| true);
+        for server in closing {
+            self.close(server);
+        }
+    }
+
+    /// How many of its servers still have to be closed since RECONNECT.
+    pub fn close_needed(&self) -> usize {
+        self.in_use
+            .borrow()
+            .values()
+            .filter(|server| server.close_needed.get())
+            .count()
+    }
+
+    /// Takes a new configuration over; with `recycle` its servers are closed when they come back.
+    pub fn reload(self: &Rc<Self>, config: Arc<Config>, database: Arc<Database>, recycle: bool) {
+        let settings = PoolSettings::resolve(&config, &database, &self.key);
+        *self.settings.borrow_mut() = Rc::new(settings);
+        *self.database.borrow_mut() = database;
+        *self.config.borrow_mut() = config;
+        if recycle {
+            self.accepted.borrow_mut().clear();
+            self.reconnect();
+        } else {
+            self.pump();
+        }
+    }
+
+    /// Whether nobody uses it and nobody has for `idle`.
+    pub(super) fn is_unused(&self, now: Instant, idle: Duration) -> bool {
+        self.clients() == 0
+            && self.servers() == 0
+            && now.saturating_duration_since(self.last_client.get()) >= idle
+    }
+}
+
+/// A server is put aside. Tells the state that it is gone, unless [`Aside::over`] says otherwise.
+struct Aside<'a> {
+    pool: &'a Rc<Pool>,
+    server: u64,
+    lost: bool,
+}
+
+impl<'a> Aside<'a> {
+    fn new(pool: &'a Rc<Pool>, server: &Server) -> Self {
+        let shared = server.shared.clone();
+        pool.aside.borrow_mut().insert(shared.id, shared.clone());
+        Self {
+            pool,
+            server: shared.id,
+            lost: true,
+        }
+    }
+
+    /// It is fine; what becomes of it is decided elsewhere.
+    fn over(mut self) {
+        self.lost = false;
+    }
+}
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        self.pool.aside.borrow_mut().remove(&self.server);
+        if self.lost {
+            self.pool.state.borrow_mut().aside_lost();
+            self.pool.stats.update(|totals| totals.closed += 1);
+            self.pool.pump();
+        }
+    }
+}
+
+/// Marks a cancel request on its way to a server; the drop marks its end and wakes who waits.
+pub struct CancelUnderWay(Rc<crate::server::conn::ServerShared>);
+
+impl CancelUnderWay {
+    /// The request is about to be sent.
+    pub fn begin(server: &Rc<crate::server::conn::ServerShared>) -> Self {
+        server.cancels.set(server.cancels.get() + 1);
+        Self(server.clone())
+    }
+}
+
+impl Drop for CancelUnderWay {
+    fn drop(&mut self) {
+        self.0.cancels.set(self.0.cancels.get().saturating_sub(1));
+        if self.0.cancels.get() == 0
+            && let Some(waker) = self.0.cancel_waker.borrow_mut().take()
+        {
+            waker.wake();
+        }
+    }
+}
+

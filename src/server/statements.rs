@@ -1,0 +1,240 @@
+//! Prepared statements shared by text and parameter types across clients, and which of them a
+//! server knows.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use dashmap::DashMap;
+
+use crate::sql::Analysis;
+
+/// First bytes of the names under which servers know shared statements. A client's own names with
+/// this prefix never reach a server as they are.
+pub const WIRE_PREFIX: &[u8] = b"_pgweir_";
+
+/// A statement that some client prepared.
+#[derive(Debug)]
+pub struct Statement {
+    /// Number, unique in the process; never 0.
+    pub id: u32,
+    /// Text, NUL, number and OIDs of parameter types.
+    pub definition: Arc<[u8]>,
+    /// What the text does.
+    pub analysis: Arc<Analysis>,
+}
+
+/// Appends the name under which servers know statement `id`.
+pub fn push_wire_name(out: &mut Vec<u8>, id: u32) {
+    out.extend(WIRE_PREFIX);
+    // Writing to a Vec cannot fail.
+    let _ = write!(out, "{id:x}");
+}
+
+/// The unnamed statement of a client, kept so that another server can be given it too.
+#[derive(Debug)]
+pub struct Unnamed {
+    /// Text, NUL, number and OIDs of parameter types; empty if it was too long to keep.
+    pub definition: Box<[u8]>,
+    /// What the text does.
+    pub analysis: Arc<Analysis>,
+}
+
+/// All statements that clients of this process have prepared, each once.
+///
+/// Looked at when a client sends Parse, never for Bind or Execute.
+#[derive(Default)]
+pub struct Registry {
+    by_definition: DashMap<Arc<[u8]>, Arc<Statement>, foldhash::fast::RandomState>,
+    bytes: AtomicU64,
+    next: AtomicU32,
+}
+
+/// Memory for prepared statements (`prepared_statements_memory`) is used up by clients that are
+/// still connected.
+#[derive(Debug, thiserror::Error)]
+#[error("memory for prepared statements is used up (prepared_statements_memory)")]
+pub struct RegistryFull;
+
+/// Bytes a statement costs beside its text.
+const OVERHEAD: u64 = 200;
+
+impl Registry {
+    /// The shared statement of this definition. `limit` is in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryFull`] if statements in use leave no room; those that no client knows any more
+    /// are forgotten first.
+    pub fn intern(
+        &self,
+        definition: &[u8],
+        analysis: &Arc<Analysis>,
+        limit: u64,
+    ) -> Result<Arc<Statement>, RegistryFull> {
+        if let Some(known) = self.by_definition.get(definition) {
+            return Ok(known.clone());
+        }
+        let cost = definition.len() as u64 + OVERHEAD;
+        if self.bytes.load(Ordering::Relaxed) + cost > limit {
+            self.sweep();
+            if self.bytes.load(Ordering::Relaxed) + cost > limit {
+                return Err(RegistryFull);
+            }
+        }
+        let definition: Arc<[u8]> = definition.into();
+        let entry = self.by_definition.entry(definition.clone()).or_insert_with(|| {
+            self.bytes.fetch_add(cost, Ordering::Relaxed);
+            let id = self.next.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1);
+            Arc::new(Statement { id, definition, analysis: analysis.clone() })
+        });
+        Ok(entry.clone())
+    }
+
+    fn sweep(&self) {
+        self.by_definition.retain(|definition, statement| {
+            let keep = Arc::strong_count(statement) > 1;
+            if !keep {
+                self.bytes.fetch_sub(definition.len() as u64 + OVERHEAD, Ordering::Relaxed);
+            }
+            keep
+        });
+    }
+
+    /// Statements known.
+    pub fn len(&self) -> usize {
+        self.by_definition.len()
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.by_definition.is_empty()
+    }
+
+    /// Bytes they take.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// Which shared statements one server has, the least recently used first out.
+///
+/// A statement is *pending* from Parse to ParseComplete: what follows it in the stream may use it,
+/// but DEALLOCATE ALL before it does not forget it, and a failed Parse does.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    known: HashMap<u32, Slot, foldhash::fast::RandomState>,
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    pending: bool,
+    used: u64,
+    statement: Arc<Statement>,
+}
+
+impl Prepared {
+    /// Whether the server has (or is about to have) this statement; counts as a use.
+    #[inline]
+    pub fn touch(&mut self, id: u32) -> bool {
+        self.clock += 1;
+        match self.known.get_mut(&id) {
+            Some(slot) => {
+                slot.used = self.clock;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A Parse of it is being sent. What must be closed to make room under `limit` comes back.
+    pub fn sent(&mut self, statement: &Arc<Statement>, limit: usize) -> Option<Arc<Statement>> {
+        let evicted = (self.known.len() >= limit.max(1))
+            .then(|| {
+                let oldest = self
+                    .known
+                    .iter()
+                    .filter(|(_, slot)| !slot.pending)
+                    .min_by_key(|(_, slot)| slot.used)
+                    .map(|(&id, _)| id);
+                oldest.and_then(|id| self.known.remove(&id)).map(|slot| slot.statement)
+            })
+            .flatten();
+        self.clock += 1;
+        let slot = Slot { pending: true, used: self.clock, statement: statement.clone() };
+        self.known.insert(statement.id, slot);
+        evicted
+    }
+
+    /// ParseComplete came.
+    #[inline]
+    pub fn confirmed(&mut self, id: u32) {
+        if let Some(slot) = self.known.get_mut(&id) {
+            slot.pending = false;
+        }
+    }
+
+    /// The Parse failed or was skipped, or the statement was closed.
+    pub fn forget(&mut self, id: u32) {
+        self.known.remove(&id);
+    }
+
+    /// A Close was skipped: the statement is still there.
+    pub fn restore(&mut self, statement: Arc<Statement>) {
+        let slot = Slot { pending: false, used: self.clock, statement };
+        self.known.entry(slot.statement.id).or_insert(slot);
+    }
+
+    /// DEALLOCATE ALL or DISCARD ALL was carried out.
+    pub fn deallocated_all(&mut self) {
+        self.known.retain(|_, slot| slot.pending);
+    }
+
+    /// Number of statements.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+}
+
+/// What a request changed in our books when it was sent; see [`super::inflight`].
+#[derive(Debug)]
+pub enum Effect {
+    /// A Parse of a shared statement; `name` is the client's if the client sent it.
+    Parse {
+        /// Number of the statement if the server is being given it now.
+        sent: Option<u32>,
+        /// Name that the client's Parse took.
+        name: Option<Box<[u8]>>,
+    },
+    /// The client closed a name.
+    Closed {
+        /// The name.
+        name: Box<[u8]>,
+        /// What it meant.
+        statement: Arc<Statement>,
+    },
+    /// We closed a statement on the server to make room.
+    Evicted(Arc<Statement>),
+    /// The client's unnamed statement was replaced; this is what it was.
+    Unnamed(Option<Rc<Unnamed>>),
+    /// The request is there to fail: its error is replaced by this one.
+    FailAs(Box<Refusal>),
+}
+
+/// An error of ours that must happen at its place in the stream and abort the server's
+/// transaction like one of the server's.
+#[derive(Debug)]
+pub struct Refusal {
+    /// SQLSTATE.
+    pub state: crate::error::SqlState,
+    /// Text.
+    pub text: String,
+}

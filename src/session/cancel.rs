@@ -1,0 +1,151 @@
+//! Which client a cancel key belongs to, and how its query is cancelled.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use ring::rand::SecureRandom;
+use subtle::ConstantTimeEq;
+
+use super::context::Context;
+use crate::client::registry::Signal;
+use crate::pool::upkeep::CancelUnderWay;
+use crate::server::connect;
+
+/// Where a client lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its worker.
+    pub worker: usize,
+    /// Its number.
+    pub client: u64,
+}
+
+/// Keys given to clients of this process, by the number that stands for the process id.
+#[derive(Default)]
+pub struct CancelKeys {
+    keys: DashMap<u32, (Box<[u8]>, Place), foldhash::fast::RandomState>,
+    random: Option<ring::rand::SystemRandom>,
+}
+
+/// Bytes of a key for clients that speak protocol 3.0 or 3.1, which know no other length.
+const SHORT: usize = 4;
+/// Bytes of a key for clients that speak 3.2. Source: PostgreSQL 18, `MAX_CANCEL_KEY_LENGTH`.
+const LONG: usize = 32;
+
+impl CancelKeys {
+    /// No keys yet.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            keys: DashMap::default(),
+            random: Some(ring::rand::SystemRandom::new()),
+        })
+    }
+
+    /// Makes a key for a client that speaks protocol `3.minor`. The key is valid until the guard
+    /// is dropped. `None` if the system has no randomness to give.
+    pub fn issue(self: &Arc<Self>, place: Place, minor: u16) -> Option<CancelKey> {
+        let random = self.random.as_ref()?;
+        let mut bytes = [0; LONG + 4];
+        loop {
+            random.fill(&mut bytes).ok()?;
+            let (pid, key) = bytes.split_first_chunk::<4>()?;
+            // Positive, as process ids are.
+            let pid = u32::from_be_bytes(*pid) & 0x7fff_ffff;
+            if pid == 0 {
+                continue;
+            }
+            let key: Box<[u8]> = key[..if minor >= 2 { LONG } else { SHORT }].into();
+            if let dashmap::Entry::Vacant(free) = self.keys.entry(pid) {
+                free.insert((key.clone(), place));
+                return Some(CancelKey {
+                    keys: self.clone(),
+                    pid,
+                });
+            }
+        }
+    }
+
+    /// The client that holds this key. Takes the same time whatever part of the secret is right.
+    pub fn find(&self, pid: u32, key: &[u8]) -> Option<Place> {
+        let entry = self.keys.get(&pid)?;
+        let (known, place) = entry.value();
+        bool::from(known.as_ref().ct_eq(key)).then_some(*place)
+    }
+
+    /// Number of keys in force.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+/// A client's key; withdrawn when dropped.
+pub struct CancelKey {
+    keys: Arc<CancelKeys>,
+    pid: u32,
+}
+
+impl CancelKey {
+    /// What BackendKeyData says: the number that stands for the process id, and the secret.
+    pub fn show(&self) -> (u32, Box<[u8]>) {
+        let key = self.keys.keys.get(&self.pid);
+        (self.pid, key.map(|key| key.0.clone()).unwrap_or_default())
+    }
+}
+
+impl Drop for CancelKey {
+    fn drop(&mut self) {
+        self.keys.keys.remove(&self.pid);
+    }
+}
+
+/// Cancels what a client of this worker is doing: a running query on its server, or its wait for
+/// one. The future ends when the server has dealt with the request, at the latest after
+/// `cancel_wait_timeout`; it needs no place in any pool.
+pub async fn cancel(context: Rc<Context>, client: u64) {
+    let Some(client) = context.clients.get(client) else {
+        return;
+    };
+    let server = client.server.borrow().clone();
+    let Some(server) = server else {
+        client.signal(Signal::CANCEL);
+        return;
+    };
+    let limit = context.process.config.load().settings.cancel_wait_timeout;
+    let under_way = CancelUnderWay::begin(&server);
+    if let Err(error) = connect::send_cancel(&server, limit).await {
+        tracing::warn!(client = client.id, server = server.id, %error, "cancel request was not delivered");
+    }
+    drop(under_way);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_finds_its_client_until_it_is_dropped() {
+        let keys = CancelKeys::new();
+        let place = Place {
+            worker: 1,
+            client: 7,
+        };
+        for minor in [0, 2] {
+            let key = keys.issue(place, minor).unwrap();
+            let (pid, secret) = key.show();
+            assert_eq!(secret.len(), if minor == 2 { 32 } else { 4 });
+            assert_eq!(keys.find(pid, &secret), Some(place));
+            assert_eq!(keys.find(pid, &secret[..3]), None);
+            assert_eq!(keys.find(pid, &[&secret[..], &[0]].concat()), None);
+            assert_eq!(keys.find(pid ^ 1, &secret), None);
+            drop(key);
+            assert_eq!(keys.find(pid, &secret), None);
+        }
+        assert!(keys.is_empty());
+    }
+}

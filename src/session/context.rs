@@ -1,0 +1,96 @@
+//! What all sessions of one worker share.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::cancel::CancelKeys;
+use crate::client::registry::Clients;
+use crate::pool::process::Process;
+use crate::pool::registry::Pools;
+use crate::server::params::Interner;
+use crate::server::statements::Effect;
+use crate::sql;
+
+/// Bytes read from a socket at once.
+pub const CHUNK: usize = 64 * 1024;
+
+/// Scratch memory of a worker. It is taken at the start of a poll and given back at its end, so it
+/// is never shared across a wait and idle connections hold none.
+pub struct Buffers {
+    /// What is read.
+    pub input: Vec<u8>,
+    /// What cannot pass as it came.
+    pub built: Vec<u8>,
+    /// Effects of requests that a server skipped.
+    pub dropped: Vec<Effect>,
+}
+
+impl Buffers {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            input: vec![0; CHUNK],
+            built: Vec::new(),
+            dropped: Vec::new(),
+        })
+    }
+}
+
+/// See the module.
+pub struct Context {
+    /// Number of the worker.
+    pub worker: usize,
+    /// What all workers share.
+    pub process: Arc<Process>,
+    /// Pools of this worker.
+    pub pools: Rc<Pools>,
+    /// Clients of this worker.
+    pub clients: Rc<Clients>,
+    /// Keys that clients of the process may cancel with.
+    pub cancel_keys: Arc<CancelKeys>,
+    /// What texts do.
+    pub analyses: RefCell<sql::Cache>,
+    /// Sets of parameters that clients start with.
+    pub interner: RefCell<Interner>,
+    buffers: Cell<Option<Box<Buffers>>>,
+}
+
+/// Texts whose analysis a worker keeps, and the memory they may take, in bytes.
+const ANALYSES: (usize, usize) = (4096, 4 << 20);
+
+impl Context {
+    /// For worker number `worker`.
+    pub fn new(worker: usize, process: Arc<Process>, cancel_keys: Arc<CancelKeys>) -> Rc<Self> {
+        Rc::new(Self {
+            worker,
+            pools: Pools::new(process.clone()),
+            process,
+            clients: Rc::default(),
+            cancel_keys,
+            analyses: RefCell::new(sql::Cache::new(ANALYSES.0, ANALYSES.1)),
+            interner: RefCell::default(),
+            buffers: Cell::new(None),
+        })
+    }
+
+    /// Takes the scratch memory; a new one if it is in use.
+    #[inline]
+    pub fn take_buffers(&self) -> Box<Buffers> {
+        self.buffers.take().unwrap_or_else(Buffers::new)
+    }
+
+    /// Gives it back.
+    #[inline]
+    pub fn return_buffers(&self, mut buffers: Box<Buffers>) {
+        buffers.built.clear();
+        buffers.dropped.clear();
+        if buffers.built.capacity() > 4 * CHUNK {
+            buffers.built.shrink_to(CHUNK);
+        }
+        if buffers.input.len() > CHUNK {
+            buffers.input.truncate(CHUNK);
+            buffers.input.shrink_to(CHUNK);
+        }
+        self.buffers.set(Some(buffers));
+    }
+}

@@ -1,0 +1,343 @@
+//! What the client's messages mean.
+
+use std::sync::Arc;
+use std::task::Context as TaskContext;
+use std::time::Instant;
+
+use super::gather::Gather;
+use super::{Session, Stage, Stop, send};
+use crate::client::registry::ClientState;
+use crate::config::PoolMode;
+use crate::server::inflight::{Entry, Kind, Reply};
+use crate::server::statements::Effect;
+use crate::sql::{Analysis, Flags, Lexing};
+use crate::wire::tag::{backend, frontend};
+use crate::wire::write::{self, Severity};
+use crate::wire::{FrameError, Header, TxStatus, limits, read};
+use crate::error::SqlState;
+
+/// What became of a message.
+pub(super) enum Step {
+    /// It is dealt with; the next one follows.
+    Done,
+    /// Its rest has to come in first.
+    Incomplete,
+    /// It has to wait: for a server, or for a query of ours.
+    Wait,
+}
+
+/// A message, as far as it is there.
+#[derive(Clone, Copy)]
+pub(super) struct Frame<'a> {
+    pub(super) header: Header,
+    /// Where it begins in the chunk.
+    pub(super) at: usize,
+    /// Its body, perhaps only the front of it.
+    pub(super) body: &'a [u8],
+}
+
+impl Frame<'_> {
+    fn is_whole(&self) -> bool {
+        self.body.len() == self.header.body_len as usize
+    }
+
+    /// Where what is there of it ends in the chunk.
+    pub(super) fn end(&self) -> usize {
+        self.at + Header::LEN + self.body.len()
+    }
+}
+
+impl Session {
+    /// Handles the client's bytes and sends on what goes to the server, in one write. Returns how
+    /// many are dealt with; the rest has to wait or is the front of a message.
+    pub(super) fn from_client(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        input: &[u8],
+        built: &mut Vec<u8>,
+        dropped: &mut Vec<Effect>,
+    ) -> Result<usize, Stop> {
+        let mut gather = Gather::new(input, built);
+        let mut at = 0;
+        let walked = self.walk_client(cx, input, &mut at, &mut gather);
+        for effect in dropped.drain(..) {
+            self.undo(effect);
+        }
+        if let Some(lease) = &mut self.lease
+            && !gather.is_empty()
+        {
+            let server = &mut **lease;
+            send(&mut server.stream, &mut server.unsent, gather.bytes(), cx).map_err(Stop::ServerIo)?;
+        }
+        walked?;
+        Ok(at)
+    }
+
+    fn walk_client(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        input: &[u8],
+        at: &mut usize,
+        gather: &mut Gather<'_>,
+    ) -> Result<(), Stop> {
+        let max_packet = max_packet_size(self);
+        while *at < input.len() {
+            if self.body_left > 0 {
+                let n = (input.len() - *at).min(self.body_left as usize);
+                if self.body_forward && self.lease.is_some() {
+                    gather.keep(*at, *at + n);
+                }
+                *at += n;
+                self.body_left -= n as u32;
+                continue;
+            }
+            let Some(header) = Header::parse(&input[*at..], u32::MAX - 4)? else {
+                return Ok(());
+            };
+            let tag = header.tag;
+            match limits::client_body(tag, max_packet) {
+                None => return Err(FrameError::UnknownTag { tag }.into()),
+                Some(limit) if header.body_len > limit => {
+                    let (len, limit) = (header.body_len.saturating_add(4), limit.saturating_add(4));
+                    return Err(FrameError::LengthOverLimit { tag, len, limit }.into());
+                }
+                Some(_) => {}
+            }
+            let start = *at + Header::LEN;
+            let end = start.saturating_add(header.body_len as usize).min(input.len());
+            let frame = Frame {
+                header,
+                at: *at,
+                body: &input[start..end],
+            };
+            match self.message(cx, frame, gather)? {
+                Step::Done => *at = frame.end(),
+                Step::Incomplete | Step::Wait => return Ok(()),
+            }
+            if self.stage != Stage::Ready {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles one message.
+    fn message(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        frame: Frame<'_>,
+        gather: &mut Gather<'_>,
+    ) -> Result<Step, Stop> {
+        let tag = frame.header.tag;
+        if self.skipping && tag != frontend::SYNC && tag != frontend::TERMINATE {
+            return Ok(self.drop_message(frame));
+        }
+        if self.lease.is_none() {
+            match tag {
+                frontend::TERMINATE => return Err(Stop::ClientGone),
+                // PostgreSQL ignores these outside COPY; there is nothing to flush either.
+                frontend::COPY_DATA | frontend::COPY_DONE | frontend::COPY_FAIL
+                | frontend::FLUSH => return Ok(self.drop_message(frame)),
+                frontend::SYNC => {
+                    self.skipping = false;
+                    write::ready_for_query(&mut self.output, TxStatus::Idle);
+                    return Ok(Step::Done);
+                }
+                frontend::CLOSE if self.tracks() => {
+                    if !frame.is_whole() {
+                        return Ok(Step::Incomplete);
+                    }
+                    let target = read::target(tag, frame.body)?;
+                    if target.kind == b'S' && !target.name.is_empty() {
+                        self.forget_name(target.name);
+                        write::empty(&mut self.output, backend::CLOSE_COMPLETE);
+                        return Ok(Step::Done);
+                    }
+                }
+                _ => {}
+            }
+            self.me.requested.set(Instant::now());
+            if !self.checkout(cx)? {
+                return Ok(Step::Wait);
+            }
+        }
+        self.attached_message(frame, gather)
+    }
+
+    /// Handles one message of a client that has a server.
+    fn attached_message(
+        &mut self,
+        frame: Frame<'_>,
+        gather: &mut Gather<'_>,
+    ) -> Result<Step, Stop> {
+        self.put_replay(gather);
+        let tag = frame.header.tag;
+        let inspected = matches!(
+            tag,
+            frontend::QUERY | frontend::PARSE | frontend::DESCRIBE | frontend::CLOSE
+        );
+        if inspected && !frame.is_whole() && frame.header.body_len <= limits::INSPECT {
+            return Ok(Step::Incomplete);
+        }
+        match tag {
+            frontend::QUERY => self.query(frame, gather)?,
+            frontend::PARSE => self.parse(frame, gather)?,
+            frontend::BIND => return self.bind(frame, gather),
+            frontend::DESCRIBE => self.describe(frame, gather)?,
+            frontend::CLOSE => self.close(frame, gather)?,
+            frontend::EXECUTE => self.pass(frame, gather, Some(Kind::Execute)),
+            frontend::FUNCTION_CALL => {
+                self.flags = self.flags.union(Flags::SETS_UNKNOWN);
+                self.pass(frame, gather, Some(Kind::Function));
+            }
+            frontend::SYNC => {
+                self.pass(frame, gather, Some(Kind::Sync));
+            }
+            frontend::FLUSH => self.pass(frame, gather, None),
+            frontend::COPY_DATA => self.pass(frame, gather, Some(Kind::CopyData)),
+            frontend::COPY_DONE | frontend::COPY_FAIL => {
+                self.pass(frame, gather, Some(Kind::CopyEnd));
+            }
+            frontend::TERMINATE => {
+                let busy = self.lease.as_ref().is_some_and(|lease| !lease.ledger.is_empty());
+                if !busy {
+                    return Err(Stop::ClientGone);
+                }
+                // What it asked for before is still carried out, as PostgreSQL does.
+                self.stage = Stage::Leaving;
+            }
+            tag => return Err(FrameError::UnknownTag { tag }.into()),
+        }
+        Ok(Step::Done)
+    }
+
+    /// Drops what is there of a message, and the rest as it comes.
+    fn drop_message(&mut self, frame: Frame<'_>) -> Step {
+        self.body_left = frame.header.body_len - frame.body.len() as u32;
+        self.body_forward = false;
+        Step::Done
+    }
+
+    /// Passes a message on as it comes and records what is owed for it.
+    pub(super) fn pass(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>, kind: Option<Kind>) {
+        gather.keep(frame.at, frame.end());
+        self.rest_follows(frame);
+        if let Some(kind) = kind {
+            self.owe(Entry {
+                kind,
+                reply: Reply::Forward,
+                statement: 0,
+                effect: None,
+            });
+        }
+    }
+
+    /// The part of the body that is not there yet passes when it comes.
+    pub(super) fn rest_follows(&mut self, frame: Frame<'_>) {
+        self.body_left = frame.header.body_len - frame.body.len() as u32;
+        self.body_forward = true;
+    }
+
+    /// Records what is owed for a request.
+    #[inline]
+    pub(super) fn owe(&mut self, entry: Entry<Effect>) {
+        let Some(lease) = &mut self.lease else { return };
+        if self.me.query_since.get().is_none() {
+            self.me.query_since.set(Some(self.me.since.get()));
+            if lease.ledger.is_empty() && lease.status != TxStatus::Idle {
+                self.me.query_since.set(Some(Instant::now()));
+            }
+        }
+        if let Some(effect) = lease.ledger.sent(entry) {
+            self.undo(effect);
+        } else {
+            self.answer_synthetic();
+        }
+    }
+
+    /// Whether texts and names are looked at: in session mode everything the client does stays on
+    /// its own server.
+    #[inline]
+    pub(super) fn tracks(&self) -> bool {
+        self.mode != PoolMode::Session
+    }
+
+    /// What a text does, from the worker's cache.
+    pub(super) fn analyse(&self, text: &[u8]) -> Arc<Analysis> {
+        let base = self.pool.base();
+        let value = |name: &str| {
+            let explicit = self.vars.get(name);
+            explicit.or_else(|| base.as_ref().and_then(|base| base.get(name)))
+        };
+        let lexing = Lexing {
+            standard_conforming_strings: value("standard_conforming_strings") != Some("off"),
+            ascii_safe_encoding: !matches!(
+                value("client_encoding"),
+                Some("SJIS" | "BIG5" | "GBK" | "GB18030" | "UHC" | "JOHAB" | "SHIFT_JIS_2004")
+            ),
+        };
+        self.context.analyses.borrow_mut().analyse(text, lexing).analysis
+    }
+
+    fn query(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
+        if !self.tracks() {
+            self.pass(frame, gather, Some(Kind::Query));
+            return Ok(());
+        }
+        // A simple Query destroys the unnamed statement.
+        self.unnamed = None;
+        if let Some(lease) = &mut self.lease {
+            lease.unnamed = None;
+        }
+        if !frame.is_whole() {
+            self.flags = self.flags.union(Flags::UNANALYSED);
+            self.pass(frame, gather, Some(Kind::Query));
+            return Ok(());
+        }
+        let text = read::query(frame.body)?;
+        let analysis = self.analyse(text);
+        self.note(&analysis);
+        if let Some(name) = &analysis.deallocate
+            && let Some(renamed) = self.deallocate(name, gather)
+        {
+            write::query(gather.put(), &renamed);
+            self.owe(Entry {
+                kind: Kind::Query,
+                reply: Reply::Forward,
+                statement: 0,
+                effect: None,
+            });
+            return Ok(());
+        }
+        self.pass(frame, gather, Some(Kind::Query));
+        Ok(())
+    }
+
+    /// The client waited for a server and cancelled: what it waited with is refused.
+    pub(super) fn refuse_waiting(&mut self) {
+        write::error(
+            &mut self.output,
+            Severity::Error,
+            SqlState::QUERY_CANCELED,
+            "canceling statement due to user request",
+        );
+        let held = std::mem::take(&mut self.input);
+        let first = Header::parse(&held, u32::MAX - 4).ok().flatten();
+        self.input = held;
+        match first {
+            Some(header) if matches!(header.tag, frontend::QUERY | frontend::FUNCTION_CALL) => {
+                write::ready_for_query(&mut self.output, TxStatus::Idle);
+                let there = header.frame_len().min(self.input.len());
+                self.body_left = (header.frame_len() - there) as u32;
+                self.body_forward = false;
+                self.input.drain(..there);
+            }
+            _ => self.skipping = true,
+        }
+        self.me.state.set(ClientState::Idle);
+    }
+}
+
+fn max_packet_size(session: &Session) -> u32 {
+    session.pool.max_packet_size()
+}

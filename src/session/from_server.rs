@@ -1,0 +1,403 @@
+//! What the server's messages mean.
+
+use std::task::Context as TaskContext;
+use std::time::Instant;
+
+use super::gather::Gather;
+use super::machine::{self, Moment, Next};
+use super::{Refused, Session, Stage, Stop, send};
+use crate::error::{Fault, SqlState};
+use crate::server::inflight::{Kind, Reply, Verdict};
+use crate::server::statements::{Effect, push_wire_name};
+use crate::wire::tag::backend;
+use crate::wire::write::{self, Severity};
+use crate::wire::{Header, TxStatus, limits, read};
+
+impl Session {
+    /// Handles the server's bytes and sends on what goes to the client, in one write. The front of
+    /// a message that has to be seen whole is kept with the server.
+    pub(super) fn from_server(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        input: &[u8],
+        built: &mut Vec<u8>,
+        dropped: &mut Vec<Effect>,
+    ) -> Result<(), Stop> {
+        let mut gather = Gather::new(input, built);
+        let walked = self.walk_server(input, &mut gather, dropped);
+        if !gather.is_empty() {
+            send(&mut self.stream, &mut self.output, gather.bytes(), cx).map_err(Stop::ClientIo)?;
+        }
+        let at = walked?;
+        if let Some(lease) = &mut self.lease {
+            lease.partial.extend_from_slice(&input[at..]);
+            if lease.ledger.is_empty() && lease.partial.is_empty() && lease.body_left == 0 {
+                self.all_answered()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn walk_server(
+        &mut self,
+        input: &[u8],
+        gather: &mut Gather<'_>,
+        dropped: &mut Vec<Effect>,
+    ) -> Result<usize, Stop> {
+        let mut at = 0;
+        while at < input.len() {
+            let Some(lease) = &mut self.lease else {
+                return Ok(input.len());
+            };
+            if lease.body_left > 0 {
+                let n = (input.len() - at).min(lease.body_left as usize);
+                if lease.body_forward {
+                    gather.keep(at, at + n);
+                }
+                at += n;
+                lease.body_left -= n as u32;
+                continue;
+            }
+            let header = Header::parse(&input[at..], u32::MAX - 4).map_err(broke)?;
+            let Some(header) = header else { break };
+            let (tag, len) = (header.tag, header.frame_len());
+            let there = (input.len() - at).min(len);
+            let body = &input[at + Header::LEN..at + there];
+            let whole = there == len;
+            let forward = match tag {
+                backend::READY_FOR_QUERY
+                | backend::COMMAND_COMPLETE
+                | backend::PARAMETER_STATUS
+                | backend::ERROR
+                    if !whole =>
+                {
+                    if header.body_len > limits::SERVER_INSPECT {
+                        return Err(Stop::ServerFrame(format!(
+                            "{} of {len} bytes",
+                            crate::wire::tag::show(tag)
+                        )));
+                    }
+                    break;
+                }
+                backend::DATA_ROW if whole && self.stage == Stage::Asking => {
+                    self.answer_row(body)?;
+                    self.account(tag, dropped)?
+                }
+                backend::NOTICE => lease.ledger.asynchronous_is_forwarded(),
+                backend::NOTIFICATION => {
+                    lease.ledger.asynchronous_is_forwarded()
+                        && (!self.tracks() || self.pins.listens() || self.flags.contains(crate::sql::Flags::LISTEN))
+                }
+                backend::PARAMETER_STATUS => {
+                    let forward = lease.ledger.asynchronous_is_forwarded();
+                    let (name, value) = read::parameter_status(body).map_err(broke)?;
+                    self.parameter_reported(name, value, forward);
+                    forward
+                }
+                backend::COMMAND_COMPLETE => {
+                    let command = read::command_tag(body).map_err(broke)?;
+                    self.command_completed(command);
+                    self.account(tag, dropped)?
+                }
+                backend::ERROR => self.error(header, body, gather, dropped)?,
+                backend::READY_FOR_QUERY => {
+                    lease.status = read::ready_for_query(body).map_err(broke)?;
+                    let forward = self.account(tag, dropped)?;
+                    self.ready(forward)?;
+                    forward
+                }
+                tag if backend::known(tag) => self.account(tag, dropped)?,
+                tag => {
+                    return Err(Stop::ServerFrame(format!(
+                        "unknown message type {}",
+                        crate::wire::tag::show(tag)
+                    )));
+                }
+            };
+            if forward {
+                gather.keep(at, at + there);
+            }
+            at += there;
+            if let Some(lease) = &mut self.lease {
+                lease.body_left = (len - there) as u32;
+                lease.body_forward = forward;
+            }
+            self.put_synthetic(gather);
+        }
+        Ok(at)
+    }
+
+    /// Matches a message with what is owed. `true` if it is the client's.
+    #[inline]
+    fn account(&mut self, tag: u8, dropped: &mut Vec<Effect>) -> Result<bool, Stop> {
+        let Some(lease) = &mut self.lease else {
+            return Ok(false);
+        };
+        let verdict = lease
+            .ledger
+            .reply(tag, dropped)
+            .map_err(|error| Stop::ServerFrame(error.to_string()))?;
+        match verdict {
+            Verdict::Stay(reply) => Ok(reply == Reply::Forward),
+            Verdict::Done(entry) | Verdict::Failed(entry) => {
+                if let Some(effect) = entry.effect {
+                    self.confirm(effect);
+                }
+                Ok(entry.reply == Reply::Forward)
+            }
+        }
+    }
+
+    /// An ErrorResponse: what was skipped because of it is undone, words about our names are put
+    /// into the client's. `true` if it passes as it came.
+    fn error(
+        &mut self,
+        header: Header,
+        body: &[u8],
+        gather: &mut Gather<'_>,
+        dropped: &mut Vec<Effect>,
+    ) -> Result<bool, Stop> {
+        let Some(lease) = &mut self.lease else {
+            return Ok(false);
+        };
+        let severity = read::error_field(body, b'V').or(read::error_field(body, b'S'));
+        if matches!(severity, Some(b"FATAL" | b"PANIC")) {
+            // The last thing this server says; it may come at any time.
+            lease.said_why = true;
+            lease.broken = true;
+            let ours = !lease.ledger.asynchronous_is_forwarded();
+            if ours && self.stage != Stage::Ready {
+                self.refused(body);
+            }
+            return Ok(self.stage != Stage::Login);
+        }
+        if lease.ledger.is_empty() {
+            return Err(Stop::ServerFrame("an error nobody asked for".to_owned()));
+        }
+        let verdict = lease
+            .ledger
+            .reply(header.tag, dropped)
+            .map_err(|error| Stop::ServerFrame(error.to_string()))?;
+        let status = lease.status;
+        for effect in dropped.drain(..) {
+            self.undo(effect);
+        }
+        match verdict {
+            Verdict::Stay(Reply::Swallow) => {
+                self.refused(body);
+                Ok(false)
+            }
+            Verdict::Stay(Reply::Forward) | Verdict::Done(_) => Ok(true),
+            Verdict::Failed(entry) => {
+                match entry.effect {
+                    Some(Effect::FailAs(refusal)) if status != TxStatus::Failed => {
+                        write::error(gather.put(), Severity::Error, refusal.state, &refusal.text);
+                        return Ok(false);
+                    }
+                    Some(Effect::Unnamed(_)) => {
+                        // PostgreSQL drops the old one before it looks at the new one.
+                        self.unnamed = None;
+                        if let Some(lease) = &mut self.lease {
+                            lease.unnamed = None;
+                        }
+                    }
+                    Some(effect) => {
+                        if entry.kind == Kind::Parse
+                            && let (Effect::Parse { name: Some(name), .. }, true) = (&effect, entry.statement != 0)
+                        {
+                            let done = self.put_renamed(entry.statement, Some(name), body, gather);
+                            self.undo(effect);
+                            return Ok(!done);
+                        }
+                        self.undo(effect);
+                    }
+                    None => {}
+                }
+                if entry.statement != 0 {
+                    self.forget_if_stale(entry.statement, body, gather);
+                    return Ok(!self.put_renamed(entry.statement, None, body, gather));
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// "cached plan must not change result type": the server's copy of the statement is useless
+    /// from now on. It is closed there, so that the next use prepares it anew.
+    fn forget_if_stale(&mut self, id: u32, body: &[u8], _gather: &mut Gather<'_>) {
+        let stale = read::error_field(body, b'C') == Some(b"0A000")
+            && read::error_field(body, b'R') == Some(b"RevalidateCachedQuery");
+        if stale && let Some(lease) = &mut self.lease {
+            lease.stale.push(id);
+        }
+    }
+
+    /// Passes an error on with the client's name of a statement in place of ours. `false` if ours
+    /// does not occur.
+    fn put_renamed(
+        &self,
+        id: u32,
+        name: Option<&[u8]>,
+        body: &[u8],
+        gather: &mut Gather<'_>,
+    ) -> bool {
+        let mut wire = Vec::with_capacity(24);
+        push_wire_name(&mut wire, id);
+        let Some(at) = body.windows(wire.len()).position(|part| part == wire) else {
+            return false;
+        };
+        let Some(name) = name.or_else(|| self.name_of(id)) else {
+            return false;
+        };
+        write::message(gather.put(), backend::ERROR, |out| {
+            out.extend(&body[..at]);
+            out.extend(name);
+            out.extend(&body[at + wire.len()..]);
+        });
+        true
+    }
+
+    /// A query of ours failed.
+    fn refused(&mut self, body: &[u8]) {
+        let text = |field| {
+            let text = read::error_field(body, field).unwrap_or(b"(no message)");
+            String::from_utf8_lossy(text).into_owned()
+        };
+        let state = read::error_field(body, b'C')
+            .and_then(|code| code.try_into().ok())
+            .map_or(SqlState::INTERNAL_ERROR, SqlState);
+        self.rare.get_mut().refusal = Some(Refused {
+            state,
+            text: text(b'M'),
+        });
+    }
+
+    fn command_completed(&mut self, command: &[u8]) {
+        if !self.tracks() {
+            return;
+        }
+        match command {
+            b"DEALLOCATE ALL" | b"DISCARD ALL" => self.deallocated_all(),
+            b"DEALLOCATE" => self.deallocated(),
+            _ => {}
+        }
+    }
+
+    /// Answers of ours whose turn has come, behind a message of the server.
+    fn put_synthetic(&mut self, gather: &mut Gather<'_>) {
+        while let Some(entry) = self.lease.as_mut().and_then(|lease| lease.ledger.take_synthetic()) {
+            if let Kind::Synthetic(tag) = entry.kind {
+                write::empty(gather.put(), tag);
+            }
+            if let Some(effect) = entry.effect {
+                self.confirm(effect);
+            }
+        }
+    }
+
+    /// Answers of ours whose turn is now because nothing is owed before them.
+    pub(super) fn answer_synthetic(&mut self) {
+        while let Some(entry) = self.lease.as_mut().and_then(|lease| lease.ledger.take_synthetic()) {
+            if let Kind::Synthetic(tag) = entry.kind {
+                write::empty(&mut self.output, tag);
+            }
+            if let Some(effect) = entry.effect {
+                self.confirm(effect);
+            }
+        }
+    }
+
+    /// A ReadyForQuery came; `forward` tells whose it is.
+    fn ready(&mut self, forward: bool) -> Result<(), Stop> {
+        let now = Instant::now();
+        let (status, quiet) = match &self.lease {
+            Some(lease) => (lease.status, lease.ledger.is_empty()),
+            None => return Ok(()),
+        };
+        if !forward {
+            return match self.stage {
+                Stage::Login => self.parameters_tried(),
+                Stage::Asking => self.answered(now),
+                _ => self.parameters_replayed(),
+            };
+        }
+        if status != TxStatus::Idle && self.me.xact_since.get().is_none() {
+            self.me.xact_since.set(Some(now));
+        }
+        let since = self.me.query_since.get();
+        let began = self.me.xact_since.get();
+        self.pool.stats.update(|totals| {
+            if quiet {
+                totals.queries += 1;
+                if let Some(since) = since {
+                    totals.query_us += now.saturating_duration_since(since).as_micros() as u64;
+                }
+            }
+            if status == TxStatus::Idle {
+                totals.xacts += 1;
+                if let Some(began) = began {
+                    totals.xact_us += now.saturating_duration_since(began).as_micros() as u64;
+                }
+            }
+        });
+        if quiet {
+            self.me.query_since.set(None);
+        }
+        if status == TxStatus::Idle {
+            self.me.xact_since.set(None);
+        }
+        self.me.since.set(now);
+        Ok(())
+    }
+
+    /// The server has answered everything.
+    fn all_answered(&mut self) -> Result<(), Stop> {
+        let status = self.status();
+        if self.stage == Stage::Leaving {
+            return Err(Stop::ClientGone);
+        }
+        if self.stage != Stage::Ready || self.body_left > 0 {
+            return Ok(());
+        }
+        let question = match status {
+            TxStatus::Idle if self.tracks() => self.question(),
+            _ => None,
+        };
+        let next = machine::after_ready(Moment {
+            status,
+            mode: self.mode,
+            pinned: !self.pins.is_empty(),
+            doubt: question.is_some(),
+        });
+        match (next, question) {
+            (Next::Ask, Some((question, sql))) => {
+                self.ask(question, &sql);
+                Ok(())
+            }
+            (Next::Stay | Next::Ask, _) => Ok(()),
+            (Next::RefuseTransaction, _) => Err(Stop::fatal(
+                SqlState::PROTOCOL_VIOLATION,
+                "transaction blocks not allowed in statement pooling mode",
+                Fault::Client,
+            )),
+            (Next::Detach, _) => {
+                self.transaction_over();
+                self.detach(Instant::now());
+                Ok(())
+            }
+        }
+    }
+
+    /// Forgets what was noted about the transaction.
+    pub(super) fn transaction_over(&mut self) {
+        self.flags = crate::sql::Flags::NONE;
+        self.may_set = false;
+        if self.rare.get().is_some_and(|rare| !rare.touched.is_empty()) {
+            self.rare.get_mut().touched.clear();
+        }
+    }
+}
+
+fn broke(error: crate::wire::FrameError) -> Stop {
+    Stop::ServerFrame(error.to_string())
+}

@@ -1,0 +1,476 @@
+//! Prepared statements of a client that changes servers.
+//!
+//! Named statements are shared: a text with its parameter types has one number in the process, and
+//! servers know it by a name made of that number. The client's names are translated on their way.
+//! Whether a server has a statement is known at every position of the stream; what it lacks is put
+//! in front of the message that needs it, and the reply to that is swallowed.
+//!
+//! The unnamed statement is kept per client and given to another server when a Bind needs it
+//! there. It is never turned into a named one: PostgreSQL plans the two differently.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::from_client::{Frame, Step};
+use super::gather::Gather;
+use super::{Named, Session, Stop};
+use crate::error::SqlState;
+use crate::server::inflight::{Entry, Kind, Reply};
+use crate::server::statements::{
+    Effect, Refusal, Statement, Unnamed, WIRE_PREFIX, push_wire_name,
+};
+use crate::sql::{Analysis, Flags};
+use crate::wire::tag::{backend, frontend};
+use crate::wire::{FrameError, Header, TxStatus, limits, read, write};
+
+/// Name of the statement that is sent to fail; see [`Session::refuse`].
+const REFUSED: &[u8] = b"_pgweir_refused";
+
+fn entry(kind: Kind, reply: Reply, statement: u32, effect: Option<Effect>) -> Entry<Effect> {
+    Entry {
+        kind,
+        reply,
+        statement,
+        effect,
+    }
+}
+
+impl Session {
+    /// Whether named statements are translated.
+    fn renames(&self) -> bool {
+        self.tracks() && self.pool.max_prepared() > 0
+    }
+
+    pub(super) fn parse(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
+        if !self.tracks() {
+            self.pass(frame, gather, Some(Kind::Parse));
+            return Ok(());
+        }
+        if frame.body.len() < frame.header.body_len as usize {
+            return self.parse_too_long(frame, gather);
+        }
+        let parse = read::parse(frame.body)?;
+        let analysis = self.analyse(parse.text);
+        if let Some(name) = &analysis.deallocate
+            && let Some(text) = self.deallocate(name, gather)
+        {
+            let analysis = self.analyse(&text);
+            let mut definition = text;
+            definition.push(0);
+            definition.extend(&parse.definition[parse.text.len() + 1..]);
+            if parse.name.is_empty() {
+                self.remember_unnamed(&definition, analysis);
+                write::parse(gather.put(), b"", &definition);
+            } else {
+                self.parse_named(parse.name, &definition, &analysis, gather);
+            }
+            return Ok(());
+        }
+        if parse.name.is_empty() {
+            self.remember_unnamed(parse.definition, analysis);
+            gather.keep(frame.at, frame.end());
+        } else if self.renames() {
+            self.parse_named(parse.name, parse.definition, &analysis, gather);
+        } else {
+            // Names are left alone: the statement stays on this server, and whoever uses it finds
+            // out. What its text does is noted now, since Execute does not say.
+            self.note(&analysis);
+            self.pass(frame, gather, Some(Kind::Parse));
+        }
+        Ok(())
+    }
+
+    /// A statement too long to be kept can only be the unnamed one, used before anybody else gets
+    /// this server.
+    fn parse_too_long(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
+        if self.renames() && frame.body.first() != Some(&0) {
+            return Err(Stop::fatal(
+                SqlState::PROGRAM_LIMIT,
+                format!(
+                    "a named prepared statement of {} bytes is too long to follow the client in {} pooling (limit {}); use the unnamed statement or session pooling",
+                    frame.header.body_len, self.mode.as_str(), limits::INSPECT
+                ),
+                crate::error::Fault::Client,
+            ));
+        }
+        self.flags = self.flags.union(Flags::UNANALYSED);
+        let unnamed = Rc::new(Unnamed {
+            definition: Box::default(),
+            analysis: Arc::new(crate::sql::analyse(b"", LEXING)),
+        });
+        self.replace_unnamed(Some(unnamed));
+        gather.keep(frame.at, frame.end());
+        self.rest_follows(frame);
+        Ok(())
+    }
+
+    fn remember_unnamed(&mut self, definition: &[u8], analysis: Arc<Analysis>) {
+        self.replace_unnamed(Some(Rc::new(Unnamed {
+            definition: definition.into(),
+            analysis,
+        })));
+    }
+
+    /// The client's Parse replaces its unnamed statement, here and on the server.
+    fn replace_unnamed(&mut self, unnamed: Option<Rc<Unnamed>>) {
+        let before = std::mem::replace(&mut self.unnamed, unnamed.clone());
+        if let Some(lease) = &mut self.lease {
+            lease.unnamed = unnamed;
+        }
+        self.owe(entry(
+            Kind::Parse,
+            Reply::Forward,
+            0,
+            Some(Effect::Unnamed(before)),
+        ));
+    }
+
+    fn parse_named(
+        &mut self,
+        name: &[u8],
+        definition: &[u8],
+        analysis: &Arc<Analysis>,
+        gather: &mut Gather<'_>,
+    ) {
+        self.pool.stats.update(|totals| totals.client_parses += 1);
+        let statements = &self.rare.get_mut().statements;
+        if statements.contains_key(name) && self.status() != TxStatus::Failed {
+            let name = String::from_utf8_lossy(name);
+            let text = format!("prepared statement \"{name}\" already exists");
+            self.refuse(SqlState(*b"42P05"), text, gather);
+            return;
+        }
+        let limit = self.pool.prepared_memory();
+        let interned = self.context.process.statements.intern(definition, analysis, limit);
+        let statement = match interned {
+            Ok(statement) => statement,
+            Err(error) => {
+                self.refuse(SqlState::OUT_OF_MEMORY, error.to_string(), gather);
+                return;
+            }
+        };
+        let named = Named {
+            statement: statement.clone(),
+            pending: true,
+        };
+        let statements = &mut self.rare.get_mut().statements;
+        statements.insert(name.into(), named);
+        self.me.prepared.set(statements.len() as u32);
+        let Some(lease) = &mut self.lease else { return };
+        let id = statement.id;
+        if lease.prepared.touch(id) {
+            let effect = Effect::Parse {
+                sent: None,
+                name: Some(name.into()),
+            };
+            let made_up = Kind::Synthetic(backend::PARSE_COMPLETE);
+            self.owe(entry(made_up, Reply::Forward, id, Some(effect)));
+        } else {
+            self.give_statement(&statement, Some(name.into()), gather);
+        }
+    }
+
+    /// Sends a Parse of a shared statement; for the client if `name` is the name it gave it.
+    fn give_statement(
+        &mut self,
+        statement: &Arc<Statement>,
+        name: Option<Box<[u8]>>,
+        gather: &mut Gather<'_>,
+    ) {
+        let limit = self.pool.max_prepared() as usize;
+        let Some(lease) = &mut self.lease else { return };
+        let evicted = lease.prepared.sent(statement, limit);
+        let mut wire = Vec::with_capacity(24);
+        push_wire_name(&mut wire, statement.id);
+        write::parse(gather.put(), &wire, &statement.definition);
+        self.pool.stats.update(|totals| totals.server_parses += 1);
+        let reply = match name {
+            Some(_) => Reply::Forward,
+            None => Reply::Swallow,
+        };
+        let effect = Effect::Parse {
+            sent: Some(statement.id),
+            name,
+        };
+        self.owe(entry(Kind::Parse, reply, statement.id, Some(effect)));
+        if let Some(evicted) = evicted {
+            wire.clear();
+            push_wire_name(&mut wire, evicted.id);
+            write::target(gather.put(), frontend::CLOSE, b'S', &wire);
+            let effect = Effect::Evicted(evicted);
+            self.owe(entry(Kind::Close, Reply::Swallow, 0, Some(effect)));
+        }
+    }
+
+    /// Makes sure the server has a statement at this point of the stream.
+    fn ensure(&mut self, statement: &Arc<Statement>, gather: &mut Gather<'_>) {
+        let there = match &mut self.lease {
+            Some(lease) => lease.prepared.touch(statement.id),
+            None => return,
+        };
+        if !there {
+            self.give_statement(statement, None, gather);
+        }
+    }
+
+    /// The statement that a name of the client means, if it is one that is translated.
+    fn named(&self, name: &[u8]) -> Option<Arc<Statement>> {
+        let statements = &self.rare.get()?.statements;
+        statements.get(name).map(|named| named.statement.clone())
+    }
+
+    /// Whether a name that means nothing to us must not reach the server, where it may mean
+    /// something to others.
+    fn is_foreign(&self, name: &[u8]) -> bool {
+        self.renames() && name.starts_with(WIRE_PREFIX)
+    }
+
+    fn refuse_unknown(&mut self, name: &[u8], gather: &mut Gather<'_>) {
+        let name = String::from_utf8_lossy(name);
+        let text = format!("prepared statement \"{name}\" does not exist");
+        self.refuse(SqlState::INVALID_STATEMENT_NAME, text, gather);
+    }
+
+    /// Makes the server fail at this point of the stream, so that it skips to Sync and aborts its
+    /// transaction like after any error, and gives the client `text` for the server's words.
+    fn refuse(&mut self, state: SqlState, text: String, gather: &mut Gather<'_>) {
+        write::parse(gather.put(), REFUSED, b"pgweir refuses this\0\0\0");
+        let effect = Effect::FailAs(Box::new(Refusal { state, text }));
+        self.owe(entry(Kind::Parse, Reply::Forward, 0, Some(effect)));
+    }
+
+    pub(super) fn bind(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<Step, Stop> {
+        if !self.tracks() {
+            self.pass(frame, gather, Some(Kind::Bind));
+            return Ok(Step::Done);
+        }
+        let Some(names) = read::bind_names(frame.body) else {
+            let malformed = |what| FrameError::Malformed { tag: frontend::BIND, what };
+            if frame.body.len() == frame.header.body_len as usize {
+                return Err(malformed("no terminator after a name").into());
+            }
+            if frame.body.len() > limits::NAME {
+                return Err(malformed("a name is too long").into());
+            }
+            return Ok(Step::Incomplete);
+        };
+        if names.statement.is_empty() {
+            self.ensure_unnamed(gather);
+            if let Some(unnamed) = self.unnamed.clone() {
+                self.note(&unnamed.analysis);
+            }
+            self.pass(frame, gather, Some(Kind::Bind));
+        } else if let Some(statement) = self.named(names.statement) {
+            self.pool.stats.update(|totals| totals.binds += 1);
+            self.ensure(&statement, gather);
+            self.note(&statement.analysis);
+            let out = gather.put();
+            let start = out.len();
+            out.extend([frontend::BIND, 0, 0, 0, 0]);
+            out.extend(names.portal);
+            out.push(0);
+            push_wire_name(out, statement.id);
+            out.push(0);
+            let rest = frame.header.body_len as usize - names.len;
+            let len = (out.len() - start - 1 + rest) as u32;
+            out[start + 1..start + 5].copy_from_slice(&len.to_be_bytes());
+            gather.keep(frame.at + Header::LEN + names.len, frame.end());
+            self.rest_follows(frame);
+            self.owe(entry(Kind::Bind, Reply::Forward, statement.id, None));
+        } else if self.is_foreign(names.statement) {
+            self.refuse_unknown(names.statement, gather);
+            self.body_left = frame.header.body_len - frame.body.len() as u32;
+            self.body_forward = false;
+        } else {
+            self.pass(frame, gather, Some(Kind::Bind));
+        }
+        Ok(Step::Done)
+    }
+
+    /// Makes sure that the server's unnamed statement is the client's, or that there is none.
+    fn ensure_unnamed(&mut self, gather: &mut Gather<'_>) {
+        let Some(lease) = &mut self.lease else { return };
+        match (&self.unnamed, &lease.unnamed) {
+            (Some(mine), Some(there)) if Rc::ptr_eq(mine, there) => {}
+            (None, None) => {}
+            (Some(mine), _) if !mine.definition.is_empty() => {
+                let mine = mine.clone();
+                write::parse(gather.put(), b"", &mine.definition);
+                lease.unnamed = Some(mine);
+                self.owe(entry(Kind::Parse, Reply::Swallow, 0, None));
+            }
+            _ => {
+                write::target(gather.put(), frontend::CLOSE, b'S', b"");
+                lease.unnamed = None;
+                self.owe(entry(Kind::Close, Reply::Swallow, 0, None));
+            }
+        }
+    }
+
+    pub(super) fn describe(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
+        let target = read::target(frontend::DESCRIBE, frame.body)?;
+        if target.kind != b'S' {
+            self.pass(frame, gather, Some(Kind::DescribePortal));
+            return Ok(());
+        }
+        if !self.tracks() {
+            self.pass(frame, gather, Some(Kind::DescribeStatement));
+        } else if target.name.is_empty() {
+            self.ensure_unnamed(gather);
+            self.pass(frame, gather, Some(Kind::DescribeStatement));
+        } else if let Some(statement) = self.named(target.name) {
+            self.ensure(&statement, gather);
+            let mut wire = Vec::with_capacity(24);
+            push_wire_name(&mut wire, statement.id);
+            write::target(gather.put(), frontend::DESCRIBE, b'S', &wire);
+            self.owe(entry(Kind::DescribeStatement, Reply::Forward, statement.id, None));
+        } else if self.is_foreign(target.name) {
+            self.refuse_unknown(target.name, gather);
+        } else {
+            self.pass(frame, gather, Some(Kind::DescribeStatement));
+        }
+        Ok(())
+    }
+
+    pub(super) fn close(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
+        let target = read::target(frontend::CLOSE, frame.body)?;
+        if target.kind != b'S' || !self.tracks() {
+            self.pass(frame, gather, Some(Kind::Close));
+            return Ok(());
+        }
+        if target.name.is_empty() {
+            self.unnamed = None;
+            if let Some(lease) = &mut self.lease {
+                lease.unnamed = None;
+            }
+            self.pass(frame, gather, Some(Kind::Close));
+            return Ok(());
+        }
+        let statements = self.rare.get().map(|rare| &rare.statements);
+        let known = statements.is_some_and(|statements| statements.contains_key(target.name));
+        if !known && !self.is_foreign(target.name) {
+            self.pass(frame, gather, Some(Kind::Close));
+            return Ok(());
+        }
+        let effect = self.forget_name(target.name).map(|statement| Effect::Closed {
+            name: target.name.into(),
+            statement,
+        });
+        let made_up = Kind::Synthetic(backend::CLOSE_COMPLETE);
+        self.owe(entry(made_up, Reply::Forward, 0, effect));
+        Ok(())
+    }
+
+    /// The client's name means nothing any more.
+    pub(super) fn forget_name(&mut self, name: &[u8]) -> Option<Arc<Statement>> {
+        self.rare.get()?;
+        let statements = &mut self.rare.get_mut().statements;
+        let named = statements.remove(name)?;
+        self.me.prepared.set(statements.len() as u32);
+        Some(named.statement)
+    }
+
+    /// The text of a `DEALLOCATE` with the server's name for a statement of the client, which the
+    /// server is given if it lacks it. `None` if the name is not one that is translated.
+    pub(super) fn deallocate(&mut self, name: &[u8], gather: &mut Gather<'_>) -> Option<Vec<u8>> {
+        let statement = self.named(name)?;
+        self.ensure(&statement, gather);
+        self.rare.get_mut().deallocating = Some(name.into());
+        let mut text = b"DEALLOCATE ".to_vec();
+        push_wire_name(&mut text, statement.id);
+        Some(text)
+    }
+
+    /// A DEALLOCATE was carried out.
+    pub(super) fn deallocated(&mut self) {
+        if self.rare.get().is_none_or(|rare| rare.deallocating.is_none()) {
+            return;
+        }
+        if let Some(name) = self.rare.get_mut().deallocating.take()
+            && let Some(statement) = self.forget_name(&name)
+            && let Some(lease) = &mut self.lease
+        {
+            lease.prepared.forget(statement.id);
+        }
+    }
+
+    /// DEALLOCATE ALL or DISCARD ALL was carried out: what was prepared before is gone; what was
+    /// sent after it is not.
+    pub(super) fn deallocated_all(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            lease.prepared.deallocated_all();
+        }
+        if self.rare.get().is_some() {
+            let statements = &mut self.rare.get_mut().statements;
+            statements.retain(|_, named| named.pending);
+            self.me.prepared.set(statements.len() as u32);
+        }
+    }
+
+    /// A request was carried out: what it changed in our books stands.
+    pub(super) fn confirm(&mut self, effect: Effect) {
+        if let Effect::Parse { sent, name } = effect {
+            if let (Some(id), Some(lease)) = (sent, &mut self.lease) {
+                lease.prepared.confirmed(id);
+            }
+            if let Some(name) = name
+                && let Some(named) = self.rare.get_mut().statements.get_mut(&name)
+            {
+                named.pending = false;
+            }
+        }
+    }
+
+    /// A request failed or was skipped: what it changed in our books is taken back.
+    pub(super) fn undo(&mut self, effect: Effect) {
+        match effect {
+            Effect::Parse { sent, name } => {
+                if let (Some(id), Some(lease)) = (sent, &mut self.lease) {
+                    lease.prepared.forget(id);
+                }
+                if let Some(name) = name {
+                    self.forget_name(&name);
+                }
+            }
+            Effect::Closed { name, statement } => {
+                let named = Named {
+                    statement,
+                    pending: false,
+                };
+                let statements = &mut self.rare.get_mut().statements;
+                statements.insert(name, named);
+                self.me.prepared.set(statements.len() as u32);
+            }
+            Effect::Evicted(statement) => {
+                if let Some(lease) = &mut self.lease {
+                    lease.prepared.restore(statement);
+                }
+            }
+            Effect::Unnamed(before) => {
+                self.unnamed = before;
+                if let Some(lease) = &mut self.lease {
+                    // Something is there, but not what the books say: nobody's, until replaced.
+                    lease.unnamed = Some(Rc::new(Unnamed {
+                        definition: Box::default(),
+                        analysis: Arc::new(crate::sql::analyse(b"", LEXING)),
+                    }));
+                }
+            }
+            Effect::FailAs(_) => {}
+        }
+    }
+}
+
+const LEXING: crate::sql::Lexing = crate::sql::Lexing {
+    standard_conforming_strings: true,
+    ascii_safe_encoding: true,
+};
+
+impl Session {
+    /// The client's own words for statement `id`, to put its name where the server said ours.
+    pub(super) fn name_of(&self, id: u32) -> Option<&[u8]> {
+        let statements = &self.rare.get()?.statements;
+        let (name, _) = statements.iter().find(|(_, named)| named.statement.id == id)?;
+        Some(name)
+    }
+}

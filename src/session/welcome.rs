@@ -1,0 +1,137 @@
+//! The end of a login: the client's startup parameters are tried on a server unless one has
+//! accepted them before, then the client is told what a server would tell it.
+
+use std::rc::Rc;
+use std::task::Context as TaskContext;
+
+use super::{Session, Stage, Stop};
+use crate::error::{Fault, SqlState};
+use crate::server::params::{BaseParams, ParamSet};
+use crate::wire::{TxStatus, write};
+
+/// What a session knows only until it is welcomed.
+#[derive(Debug)]
+pub(super) struct Login {
+    /// Startup parameters, names as given.
+    pub(super) params: Vec<(String, String)>,
+    /// Bytes to send before AuthenticationOk.
+    pub(super) prelude: Vec<u8>,
+}
+
+/// How a server spells a value that needs no server to be checked.
+fn obvious<'a>(name: &str, value: &'a str) -> Option<&'a str> {
+    // PostgreSQL cuts names at 63 bytes and replaces what is not printable ASCII.
+    let plain = value.len() < 64 && value.bytes().all(|b| (b' '..=b'~').contains(&b));
+    (name == "application_name" && plain).then_some(value)
+}
+
+impl Session {
+    /// Welcomes the client at once if nothing has to be asked of a server, else checks one out.
+    pub(super) fn begin_login(&mut self, cx: &mut TaskContext<'_>) -> Result<(), Stop> {
+        let Some(base) = self.pool.base() else {
+            self.checkout(cx)?;
+            return Ok(());
+        };
+        let mut vars = ParamSet::default();
+        let params = self.rare.get().and_then(|rare| rare.login.as_ref());
+        for (name, value) in params.iter().flat_map(|login| &login.params) {
+            let key = name.to_ascii_lowercase();
+            let spelled = match (obvious(&key, value), self.pool.accepted(&key, value)) {
+                (Some(value), _) => value.into(),
+                (None, Some(spelled)) => spelled,
+                (None, None) => {
+                    self.checkout(cx)?;
+                    return Ok(());
+                }
+            };
+            vars.set(&key, &spelled);
+        }
+        self.welcome(vars, &base);
+        Ok(())
+    }
+
+    /// A server is there: it is given the client's parameters.
+    pub(super) fn try_parameters(&mut self) {
+        let mut wanted = ParamSet::default();
+        if let Some(login) = self.rare.get().and_then(|rare| rare.login.as_ref()) {
+            for (name, value) in &login.params {
+                wanted.set(&name.to_ascii_lowercase(), value);
+            }
+        }
+        self.vars = Rc::new(wanted);
+        let Some(lease) = &self.lease else { return };
+        // An empty query if there is nothing to set: the answer comes through the same door.
+        let sql = lease.applied.sql_to(&self.vars).unwrap_or_default();
+        self.send_ours(&sql);
+    }
+
+    /// The server reported how it spells a value.
+    pub(super) fn login_reported(&mut self, name: &str, value: &str) {
+        let key = name.to_ascii_lowercase();
+        if let Some(given) = self.vars.get(&key) {
+            self.pool.accept(&key, given, value);
+        }
+    }
+
+    /// The server has answered: welcome, or the server's own refusal.
+    pub(super) fn parameters_tried(&mut self) -> Result<(), Stop> {
+        if let Some(refused) = self.rare.get_mut().refusal.take() {
+            return Err(Stop::fatal(refused.state, refused.text, Fault::Client));
+        }
+        let Some(base) = self.pool.base() else {
+            let text = "the server is gone again";
+            return Err(Stop::fatal(SqlState::CANNOT_CONNECT_NOW, text, Fault::Server));
+        };
+        let Some(lease) = &mut self.lease else {
+            return Ok(());
+        };
+        let mut vars = ParamSet::default();
+        for (name, value) in self.vars.iter() {
+            let spelled = match self.pool.accepted(name, value) {
+                Some(spelled) => spelled,
+                None => {
+                    // Not reported: either the server had this value already, however it spells
+                    // it, or it never reports this parameter.
+                    let had = lease.applied.get(name).or_else(|| base.get(name));
+                    let reported = base.get(name).is_some();
+                    let spelled: Box<str> = had.filter(|_| reported).unwrap_or(value).into();
+                    self.pool.accept(name, value, &spelled);
+                    spelled
+                }
+            };
+            vars.set(name, &spelled);
+        }
+        self.welcome(vars, &base);
+        if let Some(lease) = &mut self.lease {
+            lease.applied = self.vars.clone();
+        }
+        self.detach(std::time::Instant::now());
+        Ok(())
+    }
+
+    /// AuthenticationOk, what servers report with the client's own values, the key, ReadyForQuery.
+    fn welcome(&mut self, vars: ParamSet, base: &BaseParams) {
+        let prelude = match self.rare.0.take().and_then(|rare| rare.login) {
+            Some(login) => login.prelude,
+            None => Vec::new(),
+        };
+        let out = &mut self.output;
+        out.extend(prelude);
+        write::authentication_ok(out);
+        for (name, value) in base.iter() {
+            let value = vars.get(&name.to_ascii_lowercase()).unwrap_or(value);
+            write::parameter_status(out, name.as_bytes(), value.as_bytes());
+        }
+        let (pid, key) = self._guards.2.show();
+        write::backend_key_data(out, pid, &key);
+        write::ready_for_query(out, TxStatus::Idle);
+        if let Some(name) = vars.get("application_name") {
+            self.me.application_name.replace(name.into());
+        }
+        self.vars = self.context.interner.borrow_mut().intern(vars);
+        self.startup = self.vars.clone();
+        self.me.logging_in.set(false);
+        self.me.xact_since.set(None);
+        self.stage = Stage::Ready;
+    }
+}
