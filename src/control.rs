@@ -1,1 +1,303 @@
-//! control
+//! What signals, the console and HTTP may ask of the workers, and what they are told.
+//!
+//! Whoever commands holds a [`Control`] and none of the insides: each worker has a mailbox, does
+//! what a [`Command`] says between two polls of its clients, and answers with plain data.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::client::registry::ClientState;
+use crate::config::diff;
+use crate::config::{Config, ConfigErrors};
+use crate::pool::process::Process;
+use crate::pool::snapshot::{PoolRow, ServerRow};
+use crate::shutdown::Phase;
+use crate::tls::TlsBundle;
+
+/// One client connection, for SHOW.
+#[derive(Clone, Debug)]
+pub struct ClientRow {
+    /// Number.
+    pub id: u64,
+    /// Login name.
+    pub user: Arc<str>,
+    /// Database as it asked for it.
+    pub database: Arc<str>,
+    /// What it does.
+    pub state: ClientState,
+    /// Where it comes from.
+    pub addr: String,
+    /// Port it comes from.
+    pub port: u16,
+    /// When it connected.
+    pub connected: SystemTime,
+    /// Since when its last request runs.
+    pub requested: SystemTime,
+    /// How long it has been waiting for a server, in microseconds; 0 if it does not.
+    pub wait_us: u64,
+    /// The server it has; 0 for none.
+    pub server: u64,
+    /// Encryption; empty for none.
+    pub tls: String,
+    /// Its `application_name`.
+    pub application_name: String,
+    /// Prepared statements it has.
+    pub prepared: u32,
+    /// Why it keeps its server beyond the transaction, comma separated; empty for no reason.
+    pub pins: String,
+}
+
+/// Everything one worker has to show.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Its pools.
+    pub pools: Vec<PoolRow>,
+    /// Its servers.
+    pub servers: Vec<ServerRow>,
+    /// Its clients.
+    pub clients: Vec<ClientRow>,
+    /// Texts analysed: held, bytes, hits, hits by shape, parsed, given up.
+    pub analyses: crate::sql::CacheStats,
+}
+
+/// What a worker is asked to do.
+pub enum Command {
+    /// Show everything.
+    Snapshot(oneshot::Sender<Snapshot>),
+    /// PAUSE one database or all; answered when nobody has a server of it any more.
+    Pause(Option<String>, oneshot::Sender<()>),
+    /// RESUME.
+    Resume(Option<String>),
+    /// KILL: clients and servers are closed.
+    Kill(Option<String>),
+    /// KILL_CLIENT; answers whether the client is here.
+    KillClient(u64, oneshot::Sender<bool>),
+    /// RECONNECT.
+    Reconnect(Option<String>),
+    /// Whether servers are still to be closed since RECONNECT: how many.
+    CloseNeeded(Option<String>, oneshot::Sender<usize>),
+    /// A new configuration is in force; servers of the named databases are recycled.
+    Reload(Arc<Config>, Arc<Vec<String>>),
+    /// Cancel what this client is doing.
+    Cancel(u64),
+    /// The process's phase changed.
+    Phase(Phase),
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The workers are gone: the process is going down.
+    #[error("pooler is shutting down")]
+    ShuttingDown,
+    /// The new configuration has mistakes; the old one stays in force.
+    #[error("RELOAD failed, the old configuration stays in force:\n{0}")]
+    Config(#[from] ConfigErrors),
+    /// The new key material cannot be used; the old configuration stays in force.
+    #[error("RELOAD failed, the old configuration stays in force: {0}")]
+    Tls(#[from] crate::tls::TlsError),
+}
+
+/// The handle to a running pgweir.
+#[derive(Clone)]
+pub struct Control {
+    process: Arc<Process>,
+    workers: Arc<Vec<mpsc::UnboundedSender<Command>>>,
+    source: Arc<dyn Fn() -> Result<Config, ConfigErrors> + Send + Sync>,
+}
+
+impl Control {
+    /// A handle for workers with these mailboxes; `source` reads the configuration anew.
+    pub fn new(
+        process: Arc<Process>,
+        workers: Vec<mpsc::UnboundedSender<Command>>,
+        source: impl Fn() -> Result<Config, ConfigErrors> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            process,
+            workers: Arc::new(workers),
+            source: Arc::new(source),
+        }
+    }
+
+    /// What all workers share.
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    fn tell(&self, command: impl Fn() -> Command) {
+        for worker in self.workers.iter() {
+            // A worker that is gone has nothing left to do it to.
+            let _ = worker.send(command());
+        }
+    }
+
+    async fn ask<T>(&self, command: impl Fn(oneshot::Sender<T>) -> Command) -> Vec<T> {
+        let answers: Vec<_> = self
+            .workers
+            .iter()
+            .map(|worker| {
+                let (tell, answer) = oneshot::channel();
+                let _ = worker.send(command(tell));
+                answer
+            })
+            .collect();
+        let mut all = Vec::with_capacity(answers.len());
+        for answer in answers {
+            all.extend(answer.await.ok());
+        }
+        all
+    }
+
+    /// Everything there is to show, of all workers, pools in the order of their keys.
+    ///
+    /// Cancel safe.
+    pub async fn snapshot(&self) -> Snapshot {
+        let mut whole = Snapshot::default();
+        for part in self.ask(Command::Snapshot).await {
+            whole.pools.extend(part.pools);
+            whole.servers.extend(part.servers);
+            whole.clients.extend(part.clients);
+            let (sum, more) = (&mut whole.analyses, part.analyses);
+            sum.entries += more.entries;
+            sum.bytes += more.bytes;
+            sum.hits += more.hits;
+            sum.shape_hits += more.shape_hits;
+            sum.parses += more.parses;
+            sum.unanalysed += more.unanalysed;
+        }
+        whole.pools.sort_by(|a, b| a.key.cmp(&b.key));
+        whole.servers.sort_by_key(|server| server.id);
+        whole.clients.sort_by_key(|client| client.id);
+        whole
+    }
+
+    /// PAUSE: no server is given out any more; returns when all that were have come back and are
+    /// closed.
+    ///
+    /// Dropping the future stops the waiting, not the pause.
+    pub async fn pause(&self, database: Option<&str>) {
+        {
+            let mut holds = self.process.holds.write();
+            match database {
+                None => holds.all = true,
+                Some(name) => {
+                    holds.paused.insert(name.to_owned());
+                }
+            }
+        }
+        let database = database.map(str::to_owned);
+        self.ask(|done| Command::Pause(database.clone(), done)).await;
+    }
+
+    /// RESUME. `false` if nothing was paused.
+    pub fn resume(&self, database: Option<&str>) -> bool {
+        let resumed = {
+            let mut holds = self.process.holds.write();
+            match database {
+                None => {
+                    let any = holds.all || !holds.paused.is_empty();
+                    holds.all = false;
+                    holds.paused.clear();
+                    any
+                }
+                Some(name) => holds.paused.remove(name),
+            }
+        };
+        let database = database.map(str::to_owned);
+        self.tell(|| Command::Resume(database.clone()));
+        resumed
+    }
+
+    /// DISABLE (`true`) and ENABLE (`false`): whether new clients of a database are turned away.
+    pub fn disable(&self, database: &str, disabled: bool) {
+        let mut holds = self.process.holds.write();
+        match disabled {
+            true => holds.disabled.insert(database.to_owned()),
+            false => holds.disabled.remove(database),
+        };
+    }
+
+    /// KILL: closes clients and servers of a database at once and leaves it paused.
+    pub fn kill(&self, database: Option<&str>) {
+        {
+            let mut holds = self.process.holds.write();
+            match database {
+                None => holds.all = true,
+                Some(name) => {
+                    holds.paused.insert(name.to_owned());
+                }
+            }
+        }
+        let database = database.map(str::to_owned);
+        self.tell(|| Command::Kill(database.clone()));
+    }
+
+    /// KILL_CLIENT. `false` if there is no such client.
+    pub async fn kill_client(&self, id: u64) -> bool {
+        self.ask(|answer| Command::KillClient(id, answer))
+            .await
+            .contains(&true)
+    }
+
+    /// RECONNECT: servers are closed as soon as their clients let them go.
+    pub fn reconnect(&self, database: Option<&str>) {
+        let database = database.map(str::to_owned);
+        self.tell(|| Command::Reconnect(database.clone()));
+    }
+
+    /// WAIT_CLOSE: returns when servers that had to go since RECONNECT are gone.
+    pub async fn wait_close(&self, database: Option<&str>) {
+        let database = database.map(str::to_owned);
+        loop {
+            let left = self
+                .ask(|answer| Command::CloseNeeded(database.clone(), answer))
+                .await;
+            if left.iter().sum::<usize>() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// RELOAD: reads the configuration anew. It is in force for new checkouts when this returns.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes of the new configuration; then nothing has changed.
+    pub fn reload(&self) -> Result<Vec<String>, ControlError> {
+        let old = self.process.config.load_full();
+        let read = (self.source)()?;
+        let difference = diff::diff(&old, &read);
+        let new = diff::in_force(&old, &read);
+        let bundle = TlsBundle::build(&new)?;
+        let new = Arc::new(new);
+        self.process.config.store(new.clone());
+        self.process.tls.install(bundle);
+        let recycled: Vec<String> = difference
+            .recycled
+            .iter()
+            .chain(&difference.removed)
+            .cloned()
+            .collect();
+        let recycled = Arc::new(recycled);
+        self.tell(|| Command::Reload(new.clone(), recycled.clone()));
+        Ok(difference.needs_restart.iter().map(|key| key.to_string()).collect())
+    }
+
+    /// Cancels what a client is doing.
+    pub fn cancel(&self, worker: usize, client: u64) {
+        if let Some(worker) = self.workers.get(worker) {
+            let _ = worker.send(Command::Cancel(client));
+        }
+    }
+
+    /// SHUTDOWN: moves on to `phase`.
+    pub fn shutdown(&self, phase: Phase) {
+        if self.process.phase.advance(phase) {
+            self.tell(|| Command::Phase(phase));
+        }
+    }
+}
