@@ -1,1 +1,223 @@
-//! app
+//! Composition: builds everything from the configuration, starts the threads, waits for the end.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::cli::RunOptions;
+use crate::config::Config;
+use crate::control::Control;
+use crate::derivation::Derivation;
+use crate::net::listener::Listeners;
+use crate::net::sockopt;
+use crate::pool::process::Process;
+use crate::session::cancel::CancelKeys;
+use crate::shutdown::Phase;
+use crate::tls::{TlsBundle, TlsContext};
+use crate::worker::{self, Seed};
+use crate::{admin, logging, signals, web};
+
+/// Why pgweir did not start, or stopped with an error.
+#[derive(Debug, thiserror::Error)]
+enum AppError {
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
+    #[error(transparent)]
+    Bind(#[from] crate::net::listener::BindError),
+    #[error("cannot listen for HTTP on {0}: {1}")]
+    Http(std::net::SocketAddr, std::io::Error),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    #[error("cannot write the process id to {0}: {1}")]
+    Pidfile(String, std::io::Error),
+    #[error("{0}")]
+    Logging(String),
+    #[error("the system has no random numbers")]
+    NoRandomness,
+    #[error("a worker did not start")]
+    Worker,
+    #[error("running in the background (-d) is not supported: use a service manager")]
+    Daemon,
+}
+
+/// Serves until told to stop. The exit code is 0 after an orderly end, 1 otherwise.
+pub fn run(config: Config, options: RunOptions) -> ExitCode {
+    match try_run(config, options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Logging may not be up yet, or go to a file nobody looks at.
+            let _ = writeln!(std::io::stderr(), "pgweir: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn workers(config: &Config) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    match config.settings.workers {
+        0 if cores <= 2 => 1,
+        0 => (cores / 2).max(2),
+        n => n as usize,
+    }
+}
+
+fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
+    if options.daemon {
+        return Err(AppError::Daemon);
+    }
+    let _logging = logging::init(&config.settings, &options)
+        .map_err(|error| AppError::Logging(error.to_string()))?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    if let Err(error) = sockopt::raise_open_files() {
+        tracing::warn!(%error, "the limit on open files could not be raised");
+    }
+    let tls = TlsContext::new(TlsBundle::build(&config)?);
+    let listeners = Arc::new(Listeners::bind(&config.settings)?);
+    let http = match config.settings.http_listen {
+        None => None,
+        Some(addr) => {
+            let socket = std::net::TcpListener::bind(addr).map_err(|e| AppError::Http(addr, e))?;
+            socket.set_nonblocking(true).map_err(|e| AppError::Http(addr, e))?;
+            Some(socket)
+        }
+    };
+    let pidfile = Pidfile::write(&config)?;
+    let derivation = Arc::new(Derivation::new().map_err(|_| AppError::NoRandomness)?);
+    let count = workers(&config);
+    let path = config.path.clone();
+    let config = Arc::new(config);
+    let process = Arc::new(Process::new(config.clone(), tls));
+    let cancel_keys = CancelKeys::new();
+    let (command_senders, command_receivers): (Vec<_>, Vec<_>) =
+        (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+    let (peers, arrivals): (Vec<_>, Vec<_>) =
+        (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+    let control = Control::new(process.clone(), command_senders, move || {
+        crate::cli::load(path.as_deref())
+    });
+    let console = Arc::new(admin::Shared::default());
+
+    let mut threads = Vec::new();
+    let mut started = Vec::new();
+    for (number, (commands, arrivals)) in command_receivers.into_iter().zip(arrivals).enumerate() {
+        let seed = Seed {
+            number,
+            process: process.clone(),
+            cancel_keys: cancel_keys.clone(),
+            derivation: derivation.clone(),
+            listeners: listeners.clone(),
+            commands,
+            arrivals,
+            peers: peers.clone(),
+            control: control.clone(),
+            console: console.clone(),
+        };
+        let (tell, up) = oneshot::channel();
+        started.push(up);
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || {
+                if let Err(error) = worker::run(seed, tell) {
+                    tracing::error!(%error, "worker {number} failed");
+                }
+            })
+            .map_err(AppError::Thread)?;
+        threads.push(thread);
+    }
+    drop(peers);
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(AppError::Thread)?;
+    runtime.block_on(async {
+        for up in started {
+            up.await.map_err(|_| AppError::Worker)?;
+        }
+        for addr in listeners.tcp_addrs() {
+            tracing::info!(%addr, "listening");
+        }
+        tracing::info!(workers = count, version = env!("CARGO_PKG_VERSION"), "pgweir is up");
+        if let Some(socket) = http {
+            let socket = tokio::net::TcpListener::from_std(socket).map_err(AppError::Thread)?;
+            tokio::spawn(web::serve(socket, control.clone()));
+        }
+        tokio::spawn(admin::sample(control.clone(), console.clone()));
+        process.phase.advance(Phase::Running);
+        tokio::spawn(signals::listen(control.clone()));
+        wait_for_end(&control, &config).await;
+        Ok::<_, AppError>(())
+    })?;
+    control.shutdown(Phase::Stopped);
+    for thread in threads {
+        // A panicked worker has logged why.
+        let _ = thread.join();
+    }
+    drop(pidfile);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Returns when a shutdown is complete: everybody has left, what runs has finished, or the
+/// deadline has passed.
+async fn wait_for_end(control: &Control, config: &Config) {
+    let process = control.process();
+    let mut began = None;
+    loop {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let phase = process.phase.get();
+        if phase < Phase::WaitForClients {
+            continue;
+        }
+        let began = *began.get_or_insert_with(std::time::Instant::now);
+        let deadline = config.settings.shutdown_timeout;
+        if !deadline.is_zero() && began.elapsed() >= deadline {
+            tracing::warn!("shutdown_timeout has passed: closing the clients that are left");
+            return;
+        }
+        match phase {
+            Phase::Stopped => return,
+            Phase::WaitForClients if process.clients.get() == 0 => return,
+            Phase::WaitForServers => {
+                let snapshot = control.snapshot().await;
+                let busy: u32 = snapshot
+                    .pools
+                    .iter()
+                    .map(|pool| pool.sv_active + pool.sv_tested + pool.sv_being_canceled)
+                    .sum();
+                if busy == 0 {
+                    return;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The process id in a file, removed at the end.
+struct Pidfile(Option<std::path::PathBuf>);
+
+impl Pidfile {
+    fn write(config: &Config) -> Result<Self, AppError> {
+        let path = config.settings.pidfile.clone();
+        if let Some(path) = &path {
+            std::fs::write(path, format!("{}\n", std::process::id()))
+                .map_err(|error| AppError::Pidfile(path.display().to_string(), error))?;
+        }
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Pidfile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // It may have been removed by hand.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}

@@ -1,2 +1,7 @@
 //! The pgweir binary: hands over to [`pgweir::cli`].
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pgweir::cli::main(pgweir::app::run, pgweir::demo::run)
+}

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::auth::ScramKeys;
 use crate::config::{Config, Database, PoolMode, Secret};
+use crate::derivation::Derivation;
 use crate::server::conn::{Server, ServerShared, ServerState};
 use crate::server::params::BaseParams;
 use key::PoolKey;
@@ -58,7 +59,7 @@ impl PoolSettings {
             mode: config.pool_mode(database, user),
             limits: Limits {
                 size: config.pool_size(database, user),
-                min: config.min_pool_size(database),
+                min: config.min_pool_size(database, user),
                 reserve: config.reserve_pool_size(database, user),
                 parallel: settings.max_parallel_connects.max(1),
             },
@@ -66,6 +67,26 @@ impl PoolSettings {
             max_db: config.max_db_connections(database),
             max_user: config.max_user_connections(user),
             lifetime: config.server_lifetime(database),
+        }
+    }
+}
+
+/// Limits that sessions ask for with every message.
+#[derive(Clone, Copy)]
+struct MessageLimits {
+    max_packet: u32,
+    max_prepared: u32,
+    prepared_memory: u64,
+}
+
+impl MessageLimits {
+    fn of(config: &Config) -> Self {
+        let settings = &config.settings;
+        Self {
+            // The length field counts its own four bytes.
+            max_packet: settings.max_packet_size.saturating_sub(4),
+            max_prepared: settings.max_prepared_statements,
+            prepared_memory: settings.prepared_statements_memory,
         }
     }
 }
@@ -84,10 +105,12 @@ pub struct Pool {
     /// Counters.
     pub stats: Stats,
     process: Arc<Process>,
+    derivation: Arc<Derivation>,
     siblings: Weak<Pools>,
     config: RefCell<Arc<Config>>,
     database: RefCell<Arc<Database>>,
     settings: RefCell<Rc<PoolSettings>>,
+    limits: Cell<MessageLimits>,
     state: RefCell<State<Box<Server>, Rc<Seat>>>,
     /// Servers in use, by number: for SHOW, RECONNECT and KILL.
     in_use: RefCell<BTreeMap<u64, Rc<ServerShared>>>,
@@ -125,6 +148,7 @@ impl Pool {
     ) -> Rc<Self> {
         let process = siblings.process().clone();
         let settings = PoolSettings::resolve(&config, &database, &key);
+        let limits = MessageLimits::of(&config);
         let paused = {
             let holds = process.holds.read();
             holds.all || holds.paused.contains(&*key.database)
@@ -133,10 +157,12 @@ impl Pool {
             key,
             stats: Stats::default(),
             process,
+            derivation: siblings.derivation().clone(),
             siblings: Rc::downgrade(siblings),
             config: RefCell::new(config),
             database: RefCell::new(database),
             settings: RefCell::new(Rc::new(settings)),
+            limits: Cell::new(limits),
             state: RefCell::default(),
             in_use: RefCell::default(),
             aside: RefCell::default(),
@@ -347,6 +373,21 @@ impl Pool {
     /// Clients logged in to this pool.
     pub fn clients(&self) -> u32 {
         self.clients.get()
+    }
+
+    /// See `max_packet_size`.
+    pub fn max_packet_size(&self) -> u32 {
+        self.limits.get().max_packet
+    }
+
+    /// See `max_prepared_statements`.
+    pub fn max_prepared(&self) -> u32 {
+        self.limits.get().max_prepared
+    }
+
+    /// See `prepared_statements_memory`.
+    pub fn prepared_memory(&self) -> u64 {
+        self.limits.get().prepared_memory
     }
 
     /// How many servers it holds or opens.

@@ -76,7 +76,7 @@ impl Pool {
             failed: true,
         };
         let spec = self.connect_spec();
-        let connected = connect::connect(&spec).await;
+        let connected = connect::connect(&spec, &self.derivation).await;
         match connected {
             Ok(connected) => {
                 let mut server = self.server(connected, &spec, permits);
@@ -118,7 +118,7 @@ impl Pool {
         let stored = config
             .secrets
             .get(&*self.key.user)
-            .and_then(|secret| StoredSecret::parse(secret.expose()).ok());
+            .map(|secret| StoredSecret::parse(secret.expose()));
         ConnectSpec {
             host: database.hosts[turn % database.hosts.len()].clone(),
             tls: self.process.tls.load().servers.clone(),
@@ -172,6 +172,8 @@ impl Pool {
             shared: Rc::new(shared),
             ledger: Default::default(),
             prepared: Default::default(),
+            stale: Vec::new(),
+            batch: Default::default(),
             unnamed: None,
             applied: Rc::default(),
             status: TxStatus::Idle,

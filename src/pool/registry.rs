@@ -10,20 +10,28 @@ use super::Pool;
 use super::key::PoolKey;
 use super::process::{Level, Process};
 use crate::config::{Config, Database};
+use crate::derivation::Derivation;
 
 /// See the module.
 pub struct Pools {
     process: Arc<Process>,
+    derivation: Arc<Derivation>,
     map: RefCell<BTreeMap<PoolKey, Rc<Pool>>>,
 }
 
 impl Pools {
     /// No pools yet.
-    pub fn new(process: Arc<Process>) -> Rc<Self> {
+    pub fn new(process: Arc<Process>, derivation: Arc<Derivation>) -> Rc<Self> {
         Rc::new(Self {
             process,
+            derivation,
             map: RefCell::default(),
         })
+    }
+
+    /// Key derivations for logins to servers.
+    pub(super) fn derivation(&self) -> &Arc<Derivation> {
+        &self.derivation
     }
 
     /// What all workers share.

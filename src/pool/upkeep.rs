@@ -16,7 +16,14 @@ use crate::shutdown::Phase;
 impl Pool {
     /// Whether an idle server can still be used, found out without waiting.
     pub(super) fn fit_for_use(&self, server: &mut Server, now: Instant) -> bool {
-        server.idle_and_well() && !server.shared.close_needed.get() && !self.too_old(server, now)
+        server.idle_and_well()
+            && !server.shared.close_needed.get()
+            && (self.is_single_use() || !self.too_old(server, now))
+    }
+
+    /// `server_lifetime = 0`: a connection is closed after its first use.
+    fn is_single_use(&self) -> bool {
+        self.settings.borrow().lifetime.is_zero()
     }
 
     /// Whether a server that comes back is kept.
@@ -163,7 +170,7 @@ impl Pool {
             if !server.idle_and_well() || server.shared.close_needed.get() {
                 return true;
             }
-            if self.too_old(server, now) {
+            if !self.is_single_use() && self.too_old(server, now) {
                 // One at a time: a pool is never emptied at once.
                 return std::mem::take(&mut one_of_age);
             }
@@ -266,6 +273,7 @@ impl Pool {
         let settings = PoolSettings::resolve(&config, &database, &self.key);
         *self.settings.borrow_mut() = Rc::new(settings);
         *self.database.borrow_mut() = database;
+        self.limits.set(super::MessageLimits::of(&config));
         *self.config.borrow_mut() = config;
         if recycle {
             self.accepted.borrow_mut().clear();

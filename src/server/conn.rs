@@ -87,6 +87,54 @@ impl ServerShared {
     }
 }
 
+/// The batch a client is sending, kept while it could still be played again unseen: it began
+/// outside a transaction with a Bind of a shared statement, and no reply to it was passed on.
+#[derive(Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    kept: bool,
+}
+
+impl Batch {
+    /// Longest batch that is kept, in bytes.
+    const LIMIT: usize = 16 * 1024;
+
+    /// A batch begins.
+    #[inline]
+    pub fn begin(&mut self, keep: bool) {
+        self.bytes.clear();
+        self.kept = keep;
+    }
+
+    /// A message of it, as it came; `None` if it is not there as a whole.
+    #[inline]
+    pub fn add(&mut self, message: Option<&[u8]>) {
+        match message {
+            Some(message) if self.kept && self.bytes.len() + message.len() <= Self::LIMIT => {
+                self.bytes.extend_from_slice(message);
+            }
+            _ => self.kept = false,
+        }
+    }
+
+    /// It cannot be played again any more.
+    #[inline]
+    pub fn passed_on(&mut self) {
+        self.kept = false;
+    }
+
+    /// Whether it can be played again.
+    pub fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// Takes it, to be played again.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.kept = false;
+        std::mem::take(&mut self.bytes)
+    }
+}
+
 /// A server connection with all that is known of its state.
 pub struct Server {
     /// The socket.
@@ -97,6 +145,12 @@ pub struct Server {
     pub ledger: Ledger<Effect>,
     /// Shared statements it has.
     pub prepared: Prepared,
+    /// Shared statements whose plan became useless (the result type changed): closed before the
+    /// next use.
+    pub stale: Vec<u32>,
+    /// The client's current batch as it came, to be played again if it fails because a plan became
+    /// useless; see [`Batch`].
+    pub batch: Batch,
     /// The unnamed statement it has.
     pub unnamed: Option<Rc<Unnamed>>,
     /// Explicit session parameters it has.

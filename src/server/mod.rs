@@ -2,6 +2,7 @@
 //! knows of pools or sessions.
 
 pub mod conn;
+pub mod connect;
 pub mod inflight;
 pub mod params;
 pub mod permit;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 
@@ -24,6 +24,15 @@ pub struct Statement {
     pub definition: Arc<[u8]>,
     /// What the text does.
     pub analysis: Arc<Analysis>,
+    /// Whether some server has accepted it.
+    accepted: AtomicBool,
+}
+
+impl Statement {
+    /// Whether some server has accepted it: then a client that prepares it needs no server.
+    pub fn is_accepted(&self) -> bool {
+        self.accepted.load(Ordering::Relaxed)
+    }
 }
 
 /// Appends the name under which servers know statement `id`.
@@ -62,6 +71,11 @@ pub struct RegistryFull;
 const OVERHEAD: u64 = 200;
 
 impl Registry {
+    /// The shared statement of this definition, if there is one.
+    pub fn find(&self, definition: &[u8]) -> Option<Arc<Statement>> {
+        self.by_definition.get(definition).map(|entry| entry.clone())
+    }
+
     /// The shared statement of this definition. `limit` is in bytes.
     ///
     /// # Errors
@@ -88,7 +102,12 @@ impl Registry {
         let entry = self.by_definition.entry(definition.clone()).or_insert_with(|| {
             self.bytes.fetch_add(cost, Ordering::Relaxed);
             let id = self.next.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1);
-            Arc::new(Statement { id, definition, analysis: analysis.clone() })
+            Arc::new(Statement {
+                id,
+                definition,
+                analysis: analysis.clone(),
+                accepted: AtomicBool::new(false),
+            })
         });
         Ok(entry.clone())
     }
@@ -174,6 +193,7 @@ impl Prepared {
     pub fn confirmed(&mut self, id: u32) {
         if let Some(slot) = self.known.get_mut(&id) {
             slot.pending = false;
+            slot.statement.accepted.store(true, Ordering::Relaxed);
         }
     }
 

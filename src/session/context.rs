@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::cancel::CancelKeys;
 use crate::client::registry::Clients;
+use crate::derivation::Derivation;
 use crate::pool::process::Process;
 use crate::pool::registry::Pools;
 use crate::server::params::Interner;
@@ -60,10 +61,15 @@ const ANALYSES: (usize, usize) = (4096, 4 << 20);
 
 impl Context {
     /// For worker number `worker`.
-    pub fn new(worker: usize, process: Arc<Process>, cancel_keys: Arc<CancelKeys>) -> Rc<Self> {
+    pub fn new(
+        worker: usize,
+        process: Arc<Process>,
+        cancel_keys: Arc<CancelKeys>,
+        derivation: Arc<Derivation>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             worker,
-            pools: Pools::new(process.clone()),
+            pools: Pools::new(process.clone(), derivation),
             process,
             clients: Rc::default(),
             cancel_keys,

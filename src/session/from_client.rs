@@ -154,6 +154,11 @@ impl Session {
                         return Ok(Step::Done);
                     }
                 }
+                frontend::PARSE if self.tracks() && frame.is_whole() => {
+                    if self.parse_without_server(frame)? {
+                        return Ok(Step::Done);
+                    }
+                }
                 _ => {}
             }
             self.me.requested.set(Instant::now());
@@ -170,7 +175,9 @@ impl Session {
         frame: Frame<'_>,
         gather: &mut Gather<'_>,
     ) -> Result<Step, Stop> {
+        self.keep_batch(frame, gather.input());
         self.put_replay(gather);
+        self.close_stale(gather);
         let tag = frame.header.tag;
         let inspected = matches!(
             tag,
@@ -209,6 +216,25 @@ impl Session {
             tag => return Err(FrameError::UnknownTag { tag }.into()),
         }
         Ok(Step::Done)
+    }
+
+    /// Keeps a batch of prepared statements until its first reply; see [`Self::heal`].
+    #[inline]
+    fn keep_batch(&mut self, frame: Frame<'_>, input: &[u8]) {
+        if !self.tracks() {
+            return;
+        }
+        let Some(lease) = &mut self.lease else { return };
+        let tag = frame.header.tag;
+        if lease.ledger.is_empty() {
+            let keep = tag == frontend::BIND && lease.status == TxStatus::Idle;
+            lease.batch.begin(keep);
+        }
+        if lease.batch.is_kept() {
+            let message = frame.is_whole().then(|| &input[frame.at..frame.end()]);
+            let fits = !matches!(tag, frontend::QUERY | frontend::COPY_DATA | frontend::PARSE);
+            lease.batch.add(message.filter(|_| fits));
+        }
     }
 
     /// Drops what is there of a message, and the rest as it comes.

@@ -102,8 +102,13 @@ impl Session {
                 backend::ERROR => self.error(header, body, gather, dropped)?,
                 backend::READY_FOR_QUERY => {
                     lease.status = read::ready_for_query(body).map_err(broke)?;
-                    let forward = self.account(tag, dropped)?;
-                    self.ready(forward)?;
+                    let mut forward = self.account(tag, dropped)?;
+                    if self.healing && forward {
+                        self.heal();
+                        forward = false;
+                    } else {
+                        self.ready(forward)?;
+                    }
                     forward
                 }
                 tag if backend::known(tag) => self.account(tag, dropped)?,
@@ -116,6 +121,9 @@ impl Session {
             };
             if forward {
                 gather.keep(at, at + there);
+                if let Some(lease) = &mut self.lease {
+                    lease.batch.passed_on();
+                }
             }
             at += there;
             if let Some(lease) = &mut self.lease {
@@ -214,7 +222,9 @@ impl Session {
                     None => {}
                 }
                 if entry.statement != 0 {
-                    self.forget_if_stale(entry.statement, body, gather);
+                    if self.is_stale(entry.statement, body) {
+                        return Ok(false);
+                    }
                     return Ok(!self.put_renamed(entry.statement, None, body, gather));
                 }
                 Ok(true)
@@ -223,12 +233,32 @@ impl Session {
     }
 
     /// "cached plan must not change result type": the server's copy of the statement is useless
-    /// from now on. It is closed there, so that the next use prepares it anew.
-    fn forget_if_stale(&mut self, id: u32, body: &[u8], _gather: &mut Gather<'_>) {
+    /// from now on. It is closed there, so that the next use prepares it anew. `true` if the whole
+    /// batch will be played again, so that the client need not know.
+    fn is_stale(&mut self, id: u32, body: &[u8]) -> bool {
         let stale = read::error_field(body, b'C') == Some(b"0A000")
             && read::error_field(body, b'R') == Some(b"RevalidateCachedQuery");
-        if stale && let Some(lease) = &mut self.lease {
-            lease.stale.push(id);
+        let Some(lease) = &mut self.lease else {
+            return false;
+        };
+        if !stale {
+            return false;
+        }
+        lease.stale.push(id);
+        let only_sync_owed = lease.ledger.len() == 1
+            && lease.ledger.front().is_some_and(|entry| entry.kind == Kind::Sync);
+        self.healing = lease.batch.is_kept() && only_sync_owed && self.body_left == 0;
+        self.healing
+    }
+
+    /// Plays the batch again. Nothing of it was carried out: it failed at its first Bind, outside
+    /// a transaction.
+    fn heal(&mut self) {
+        self.healing = false;
+        if let Some(lease) = &mut self.lease {
+            let mut again = lease.batch.take();
+            again.append(&mut self.input);
+            self.input = again;
         }
     }
 

@@ -49,6 +49,11 @@ impl<'a> Gather<'a> {
         }
     }
 
+    /// The chunk it takes from.
+    pub fn input(&self) -> &'a [u8] {
+        self.input
+    }
+
     /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.from == self.to && self.built.is_empty()

@@ -25,7 +25,7 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, ready};
+use std::task::{Context as TaskContext, Poll};
 use std::time::Instant;
 
 use crate::client::registry::{ClientShared, ClientState, Registered, Signal};
@@ -87,6 +87,8 @@ pub struct Session {
     body_forward: bool,
     /// Everything up to Sync is ignored, after an error of ours in the extended protocol.
     skipping: bool,
+    /// The batch failed because a plan became useless and is about to be played again.
+    healing: bool,
     /// Bytes the client has not taken yet.
     output: Vec<u8>,
     /// Parameters the client wants.
@@ -256,6 +258,7 @@ impl Session {
             body_left: 0,
             body_forward: false,
             skipping: false,
+            healing: false,
             output: Vec::new(),
             vars: Rc::default(),
             startup: Rc::default(),
@@ -411,10 +414,15 @@ impl Session {
     /// something was done.
     fn read_client(&mut self, cx: &mut TaskContext<'_>, buffers: &mut Buffers) -> Result<bool, Stop> {
         let may_handle = matches!(self.stage, Stage::Ready) && self.seat.is_none();
-        if self.stage == Stage::Leaving {
-            return Ok(false);
-        }
         let Buffers { input, built, dropped } = buffers;
+        if self.stage == Stage::Leaving {
+            // Nothing it says counts any more, but when it hangs up nobody waits for the result.
+            let Poll::Ready(read) = self.stream.poll_read(cx, input) else {
+                return Ok(false);
+            };
+            self.came_in(read)?;
+            return Ok(true);
+        }
         if self.input.is_empty() {
             let Poll::Ready(read) = self.stream.poll_read(cx, input) else {
                 return Ok(false);

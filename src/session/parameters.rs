@@ -52,6 +52,10 @@ impl Session {
         if !analysis.params.is_empty() {
             let touched = &mut self.rare.get_mut().touched;
             for change in &analysis.params {
+                if matches!(&*change.name, "role" | "session_authorization") {
+                    // Asked about as such; see `pin`.
+                    continue;
+                }
                 let reset = matches!(change.op, ParamOp::Reset);
                 if !touched.iter().any(|known| *known.0 == *change.name && known.1 == reset) {
                     touched.push((change.name.clone(), reset));

@@ -170,6 +170,29 @@ impl Session {
         }
     }
 
+    /// Answers a Parse of a statement that some server has accepted before: the client needs no
+    /// server for that. `false` if it does.
+    pub(super) fn parse_without_server(&mut self, frame: Frame<'_>) -> Result<bool, Stop> {
+        let parse = read::parse(frame.body)?;
+        if parse.name.is_empty() || !self.renames() || self.named(parse.name).is_some() {
+            return Ok(false);
+        }
+        let known = self.context.process.statements.find(parse.definition);
+        let Some(statement) = known.filter(|statement| statement.is_accepted()) else {
+            return Ok(false);
+        };
+        self.pool.stats.update(|totals| totals.client_parses += 1);
+        let named = Named {
+            statement,
+            pending: false,
+        };
+        let statements = &mut self.rare.get_mut().statements;
+        statements.insert(parse.name.into(), named);
+        self.me.prepared.set(statements.len() as u32);
+        write::empty(&mut self.output, backend::PARSE_COMPLETE);
+        Ok(true)
+    }
+
     /// Sends a Parse of a shared statement; for the client if `name` is the name it gave it.
     fn give_statement(
         &mut self,
@@ -210,6 +233,25 @@ impl Session {
         };
         if !there {
             self.give_statement(statement, None, gather);
+        }
+    }
+
+    /// Closes statements on the server whose plans became useless, so that they are prepared anew.
+    #[inline]
+    pub(super) fn close_stale(&mut self, gather: &mut Gather<'_>) {
+        let Some(lease) = &mut self.lease else { return };
+        if lease.stale.is_empty() || !lease.ledger.is_empty() {
+            return;
+        }
+        let mut wire = Vec::with_capacity(24);
+        for id in std::mem::take(&mut lease.stale) {
+            wire.clear();
+            push_wire_name(&mut wire, id);
+            write::target(gather.put(), frontend::CLOSE, b'S', &wire);
+            if let Some(lease) = &mut self.lease {
+                lease.prepared.forget(id);
+            }
+            self.owe(entry(Kind::Close, Reply::Swallow, 0, None));
         }
     }
 

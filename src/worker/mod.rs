@@ -1,1 +1,286 @@
-//! worker
+//! A worker: one thread, one runtime, the clients and pools that live there.
+//!
+//! Each worker accepts connections, takes them through their login, and hands a client over once,
+//! to the worker that owns its pool. From then on nothing a client does leaves its thread. Upkeep
+//! happens on one tick: no timer runs per query.
+
+mod login;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::client::registry::{ClientState, Signal};
+use crate::config::Config;
+use crate::control::{ClientRow, Command, Control, Snapshot};
+use crate::net::PeerAddr;
+use crate::net::listener::Listeners;
+use crate::pool::process::Process;
+use crate::session::cancel::{CancelKeys, cancel};
+use crate::session::context::Context;
+use crate::session::pin::Pins;
+use crate::session::timeouts::{TimeLimits, due};
+use crate::shutdown::Phase;
+pub use login::Arrival;
+use login::Logins;
+
+/// Time between two rounds of upkeep.
+const TICK: Duration = Duration::from_millis(100);
+/// Rounds between two looks at pools.
+const POOL_ROUNDS: u32 = 5;
+
+/// What a worker starts with.
+pub struct Seed {
+    /// Its number.
+    pub number: usize,
+    /// What all workers share.
+    pub process: Arc<Process>,
+    /// Keys of all clients.
+    pub cancel_keys: Arc<CancelKeys>,
+    /// Slow derivations, for all workers.
+    pub derivation: Arc<crate::derivation::Derivation>,
+    /// The listening sockets.
+    pub listeners: Arc<Listeners>,
+    /// Its mailbox for commands.
+    pub commands: mpsc::UnboundedReceiver<Command>,
+    /// Its mailbox for clients that others have logged in.
+    pub arrivals: mpsc::UnboundedReceiver<Arrival>,
+    /// The mailboxes for clients of all workers.
+    pub peers: Vec<mpsc::UnboundedSender<Arrival>>,
+    /// The handle that consoles use.
+    pub control: Control,
+    /// What consoles share.
+    pub console: Arc<crate::admin::Shared>,
+}
+
+/// Runs a worker on the calling thread until the process stops.
+///
+/// # Errors
+///
+/// The runtime could not be made or the listening sockets not be registered.
+pub fn run(seed: Seed, started: oneshot::Sender<()>) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(16)
+        .build_local(tokio::runtime::LocalOptions::default())?;
+    runtime.block_on(serve(seed, started))
+}
+
+async fn serve(seed: Seed, started: oneshot::Sender<()>) -> std::io::Result<()> {
+    let context = Context::new(
+        seed.number,
+        seed.process.clone(),
+        seed.cancel_keys,
+        seed.derivation.clone(),
+    );
+    let logins = Rc::new(Logins {
+        context: context.clone(),
+        derivation: seed.derivation,
+        peers: seed.peers,
+        control: seed.control,
+        console: seed.console,
+    });
+    let mut accepting: Vec<tokio::task::JoinHandle<()>> = Vec::new();
+    for mut acceptor in seed.listeners.acceptors()? {
+        let logins = logins.clone();
+        accepting.push(tokio::task::spawn_local(async move {
+            loop {
+                let config = logins.context.process.config.load_full();
+                let stream = acceptor.accept(&config.settings).await;
+                logins.clone().begin(stream, config);
+            }
+        }));
+    }
+    // The workers' sockets are clones: only the last to close them closes the port.
+    drop(seed.listeners);
+    // Whoever started this thread may have given up; then the commands' end stops it too.
+    let _ = started.send(());
+    let (mut commands, mut arrivals) = (seed.commands, seed.arrivals);
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut round = 0;
+    loop {
+        tokio::select! {
+            command = commands.recv() => match command {
+                None => break,
+                Some(Command::Phase(phase)) => {
+                    enter(&context, phase);
+                    if phase >= Phase::WaitForClients {
+                        for task in accepting.drain(..) {
+                            task.abort();
+                        }
+                    }
+                    if phase == Phase::Stopped {
+                        break;
+                    }
+                }
+                Some(command) => obey(&context, command),
+            },
+            Some(arrival) = arrivals.recv() => logins.clone().arrive(arrival),
+            _ = tick.tick() => {
+                round += 1;
+                upkeep(&context, round % POOL_ROUNDS == 0);
+            }
+        }
+    }
+    // Clients are told, then everything on this runtime is dropped.
+    context.clients.each(|client| client.signal(Signal::SHUTDOWN));
+    tokio::time::timeout(Duration::from_secs(1), async {
+        while !context.clients.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .ok();
+    Ok(())
+}
+
+fn upkeep(context: &Rc<Context>, pools: bool) {
+    let now = Instant::now();
+    let config = context.process.config.load_full();
+    context.clients.each(|client| {
+        let limits = time_limits(&config, &client.database, &client.user);
+        if let Some(signal) = due(client, &limits, now) {
+            client.signal(signal);
+        }
+    });
+    if pools {
+        context.pools.tick(now);
+    }
+}
+
+fn time_limits(config: &Config, database: &str, user: &str) -> TimeLimits {
+    let settings = &config.settings;
+    let entry = config.databases.get(database).or(config.fallback.as_ref());
+    TimeLimits {
+        login: settings.client_login_timeout,
+        client_idle: config.client_idle_timeout(user),
+        query: config.query_timeout(user),
+        query_wait: entry.map_or(settings.query_wait_timeout, |entry| {
+            config.query_wait_timeout(entry, user)
+        }),
+        query_wait_notify: settings.query_wait_notify,
+        idle_transaction: config.idle_transaction_timeout(user),
+        transaction: config.transaction_timeout(user),
+    }
+}
+
+fn enter(context: &Rc<Context>, phase: Phase) {
+    match phase {
+        Phase::Starting | Phase::Running => {}
+        Phase::WaitForClients => {}
+        Phase::WaitForServers => {
+            context.clients.each(|client| client.signal(Signal::DRAIN));
+            for pool in context.pools.all() {
+                pool.pause();
+            }
+        }
+        Phase::Stopped => {}
+    }
+}
+
+fn obey(context: &Rc<Context>, command: Command) {
+    // Whoever asked may be gone by the time of the answer; that is their business.
+    match command {
+        Command::Snapshot(answer) => {
+            let _ = answer.send(snapshot(context));
+        }
+        Command::Pause(database, done) => {
+            let pools = context.pools.of(database.as_deref());
+            for pool in &pools {
+                pool.pause();
+            }
+            tokio::task::spawn_local(async move {
+                while !pools.iter().all(|pool| pool.is_quiet()) && !done.is_closed() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                let _ = done.send(());
+            });
+        }
+        Command::Resume(database) => {
+            for pool in context.pools.of(database.as_deref()) {
+                pool.resume();
+            }
+        }
+        Command::Kill(database) => {
+            let name = database.as_deref();
+            context.clients.each(|client| {
+                if name.is_none_or(|name| *client.database == *name) {
+                    client.signal(Signal::KILL);
+                }
+            });
+            for pool in context.pools.of(name) {
+                pool.pause();
+                pool.reconnect();
+            }
+        }
+        Command::KillClient(id, answer) => {
+            let client = context.clients.get(id);
+            if let Some(client) = &client {
+                client.signal(Signal::KILL);
+            }
+            let _ = answer.send(client.is_some());
+        }
+        Command::Reconnect(database) => {
+            for pool in context.pools.of(database.as_deref()) {
+                pool.reconnect();
+            }
+        }
+        Command::CloseNeeded(database, answer) => {
+            let pools = context.pools.of(database.as_deref());
+            let _ = answer.send(pools.iter().map(|pool| pool.close_needed()).sum());
+        }
+        Command::Reload(config, recycled) => {
+            let gone = |name: &str| recycled.iter().any(|one| one == name);
+            context.pools.reload(&config, gone);
+            context.clients.each(|client| client.signal(Signal::RELOADED));
+        }
+        Command::Cancel(client) => {
+            tokio::task::spawn_local(cancel(context.clone(), client));
+        }
+        Command::Phase(_) => {}
+    }
+}
+
+fn snapshot(context: &Rc<Context>) -> Snapshot {
+    let now = Instant::now();
+    let pools = context.pools.all();
+    let mut clients = Vec::with_capacity(context.clients.len());
+    context.clients.each(|client| {
+        let waiting = client.state.get() == ClientState::Waiting;
+        let (addr, port) = match client.addr {
+            PeerAddr::Tcp(addr) => (addr.ip().to_string(), addr.port()),
+            PeerAddr::Unix | PeerAddr::Gone => ("unix".to_owned(), 0),
+        };
+        let ago = |then: Instant| now.saturating_duration_since(then);
+        clients.push(ClientRow {
+            id: client.id,
+            user: client.user.clone(),
+            database: client.database.clone(),
+            state: client.state.get(),
+            addr,
+            port,
+            connected: client.connected,
+            requested: SystemTime::now()
+                .checked_sub(ago(client.requested.get()))
+                .unwrap_or(client.connected),
+            wait_us: match waiting {
+                true => ago(client.since.get()).as_micros() as u64,
+                false => 0,
+            },
+            server: client.server.borrow().as_ref().map_or(0, |server| server.id),
+            tls: client.tls.to_string(),
+            application_name: client.application_name.borrow().to_string(),
+            prepared: client.prepared.get(),
+            pins: Pins(client.pins.get()).names(),
+        });
+    });
+    Snapshot {
+        pools: pools.iter().map(|pool| pool.row(now)).collect(),
+        servers: pools.iter().flat_map(|pool| pool.server_rows()).collect(),
+        clients,
+        analyses: context.analyses.borrow().stats(),
+    }
+}

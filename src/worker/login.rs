@@ -1,0 +1,351 @@
+//! From a new connection to a session: login, limits, the worker that owns the pool.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::admin::{self, Rights};
+use crate::auth::ScramKeys;
+use crate::client::registry::{ClientShared, Identity};
+use crate::client::{Accepted, Login, accept};
+use crate::config::{Config, Database, Secret};
+use crate::control::Control;
+use crate::derivation::Derivation;
+use crate::error::SqlState;
+use crate::net::{Detached, Stream};
+use crate::pool::key::PoolKey;
+use crate::pool::process::Level;
+use crate::server::permit::Permit;
+use crate::session::cancel::{CancelKey, Place};
+use crate::session::context::Context;
+use crate::session::{self, Start};
+use crate::wire::write::{self, Severity};
+
+/// A client that one worker has logged in and another one serves.
+pub struct Arrival {
+    stream: Detached,
+    client: Admitted,
+}
+
+/// A client that has proved who it is and found a place under every limit.
+struct Admitted {
+    id: u64,
+    user: Arc<str>,
+    database: Arc<Database>,
+    asked: Arc<str>,
+    params: Vec<(String, String)>,
+    prelude: Vec<u8>,
+    leftover: Vec<u8>,
+    minor: u16,
+    permits: Vec<Permit>,
+    scram_keys: Option<ScramKeys>,
+    password: Option<Secret>,
+    config: Arc<Config>,
+    key: PoolKey,
+}
+
+/// Why a client that has proved who it is cannot be served.
+struct Turned {
+    state: SqlState,
+    text: String,
+}
+
+/// What logins on one worker need.
+pub(super) struct Logins {
+    pub(super) context: Rc<Context>,
+    pub(super) derivation: Arc<Derivation>,
+    pub(super) peers: Vec<mpsc::UnboundedSender<Arrival>>,
+    pub(super) control: Control,
+    pub(super) console: Arc<admin::Shared>,
+}
+
+impl Logins {
+    /// Takes a new connection. Its login is a task of its own, larger than a session's, which ends
+    /// when the session begins.
+    pub(super) fn begin(self: Rc<Self>, stream: Stream, config: Arc<Config>) {
+        tokio::task::spawn_local(Box::pin(async move {
+            self.log_in(stream, config).await;
+        }));
+    }
+
+    async fn log_in(self: Rc<Self>, stream: Stream, config: Arc<Config>) {
+        let addr = stream.peer();
+        let process = self.context.process.clone();
+        // The console stays reachable when everything else is full, so the limit is applied when
+        // the database is known; connections beyond it are bounded by a small reserve.
+        let limit = config.settings.max_client_conn;
+        let reserve = limit.saturating_add(limit / 10).saturating_add(20);
+        let Some(place) = process.clients.take(reserve) else {
+            turn_away(stream, too_many("max_client_conn")).await;
+            return;
+        };
+        let accepted = accept(stream, &config, &process.tls, &self.derivation).await;
+        let login = match accepted {
+            Ok(Accepted::Login(login)) => login,
+            Ok(Accepted::Cancel { pid, key }) => {
+                if let Some(Place { worker, client }) = self.context.cancel_keys.find(pid, &key) {
+                    self.control.cancel(worker, client);
+                }
+                return;
+            }
+            Ok(Accepted::Closed) => return,
+            Err(error) => {
+                if config.settings.log_pooler_errors {
+                    tracing::warn!(%addr, "login failed: {error}");
+                }
+                return;
+            }
+        };
+        if crate::client::accept::CONSOLES.contains(&login.database.as_str()) {
+            drop(place);
+            self.console(login, &config).await;
+            return;
+        }
+        let mut login = login;
+        match self.admit(&mut login, place, config) {
+            Ok(client) => {
+                if client.config.settings.log_connections {
+                    tracing::info!(client = client.id, user = %client.user, database = %client.asked, %addr, "login");
+                }
+                let owner = self.place(&client.key);
+                if owner == self.context.worker {
+                    self.serve(login.stream, client);
+                } else if let Ok(stream) = login.stream.detach() {
+                    // A worker that is gone closes what is sent to it.
+                    let _ = self.peers[owner].send(Arrival { stream, client });
+                }
+            }
+            Err(turned) => turn_away(login.stream, turned).await,
+        }
+    }
+
+    /// The worker that owns a pool; a new pool goes to the worker that has the fewest.
+    fn place(&self, key: &PoolKey) -> usize {
+        let placement = &self.context.process.placement;
+        if let Some(owner) = placement.get(key) {
+            return *owner;
+        }
+        let mut load = vec![0usize; self.peers.len()];
+        for entry in placement.iter() {
+            load[*entry.value()] += 1;
+        }
+        let fewest = (0..load.len()).min_by_key(|&worker| load[worker]).unwrap_or(0);
+        *placement.entry(key.clone()).or_insert(fewest)
+    }
+
+    /// A client that another worker has logged in.
+    pub(super) fn arrive(self: Rc<Self>, arrival: Arrival) {
+        match arrival.stream.attach() {
+            Ok(stream) => self.serve(stream, arrival.client),
+            Err(error) => tracing::warn!(%error, "a client could not be taken over"),
+        }
+    }
+
+    fn admit(
+        &self,
+        login: &mut Login,
+        place: Permit,
+        config: Arc<Config>,
+    ) -> Result<Admitted, Turned> {
+        let process = &self.context.process;
+        let turned = |state, text: String| Err(Turned { state, text });
+        if process.phase.shutting_down() {
+            let text = "pooler is shutting down".to_owned();
+            return turned(SqlState::ADMIN_SHUTDOWN, text);
+        }
+        if process.clients.get() > config.settings.max_client_conn {
+            return Err(too_many("max_client_conn"));
+        }
+        if login.replication.as_deref().is_some_and(|value| !is_off(value)) {
+            let text = "replication connections are not supported".to_owned();
+            return turned(SqlState::FEATURE_NOT_SUPPORTED, text);
+        }
+        let asked = login.database.as_str();
+        let Some(database) = config.database(asked) else {
+            let text = format!("no such database: {asked}");
+            return turned(SqlState::INVALID_CATALOG, text);
+        };
+        if process.holds.read().disabled.contains(asked) {
+            let text = format!("database \"{asked}\" is disabled");
+            return turned(SqlState::CANNOT_CONNECT_NOW, text);
+        }
+        let permit = |level, name: &str, limit, setting| {
+            process.permit(level, name, limit).ok_or_else(|| too_many(setting))
+        };
+        let permits = vec![
+            place,
+            permit(
+                Level::DatabaseClients,
+                asked,
+                config.max_db_client_connections(&database),
+                "max_db_client_connections",
+            )?,
+            permit(
+                Level::UserClients,
+                &login.user,
+                config.max_user_client_connections(&login.user),
+                "max_user_client_connections",
+            )?,
+        ];
+        let mut params = database.params.clone();
+        for (name, value) in login.params.drain(..) {
+            params.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
+            params.push((name, value));
+        }
+        if config.settings.application_name_add_host {
+            add_host(&mut params, &login.stream);
+        }
+        let server_user = database.user.as_deref().unwrap_or(&login.user);
+        let key = PoolKey::new(asked, server_user);
+        // What the client proved is good for its own user only.
+        let own = server_user == login.user;
+        Ok(Admitted {
+            id: process.next_id(),
+            user: login.user.as_str().into(),
+            asked: asked.into(),
+            database,
+            params,
+            prelude: std::mem::take(&mut login.prelude),
+            leftover: std::mem::take(&mut login.leftover),
+            minor: login.minor,
+            permits,
+            scram_keys: login.scram_keys.take().filter(|_| own),
+            password: login.password.take().filter(|_| own),
+            config,
+            key,
+        })
+    }
+
+    /// Begins the session of a client whose pool is on this worker.
+    fn serve(self: Rc<Self>, stream: Stream, client: Admitted) {
+        let context = self.context.clone();
+        let place = Place {
+            worker: context.worker,
+            client: client.id,
+        };
+        let Some(key) = context.cancel_keys.issue(place, client.minor) else {
+            tracing::error!("the system has no random numbers: a client is turned away");
+            return;
+        };
+        let pool = context
+            .pools
+            .get_or_create(&client.key, &client.config, &client.database);
+        pool.client_came(client.scram_keys, client.password);
+        let application_name = client
+            .params
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("application_name"))
+            .map_or("", |(_, value)| value);
+        let shared = ClientShared::new(Identity {
+            id: client.id,
+            user: client.user,
+            database: client.asked,
+            addr: stream.peer(),
+            tls: tls_name(&stream).into(),
+            application_name: application_name.into(),
+        });
+        let start = Start {
+            registered: context.clients.register(shared.clone()),
+            stream,
+            leftover: client.leftover,
+            shared,
+            permits: client.permits,
+            key,
+            pool,
+            params: client.params,
+            prelude: client.prelude,
+        };
+        tokio::task::spawn_local(session::run(context, start));
+    }
+
+    /// Begins a session on the console.
+    async fn console(self: Rc<Self>, login: Box<Login>, config: &Config) {
+        let Some(rights) = rights(config, &login) else {
+            let text = "not allowed".to_owned();
+            let state = SqlState::INSUFFICIENT_PRIVILEGE;
+            turn_away(login.stream, Turned { state, text }).await;
+            return;
+        };
+        let place = Place {
+            worker: self.context.worker,
+            client: 0,
+        };
+        let Some(key): Option<CancelKey> = self.context.cancel_keys.issue(place, login.minor)
+        else {
+            return;
+        };
+        let welcome = admin::Welcome {
+            prelude: login.prelude,
+            user: login.user,
+            rights,
+            key: key.show(),
+        };
+        let (control, console) = (self.control.clone(), self.console.clone());
+        admin::run(login.stream, login.leftover, welcome, control, console).await;
+        drop(key);
+    }
+}
+
+/// What a user may do on the console. The operating system's user that runs pgweir has every right
+/// over the unix socket, as in PgBouncer.
+fn rights(config: &Config, login: &Login) -> Option<Rights> {
+    let settings = &config.settings;
+    let is = |names: &[String]| names.iter().any(|name| *name == login.user);
+    if is(&settings.admin_users) {
+        return Some(Rights::Admin);
+    }
+    let own_uid = login.stream.peer_cred().is_some_and(|peer| {
+        // SAFETY: geteuid has no preconditions and cannot fail.
+        peer.uid == unsafe { libc::geteuid() }
+    });
+    if own_uid && crate::client::accept::CONSOLES.contains(&login.user.as_str()) {
+        return Some(Rights::Admin);
+    }
+    is(&settings.stats_users).then_some(Rights::Stats)
+}
+
+fn is_off(value: &str) -> bool {
+    matches!(value.to_ascii_lowercase().as_str(), "off" | "false" | "no" | "0" | "f" | "n")
+}
+
+fn too_many(setting: &str) -> Turned {
+    let text = match setting {
+        "max_client_conn" => "no more connections allowed (max_client_conn)".to_owned(),
+        setting => format!("client connections exceeded ({setting})"),
+    };
+    Turned {
+        state: SqlState::TOO_MANY_CONNECTIONS,
+        text,
+    }
+}
+
+fn add_host(params: &mut Vec<(String, String)>, stream: &Stream) {
+    let known = params
+        .iter()
+        .position(|(name, _)| name.eq_ignore_ascii_case("application_name"));
+    let name = known.map_or_else(|| "app".to_owned(), |at| params.remove(at).1);
+    params.push((
+        "application_name".to_owned(),
+        format!("{name} - {}", stream.peer()),
+    ));
+}
+
+fn tls_name(stream: &Stream) -> String {
+    stream
+        .tls_info()
+        .map(|info| format!("{}/{}", info.version, info.cipher))
+        .unwrap_or_default()
+}
+
+async fn turn_away(mut stream: Stream, turned: Turned) {
+    let mut out = Vec::new();
+    write::error(&mut out, Severity::Fatal, turned.state, &turned.text);
+    tracing::warn!(addr = %stream.peer(), "turned away: {}", turned.text);
+    let farewell = async {
+        stream.write_all(&out).await?;
+        stream.shutdown().await
+    };
+    // It is closed next, whether it listens or not.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), farewell).await;
+}
