@@ -118,12 +118,12 @@ pub(super) fn reachable(
     if run(&mut probe).is_ok() {
         return Ok(binaries.clone());
     }
-    let copy = dir.join(format!("pg{}", binaries.major));
+    let copy = dir.join(format!("programs{}", binaries.major));
     if !copy.exists() {
         let Some(prefix) = binaries.bin.parent() else {
             return Ok(binaries.clone());
         };
-        let partial = dir.join(format!("pg{}.part", binaries.major));
+        let partial = dir.join(format!("programs{}.part", binaries.major));
         run(Command::new("cp").arg("-rL").arg(prefix).arg(&partial))?;
         run(Command::new("chmod").args(["-R", "a+rX"]).arg(&partial))?;
         std::fs::rename(&partial, &copy).map_err(io_error("moving a copy of PostgreSQL"))?;
