@@ -92,6 +92,7 @@ pub(super) fn client(binaries: &Binaries, program: &str, port: u16, password: &s
         .env("PGPORT", port.to_string())
         .env("PGUSER", USER)
         .env("PGPASSWORD", password)
+        .env("PGCONNECT_TIMEOUT", "10")
         .stdin(Stdio::null());
     command
 }

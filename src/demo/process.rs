@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::binaries::Binaries;
@@ -118,20 +118,42 @@ pub(super) fn reachable(
     if run(&mut probe).is_ok() {
         return Ok(binaries.clone());
     }
-    let copy = dir.join(format!("pg{}", binaries.major));
+    let Some((root, inside)) = installation(&binaries.bin) else {
+        return Ok(binaries.clone());
+    };
+    let copy = dir.join(format!("programs{}", binaries.major));
     if !copy.exists() {
-        let Some(prefix) = binaries.bin.parent() else {
-            return Ok(binaries.clone());
-        };
-        let partial = dir.join(format!("pg{}.part", binaries.major));
-        run(Command::new("cp").arg("-rL").arg(prefix).arg(&partial))?;
+        let partial = dir.join(format!("programs{}.part", binaries.major));
+        std::fs::create_dir(&partial).map_err(io_error("making a directory"))?;
+        for part in root {
+            run(Command::new("cp").arg("-rL").arg(part).arg(&partial))?;
+        }
         run(Command::new("chmod").args(["-R", "a+rX"]).arg(&partial))?;
         std::fs::rename(&partial, &copy).map_err(io_error("moving a copy of PostgreSQL"))?;
     }
     Ok(Binaries {
-        bin: copy.join("bin"),
+        bin: copy.join(inside),
         ..binaries.clone()
     })
+}
+
+/// The directories that an installation consists of, and the path of its programs in a copy.
+///
+/// In a Python environment it is two: `NAME/pginstall` and, beside `NAME`, the libraries that the
+/// packager added in `NAME.libs`.
+fn installation(bin: &Path) -> Option<(Vec<PathBuf>, PathBuf)> {
+    let prefix = bin.parent()?;
+    let package = prefix.parent()?;
+    let mut libraries = package.as_os_str().to_owned();
+    libraries.push(".libs");
+    let libraries = PathBuf::from(libraries);
+    let root = if libraries.is_dir() { package } else { prefix };
+    let inside = bin.strip_prefix(root.parent()?).ok()?.to_owned();
+    let mut parts = vec![root.to_owned()];
+    if libraries.is_dir() {
+        parts.push(libraries);
+    }
+    Some((parts, inside))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The demo's result as an aligned table.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table, TableComponent, presets};
 
 use super::load::Outcome;
 
@@ -30,6 +30,7 @@ pub(super) fn render(rows: &[Outcome]) -> Table {
             milliseconds(row.p99),
         ]);
     }
+    table.remove_style(TableComponent::HorizontalLines);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }

@@ -192,7 +192,9 @@ fn a_cancel_request_reaches_the_right_query() {
             // It must be running, or there is nothing to cancel.
             std::thread::sleep(Duration::from_millis(500));
             let (pid, key) = peer.key();
-            Peer::connect(pgweir.address()).send_raw(&message::cancel(pid, key));
+            let mut canceller = Peer::connect(pgweir.address());
+            canceller.send_raw(&message::cancel(pid, key));
+            assert_eq!(canceller.expect_end(), []);
             let answer = peer.until_ready(1);
             let error = answer.iter().find(|m| m.tag == b'E').expect("an error");
             assert_eq!(error.report().sqlstate(), "57014", "{mode}");

@@ -98,7 +98,8 @@ impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tag = char::from(self.tag);
         match self.tag {
-            b'E' | b'N' => {
+            // An Execute has the same tag; its portals are not called S…
+            b'E' | b'N' if self.body.starts_with(b"S") => {
                 write!(f, "{tag}")?;
                 for (code, value) in self.report().fields {
                     write!(f, " {code}={value:?}")?;

@@ -302,17 +302,38 @@ pub(crate) fn clean_environment(command: &mut Command) {
     }
 }
 
-/// Runs a command that must succeed and gives its standard output; panics with all it printed.
+/// Runs a command that must succeed and gives its standard output; panics with all it printed,
+/// also if it takes longer than two patient minutes.
 pub(crate) fn succeed(command: &mut Command) -> String {
-    let output = command.output().expect("running a program");
+    let base = run_dir().join(format!("out{}", unique()));
+    let (out, errors) = (base.with_extension("1"), base.with_extension("2"));
+    let file = |path: &Path| std::fs::File::create(path).expect("a file for output");
+    let mut child = command
+        .stdout(file(&out))
+        .stderr(file(&errors))
+        .spawn()
+        .expect("running a program");
+    let limit = patient(Duration::from_secs(120));
+    let begin = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("waiting for a program") {
+            break status.to_string();
+        }
+        if begin.elapsed() > limit {
+            let _ = child.kill();
+            let _ = child.wait();
+            break format!("stopped after {limit:?}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let read = |path: &Path| {
+        String::from_utf8_lossy(&std::fs::read(path).expect("reading output")).into_owned()
+    };
+    let printed = read(&out);
     assert!(
-        output.status.success(),
-        "{command:?} failed ({}):\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr),
-        String::from_utf8_lossy(&output.stdout),
+        status == "exit status: 0",
+        "{command:?} failed ({status}):\n{}{printed}",
+        read(&errors),
     );
-    String::from_utf8_lossy(&output.stdout)
-        .trim_end()
-        .to_owned()
+    printed.trim_end().to_owned()
 }
