@@ -2,7 +2,10 @@
 //! knows of pools or sessions.
 
 pub mod conn;
+pub mod connect;
+pub mod error;
 pub mod inflight;
+pub mod login;
 pub mod params;
 pub mod permit;
 pub mod statements;
