@@ -98,6 +98,9 @@ struct Failure {
     pause: Duration,
 }
 
+/// Name and value of a startup parameter.
+type NameAndValue = (Box<str>, Box<str>);
+
 /// See the module.
 pub struct Pool {
     /// Identity.
@@ -119,7 +122,7 @@ pub struct Pool {
     base: RefCell<Option<Rc<BaseParams>>>,
     /// Values of startup parameters that servers of this pool have accepted, with how they spell
     /// them.
-    accepted: RefCell<BTreeMap<(Box<str>, Box<str>), Box<str>>>,
+    accepted: RefCell<BTreeMap<NameAndValue, Box<str>>>,
     failure: RefCell<Option<Failure>>,
     paused: Cell<bool>,
     /// Clients that are logged in to this pool.

@@ -50,7 +50,7 @@ impl Frame<'_> {
 impl Session {
     /// Handles the client's bytes and sends on what goes to the server, in one write. Returns how
     /// many are dealt with; the rest has to wait or is the front of a message.
-    pub(super) fn from_client(
+    pub(super) fn client_said(
         &mut self,
         cx: &mut TaskContext<'_>,
         input: &[u8],
@@ -159,10 +159,10 @@ impl Session {
                         return Ok(Step::Done);
                     }
                 }
-                frontend::PARSE if self.tracks() && frame.is_whole() => {
-                    if self.parse_without_server(frame)? {
-                        return Ok(Step::Done);
-                    }
+                frontend::PARSE
+                    if self.tracks() && frame.is_whole() && self.parse_without_server(frame)? =>
+                {
+                    return Ok(Step::Done);
                 }
                 _ => {}
             }

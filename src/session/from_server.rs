@@ -16,7 +16,7 @@ use crate::wire::{Header, TxStatus, limits, read};
 impl Session {
     /// Handles the server's bytes and sends on what goes to the client, in one write. The front of
     /// a message that has to be seen whole is kept with the server.
-    pub(super) fn from_server(
+    pub(super) fn server_said(
         &mut self,
         cx: &mut TaskContext<'_>,
         input: &[u8],

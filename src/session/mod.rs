@@ -423,7 +423,7 @@ impl Session {
             built,
             dropped,
         } = buffers;
-        self.from_server(cx, &input[..held + n], built, dropped)?;
+        self.server_said(cx, &input[..held + n], built, dropped)?;
         built.clear();
         Ok(true)
     }
@@ -455,7 +455,7 @@ impl Session {
             };
             let n = self.came_in(read)?;
             let used = if may_handle {
-                self.from_client(cx, &input[..n], built, dropped)?
+                self.client_said(cx, &input[..n], built, dropped)?
             } else {
                 0
             };
@@ -467,7 +467,7 @@ impl Session {
         let mut moved = false;
         if may_handle {
             let held = std::mem::take(&mut self.input);
-            let used = self.from_client(cx, &held, built, dropped)?;
+            let used = self.client_said(cx, &held, built, dropped)?;
             built.clear();
             debug_assert!(self.input.is_empty(), "only this function fills it");
             self.input = held;

@@ -182,7 +182,7 @@ impl Session {
             .iter()
             .map(|(name, _)| name.clone())
             .chain(self.vars.iter().map(|(name, _)| name.into()))
-            .filter(|name: &Box<str>| name.contains('.'))
+            .filter(|name| str::contains(name, '.'))
             .collect();
         custom.sort_unstable();
         custom.dedup();

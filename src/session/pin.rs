@@ -184,11 +184,14 @@ pub fn question(doubts: Doubts<'_>) -> Option<(Question, String)> {
     Some((question, sql))
 }
 
+/// Explicit settings of a session: names in lower case, and values.
+pub type Settings = Vec<(Box<str>, Box<str>)>;
+
 /// The server's answer, as its rows come in.
 #[derive(Debug, Default)]
 pub struct Answer {
     bits: Option<u8>,
-    settings: Vec<(Box<str>, Box<str>)>,
+    settings: Settings,
     bytes: usize,
     bad: bool,
 }
@@ -224,7 +227,7 @@ impl Answer {
 
     /// What keeps the server now, and the explicit settings if they were asked for. `None` if the
     /// answer makes no sense.
-    pub fn finish(self, question: &Question) -> Option<(Pins, Vec<(Box<str>, Box<str>)>)> {
+    pub fn finish(self, question: &Question) -> Option<(Pins, Settings)> {
         let bits = self.bits?;
         if self.bad || bits & !question.bits != 0 {
             return None;

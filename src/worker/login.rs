@@ -299,7 +299,7 @@ impl Logins {
 /// over the unix socket, as in PgBouncer.
 fn rights(config: &Config, login: &Login) -> Option<Rights> {
     let settings = &config.settings;
-    let is = |names: &[String]| names.iter().any(|name| *name == login.user);
+    let is = |names: &[String]| names.contains(&login.user);
     if is(&settings.admin_users) {
         return Some(Rights::Admin);
     }
