@@ -43,7 +43,7 @@ pub fn verify(secret: Option<&StoredSecret>, user: &str, salt: [u8; 4], response
 }
 
 /// Lower-case hex digits of the MD5 of the parts.
-pub(super) fn hex_md5(parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+pub(crate) fn hex_md5(parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
     let mut hasher = Md5::new();
     for part in parts {
         hasher.update(part);

@@ -1,7 +1,5 @@
 //! The envelope around SCRAM messages.
 
-use crate::wire::startup::take_cstr;
-
 /// The one mechanism that is offered and accepted.
 pub const SCRAM_SHA_256: &[u8] = b"SCRAM-SHA-256";
 
@@ -45,4 +43,12 @@ pub fn offers(mut list: &[u8], mechanism: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// Takes the bytes before the next NUL off the front, and the NUL.
+fn take_cstr<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let end = rest.iter().position(|&b| b == 0)?;
+    let text = rest.get(..end)?;
+    *rest = rest.get(end + 1..)?;
+    Some(text)
 }

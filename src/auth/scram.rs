@@ -146,7 +146,7 @@ fn saslprep(password: &str) -> Zeroizing<String> {
     }
 }
 
-pub(super) fn sha256(bytes: &[u8]) -> Key {
+pub(crate) fn sha256(bytes: &[u8]) -> Key {
     fixed(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
@@ -171,7 +171,7 @@ pub(super) fn xor(a: &Key, b: &Key) -> Key {
     out
 }
 
-pub(super) fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 

@@ -21,9 +21,6 @@ use crate::wire::{limits, tag, write};
 
 use super::error::LoginError;
 
-#[cfg(test)]
-mod tests;
-
 /// What is known about the name a client gave.
 pub struct Candidate {
     /// The stored secret; a stand-in of the usual form for an unknown user.

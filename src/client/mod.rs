@@ -4,6 +4,7 @@ pub mod accept;
 pub mod challenge;
 pub mod error;
 pub mod handshake;
+mod line;
 pub mod registry;
 pub mod startup_options;
 

@@ -162,7 +162,7 @@ impl Acceptor {
             match accepted {
                 Ok(stream) => {
                     self.backoff = Duration::ZERO;
-                    if let Err(error) = stream.apply_options(settings) {
+                    if let Err(error) = stream.apply_options(&settings.into()) {
                         tracing::debug!(%error, "cannot set socket options of a client");
                     }
                     return stream;

@@ -2,37 +2,64 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::config::Settings;
 
-/// Sets `TCP_NODELAY`, keepalive and `TCP_USER_TIMEOUT` as `settings` say; zero values leave the
-/// system's defaults.
-///
-/// Errors: the first option that the system refuses. The connection still works without it.
+/// Options of TCP sockets on both legs; zero values leave the system's defaults.
 ///
 /// Source: PgBouncer, `tcp_keepalive` and following.
-pub fn apply_tcp(socket: &impl AsFd, settings: &Settings) -> io::Result<()> {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// Send keepalive probes.
+    pub keepalive: bool,
+    /// Probes before the peer is given up.
+    pub probes: u32,
+    /// Idle time before the first probe.
+    pub idle: Duration,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Time after which unacknowledged data is given up.
+    pub user_timeout: Duration,
+}
+
+impl From<&Settings> for TcpOptions {
+    fn from(settings: &Settings) -> TcpOptions {
+        TcpOptions {
+            keepalive: settings.tcp_keepalive,
+            probes: settings.tcp_keepcnt,
+            idle: settings.tcp_keepidle,
+            interval: settings.tcp_keepintvl,
+            user_timeout: settings.tcp_user_timeout,
+        }
+    }
+}
+
+/// Sets `TCP_NODELAY`, keepalive and `TCP_USER_TIMEOUT`.
+///
+/// Errors: the first option that the system refuses. The connection still works without it.
+pub fn apply_tcp(socket: &impl AsFd, options: &TcpOptions) -> io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_tcp_nodelay(true)?;
-    if settings.tcp_keepalive {
+    if options.keepalive {
         let mut keepalive = TcpKeepalive::new();
-        if !settings.tcp_keepidle.is_zero() {
-            keepalive = keepalive.with_time(settings.tcp_keepidle);
+        if !options.idle.is_zero() {
+            keepalive = keepalive.with_time(options.idle);
         }
-        if !settings.tcp_keepintvl.is_zero() {
-            keepalive = keepalive.with_interval(settings.tcp_keepintvl);
+        if !options.interval.is_zero() {
+            keepalive = keepalive.with_interval(options.interval);
         }
-        if settings.tcp_keepcnt > 0 {
-            keepalive = keepalive.with_retries(settings.tcp_keepcnt);
+        if options.probes > 0 {
+            keepalive = keepalive.with_retries(options.probes);
         }
         socket.set_keepalive(true)?;
         socket.set_tcp_keepalive(&keepalive)?;
     }
     #[cfg(target_os = "linux")]
-    if !settings.tcp_user_timeout.is_zero() {
-        socket.set_tcp_user_timeout(Some(settings.tcp_user_timeout))?;
+    if !options.user_timeout.is_zero() {
+        socket.set_tcp_user_timeout(Some(options.user_timeout))?;
     }
     Ok(())
 }
@@ -62,6 +89,29 @@ pub fn raise_open_files() -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_reach_the_socket() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let options = TcpOptions {
+            keepalive: true,
+            probes: 4,
+            idle: Duration::from_secs(11),
+            interval: Duration::from_secs(7),
+            user_timeout: Duration::from_secs(33),
+        };
+        apply_tcp(&socket, &options).unwrap();
+        let socket = SockRef::from(&socket);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), options.idle);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), options.interval);
+        assert_eq!(
+            socket.tcp_user_timeout().unwrap(),
+            Some(options.user_timeout)
+        );
+    }
 
     #[test]
     fn raising_open_files_reaches_the_hard_limit() {

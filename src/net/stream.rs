@@ -306,12 +306,12 @@ impl Stream {
         })
     }
 
-    /// Sets the TCP options of `settings` on the socket; nothing for a unix socket.
-    pub fn apply_options(&self, settings: &crate::config::Settings) -> io::Result<()> {
+    /// Sets TCP options on the socket; nothing for a unix socket.
+    pub fn apply_options(&self, options: &super::sockopt::TcpOptions) -> io::Result<()> {
         match &self.kind {
-            Kind::Tcp(socket) => super::sockopt::apply_tcp(socket, settings),
+            Kind::Tcp(socket) => super::sockopt::apply_tcp(socket, options),
             Kind::Unix(_) => Ok(()),
-            Kind::Tls(session) => session.get_ref().0.apply_options(settings),
+            Kind::Tls(session) => session.get_ref().0.apply_options(options),
         }
     }
 }

@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 
 /// Files that are pure cores inside an I/O module; they count as layer 2.
-const CORES: [&str; 4] = [
+const CORES: [&str; 5] = [
+    "client::challenge",
     "client::handshake",
     "pool::state",
     "server::inflight",
@@ -25,7 +26,7 @@ fn layer(path: &str) -> Option<u8> {
         "error" | "config" => 0,
         "wire" | "sql" | "auth" => 1,
         "route" | "lint" => 2,
-        "net" | "tls" | "metrics" | "shutdown" | "control" => 3,
+        "net" | "tls" | "metrics" | "shutdown" | "control" | "derivation" => 3,
         "server" | "client" | "audit" => 4,
         "pool" => 5,
         "session" | "admin" | "web" => 6,
@@ -60,6 +61,8 @@ fn forbidden(from: &str, to: &str) -> Option<String> {
         (7, _) => true,
         (3, 3) => top(from) == "net" && top(to) == "tls",
         (2, 2) => core_of(from) == Some("session::machine") && top(to) == "route",
+        // Runs what `auth` describes on other threads.
+        (3, 1) if top(from) == "derivation" => top(to) == "auth",
         // A concern of the outside knows plain data only; TLS and sockets no protocol.
         (3, low) => low == 0,
         (5, 4) => top(to) == "server",

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::PeerAddr;
-use crate::config::Settings;
+use crate::net::sockopt::TcpOptions;
 
 /// A socket outside of every reactor.
 pub(super) enum Parked {
@@ -77,10 +77,10 @@ impl Socket {
         }
     }
 
-    pub(super) fn apply_options(&self, settings: &Settings) -> io::Result<()> {
+    pub(super) fn apply_options(&self, options: &TcpOptions) -> io::Result<()> {
         match &self.state {
-            State::Tcp(socket) => crate::net::sockopt::apply_tcp(socket, settings),
-            State::Parked(Parked::Tcp(socket)) => crate::net::sockopt::apply_tcp(socket, settings),
+            State::Tcp(socket) => crate::net::sockopt::apply_tcp(socket, options),
+            State::Parked(Parked::Tcp(socket)) => crate::net::sockopt::apply_tcp(socket, options),
             _ => Ok(()),
         }
     }
