@@ -3,7 +3,9 @@
 
 pub mod conn;
 pub mod connect;
+pub mod error;
 pub mod inflight;
+pub mod login;
 pub mod params;
 pub mod permit;
 pub mod statements;

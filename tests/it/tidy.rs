@@ -6,11 +6,12 @@
 use std::path::{Path, PathBuf};
 
 /// Files that are pure cores inside an I/O module; they count as layer 2.
-const CORES: [&str; 5] = [
+const CORES: [&str; 6] = [
     "client::challenge",
     "client::handshake",
     "pool::state",
     "server::inflight",
+    "server::login",
     "session::machine",
 ];
 

@@ -7,7 +7,9 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 use super::*;
 use crate::auth::{md5, sasl, scram_client};
-use crate::config::{AuthType, Database, Host, PoolMode, Settings, TlsSettings};
+use crate::config::document::Dialect;
+use crate::config::reference::default_settings;
+use crate::config::{AuthType, Database, Host, Settings, TlsSettings};
 use crate::error::SqlState;
 use crate::tls::TlsBundle;
 use crate::tls::tests::settings as tls_settings;
@@ -24,73 +26,14 @@ fn no_tls() -> TlsSettings {
 }
 
 fn settings(auth_type: AuthType) -> Settings {
-    let zero = Duration::ZERO;
     Settings {
-        workers: 1,
-        listen_addr: Vec::new(),
-        listen_port: 6432,
-        listen_backlog: 128,
-        unix_socket_dir: String::new(),
-        unix_socket_mode: 0o777,
-        http_listen: None,
         auth_type,
-        auth_file: None,
-        admin_users: Vec::new(),
-        stats_users: Vec::new(),
+        scram_iterations: 64,
+        client_login_timeout: Duration::from_secs(20),
         client_tls: no_tls(),
         server_tls: no_tls(),
-        pool_mode: PoolMode::Transaction,
-        default_pool_size: 20,
-        min_pool_size: 0,
-        reserve_pool_size: 0,
-        reserve_pool_timeout: zero,
-        max_parallel_connects: 4,
-        max_client_conn: 100,
-        max_db_connections: 0,
-        max_db_client_connections: 0,
-        max_user_connections: 0,
-        max_user_client_connections: 0,
-        max_prepared_statements: 200,
-        prepared_statements_memory: 1 << 20,
-        max_packet_size: 1 << 30,
         ignore_startup_parameters: Vec::new(),
-        scram_iterations: 64,
-        server_reset_query: String::new(),
-        server_reset_query_always: false,
-        server_check_query: None,
-        server_check_delay: zero,
-        server_lifetime: zero,
-        server_idle_timeout: zero,
-        server_connect_timeout: zero,
-        server_login_retry: zero,
-        server_round_robin: false,
-        server_fast_close: false,
-        client_login_timeout: Duration::from_secs(20),
-        client_idle_timeout: zero,
-        query_timeout: zero,
-        query_wait_timeout: zero,
-        query_wait_notify: zero,
-        idle_transaction_timeout: zero,
-        transaction_timeout: zero,
-        cancel_wait_timeout: zero,
-        shutdown_timeout: zero,
-        autodb_idle_timeout: zero,
-        stats_period: zero,
-        dns_max_ttl: zero,
-        tcp_keepalive: true,
-        tcp_keepcnt: 0,
-        tcp_keepidle: zero,
-        tcp_keepintvl: zero,
-        tcp_user_timeout: zero,
-        application_name_add_host: false,
-        log_connections: false,
-        log_disconnections: false,
-        log_pooler_errors: false,
-        log_stats: false,
-        log_level: String::new(),
-        log_json: false,
-        logfile: None,
-        pidfile: None,
+        ..default_settings(Dialect::Toml).unwrap()
     }
 }
 
