@@ -280,7 +280,7 @@ impl Pool {
             self.lost(server);
             return;
         }
-        if self.needs_reset() {
+        if server.soiled || self.needs_reset() {
             self.state.borrow_mut().set_aside();
             self.reset(server);
             return;

@@ -181,6 +181,7 @@ impl Pool {
             body_left: 0,
             body_forward: false,
             unsent: Vec::new(),
+            soiled: false,
             said_why: false,
             broken: false,
             opened: now,

@@ -63,7 +63,10 @@ impl Pool {
 
     /// Runs the reset query on a server that was put aside.
     pub(super) fn reset(self: Rc<Self>, mut server: Box<Server>) {
-        let query = self.config.borrow().settings.server_reset_query.clone();
+        let query = match std::mem::take(&mut server.soiled) {
+            true if !self.needs_reset() => "DISCARD ALL".to_owned(),
+            _ => self.config.borrow().settings.server_reset_query.clone(),
+        };
         // What the query resets is the operator's choice; only DISCARD ALL is known to leave
         // nothing, so after any other the parameters we set are taken back as well.
         let mut query = query;
@@ -131,7 +134,7 @@ impl Pool {
             let mut server = server;
             if server.idle_and_well() {
                 aside.over();
-                if self.needs_reset() {
+                if server.soiled || self.needs_reset() {
                     self.reset(server);
                 } else {
                     self.come_back(server);

@@ -165,6 +165,9 @@ pub struct Server {
     pub body_forward: bool,
     /// Bytes it has not taken yet.
     pub unsent: Vec<u8>,
+    /// Its client left while state of its own may have been on it: it is reset before anybody else
+    /// gets it, in every pool mode.
+    pub soiled: bool,
     /// It sent a FATAL error: its end is announced.
     pub said_why: bool,
     /// It said or did something after which it cannot be used.

@@ -313,13 +313,11 @@ impl Session {
         if let Some(seat) = self.seat.take() {
             self.pool.abandon(&seat);
         }
-        if let Some(lease) = self.lease.take() {
-            self.me.server.replace(None);
-            if matches!(stop, Stop::ServerIo(_) | Stop::ServerFrame(_) | Stop::ServerSaidWhy) {
-                let mut lease = lease;
-                lease.broken = true;
-                lease.close();
-            }
+        if let Some(mut lease) = self.leave_server()
+            && matches!(stop, Stop::ServerIo(_) | Stop::ServerFrame(_) | Stop::ServerSaidWhy)
+        {
+            lease.broken = true;
+            lease.close();
         }
         if let Some((state, text)) = stop.words() {
             self.pool.stats.update(|totals| totals.errors += 1);
@@ -547,6 +545,15 @@ impl Session {
         drop(lease);
     }
 
+    /// The client ends while it has a server: what it may have left there is swept up before
+    /// anybody else gets it.
+    fn leave_server(&mut self) -> Option<Lease> {
+        let mut lease = self.lease.take()?;
+        self.me.server.replace(None);
+        lease.soiled |= self.tracks() && (!self.pins.is_empty() || !self.flags.is_empty());
+        Some(lease)
+    }
+
     /// Acts on what others told this session.
     fn heed_signals(&mut self, cx: &mut TaskContext<'_>) -> Result<(), Stop> {
         let fatal = |state, text: &str| Err(Stop::fatal(state, text, Fault::Pooler));
@@ -660,6 +667,7 @@ impl Drop for Session {
         if let Some(seat) = self.seat.take() {
             self.pool.abandon(&seat);
         }
+        drop(self.leave_server());
         self.pool.client_left();
     }
 }

@@ -432,10 +432,13 @@ async fn cancel_requests_and_silence() {
     cancel.extend([0, 0, 0, 9, 1, 2, 3, 4]);
     let (result, ()) = run(&config, async |p| {
         p.send(&cancel).await;
-        p.end().await;
     })
     .await;
-    assert!(matches!(result, Ok(Accepted::Cancel { pid: 9, key }) if key == [1, 2, 3, 4]));
+    let Ok(Accepted::Cancel { stream, pid, key }) = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!((pid, key), (9, vec![1, 2, 3, 4]));
+    assert!(stream.is_unix());
 
     let (result, ()) = run(&config, async |p| p.io.shutdown().await.unwrap()).await;
     assert!(matches!(result, Ok(Accepted::Closed)));
