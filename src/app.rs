@@ -82,7 +82,9 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
         None => None,
         Some(addr) => {
             let socket = std::net::TcpListener::bind(addr).map_err(|e| AppError::Http(addr, e))?;
-            socket.set_nonblocking(true).map_err(|e| AppError::Http(addr, e))?;
+            socket
+                .set_nonblocking(true)
+                .map_err(|e| AppError::Http(addr, e))?;
             Some(socket)
         }
     };
@@ -95,8 +97,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
     let cancel_keys = CancelKeys::new();
     let (command_senders, command_receivers): (Vec<_>, Vec<_>) =
         (0..count).map(|_| mpsc::unbounded_channel()).unzip();
-    let (peers, arrivals): (Vec<_>, Vec<_>) =
-        (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+    let (peers, arrivals): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
     let control = Control::new(process.clone(), command_senders, move || {
         crate::cli::load(path.as_deref())
     });
@@ -142,7 +143,11 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
         for addr in listeners.tcp_addrs() {
             tracing::info!(%addr, "listening");
         }
-        tracing::info!(workers = count, version = env!("CARGO_PKG_VERSION"), "pgweir is up");
+        tracing::info!(
+            workers = count,
+            version = env!("CARGO_PKG_VERSION"),
+            "pgweir is up"
+        );
         if let Some(socket) = http {
             let socket = tokio::net::TcpListener::from_std(socket).map_err(AppError::Thread)?;
             tokio::spawn(web::serve(socket, control.clone()));

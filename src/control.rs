@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::client::registry::ClientState;
 use crate::config::diff;
 use crate::config::{Config, ConfigErrors};
 use crate::pool::process::Process;
 use crate::pool::snapshot::{PoolRow, ServerRow};
+use crate::session::clients::ClientState;
 use crate::shutdown::Phase;
 use crate::tls::TlsBundle;
 
@@ -189,7 +189,8 @@ impl Control {
             }
         }
         let database = database.map(str::to_owned);
-        self.ask(|done| Command::Pause(database.clone(), done)).await;
+        self.ask(|done| Command::Pause(database.clone(), done))
+            .await;
     }
 
     /// RESUME. `false` if nothing was paused.
@@ -284,7 +285,11 @@ impl Control {
             .collect();
         let recycled = Arc::new(recycled);
         self.tell(|| Command::Reload(new.clone(), recycled.clone()));
-        Ok(difference.needs_restart.iter().map(|key| key.to_string()).collect())
+        Ok(difference
+            .needs_restart
+            .iter()
+            .map(|key| key.to_string())
+            .collect())
     }
 
     /// Cancels what a client is doing.

@@ -10,8 +10,10 @@
 //! | 3 | [`net`], [`tls`], [`derivation`], [`metrics`], [`shutdown`], [`control`] | one concern of the outside each |
 //! | 4 | [`server`], [`client`] | one connection each, nothing of pools |
 //! | 5 | [`pool`] | servers, nothing of sessions |
-//! | 6 | [`session`], [`admin`], [`web`] | a client's life; the console; HTTP |
-//! | 7 | [`worker`], [`app`], [`cli`], [`signals`], [`logging`] | composition |
+//! | 6 | [`session`] | a client's life |
+//! | 7 | [`control`] | what may be asked of all of this |
+//! | 8 | [`admin`], [`web`] | the console; HTTP |
+//! | 9 | [`worker`], [`app`], [`cli`], [`signals`], [`logging`] | composition |
 
 pub mod admin;
 pub mod app;

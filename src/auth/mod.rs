@@ -13,7 +13,6 @@ pub mod scram;
 pub mod scram_client;
 pub mod scram_server;
 pub mod secret;
-pub mod userlist;
 pub mod vault;
 
 #[cfg(test)]

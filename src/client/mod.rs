@@ -5,7 +5,6 @@ pub mod challenge;
 pub mod error;
 pub mod handshake;
 mod line;
-pub mod registry;
 pub mod startup_options;
 
 pub use accept::{Accepted, Login, accept};

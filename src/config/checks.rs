@@ -7,7 +7,7 @@ use super::compile::{LONGEST_USERS_FILE, Places, read_text};
 use super::document::{Document, Place, Section};
 use super::effective::CONSOLE_NAMES;
 use super::{AuthType, Config, ConfigError, Database, Secret, SslMode, TlsSettings};
-use crate::auth::userlist;
+use crate::config::userlist;
 
 /// Longest name of a database; more PostgreSQL cuts off.
 ///

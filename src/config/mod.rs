@@ -19,6 +19,7 @@ pub mod ini;
 pub mod reference;
 pub mod suggest;
 pub mod units;
+pub mod userlist;
 pub mod zero;
 
 mod checks;

@@ -30,4 +30,3 @@ impl std::fmt::Display for PoolKey {
         write!(f, "{}/{}", self.database, self.user)
     }
 }
-

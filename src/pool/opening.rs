@@ -31,9 +31,10 @@ impl Pool {
             return;
         }
         let settings = self.settings();
-        let late = self.state.borrow().head_since().is_some_and(|since| {
-            now.saturating_duration_since(since) >= settings.reserve_timeout
-        });
+        let late =
+            self.state.borrow().head_since().is_some_and(|since| {
+                now.saturating_duration_since(since) >= settings.reserve_timeout
+            });
         let mut limits = settings.limits;
         if self.clients() == 0 && self.database.borrow().user.is_none() {
             limits.min = 0;
@@ -141,7 +142,12 @@ impl Pool {
         }
     }
 
-    fn server(&self, connected: Connected, spec: &ConnectSpec, permits: Vec<Permit>) -> Box<Server> {
+    fn server(
+        &self,
+        connected: Connected,
+        spec: &ConnectSpec,
+        permits: Vec<Permit>,
+    ) -> Box<Server> {
         let now = Instant::now();
         let base = Rc::new(BaseParams::new(&connected.params));
         *self.base.borrow_mut() = Some(base);

@@ -70,7 +70,11 @@ impl Pool {
         // What the query resets is the operator's choice; only DISCARD ALL is known to leave
         // nothing, so after any other the parameters we set are taken back as well.
         let mut query = query;
-        if query.trim().trim_end_matches(';').eq_ignore_ascii_case("discard all") {
+        if query
+            .trim()
+            .trim_end_matches(';')
+            .eq_ignore_ascii_case("discard all")
+        {
             server.applied = Rc::default();
             server.prepared.deallocated_all();
         } else if let Some(sql) = server.applied.sql_to(&ParamSet::default()) {
@@ -211,7 +215,11 @@ impl Pool {
 
     /// Since when its longest idle server is.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        self.state.borrow().idle_servers().next().map(|idle| idle.since)
+        self.state
+            .borrow()
+            .idle_servers()
+            .next()
+            .map(|idle| idle.since)
     }
 
     /// Whether it counts under `name` at `level`.
@@ -350,4 +358,3 @@ impl Drop for CancelUnderWay {
         }
     }
 }
-

@@ -217,7 +217,10 @@ impl Server {
                     return false;
                 };
                 let Some(header) = header else { break };
-                if !matches!(header.tag, backend::PARAMETER_STATUS | backend::NOTIFICATION) {
+                if !matches!(
+                    header.tag,
+                    backend::PARAMETER_STATUS | backend::NOTIFICATION
+                ) {
                     return false;
                 }
                 if self.partial.len() < header.frame_len() {

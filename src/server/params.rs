@@ -50,7 +50,10 @@ impl ParamSet {
 
     /// Bytes of names and values.
     pub fn bytes(&self) -> usize {
-        self.0.iter().map(|(name, value)| name.len() + value.len()).sum()
+        self.0
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum()
     }
 
     /// The SQL that takes a session from `self` to `target`, for one simple Query; `None` if there
@@ -158,12 +161,18 @@ impl BaseParams {
 
     /// The value of a parameter, whatever the case of the name.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// Records that the server's default changed.
     pub fn set(&mut self, name: &str, value: &str) {
-        match self.0.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+        match self
+            .0
+            .iter_mut()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        {
             Some((_, known)) => *known = value.into(),
             None => self.0.push((name.into(), value.into())),
         }
@@ -184,8 +193,16 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_sent() {
-        let from = set(&[("application_name", "a"), ("timezone", "UTC"), ("my.x", "1")]);
-        let to = set(&[("application_name", "A"), ("timezone", "UTC"), ("search_path", "a, \"B\"")]);
+        let from = set(&[
+            ("application_name", "a"),
+            ("timezone", "UTC"),
+            ("my.x", "1"),
+        ]);
+        let to = set(&[
+            ("application_name", "A"),
+            ("timezone", "UTC"),
+            ("search_path", "a, \"B\""),
+        ]);
         assert_eq!(
             from.sql_to(&to).unwrap(),
             "SET \"application_name\" TO 'A';SELECT pg_catalog.set_config('search_path','a, \"B\"',false);RESET \"my\".\"x\";"
@@ -195,7 +212,10 @@ mod tests {
 
     #[test]
     fn values_cannot_leave_their_quotes() {
-        let to = set(&[("application_name", "a'; DROP TABLE t; --"), ("x\"y", "\\'")]);
+        let to = set(&[
+            ("application_name", "a'; DROP TABLE t; --"),
+            ("x\"y", "\\'"),
+        ]);
         assert_eq!(
             ParamSet::default().sql_to(&to).unwrap(),
             "SET \"application_name\" TO 'a''; DROP TABLE t; --';SET \"x\"\"y\" TO  E'\\\\''';"

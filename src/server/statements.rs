@@ -73,7 +73,9 @@ const OVERHEAD: u64 = 200;
 impl Registry {
     /// The shared statement of this definition, if there is one.
     pub fn find(&self, definition: &[u8]) -> Option<Arc<Statement>> {
-        self.by_definition.get(definition).map(|entry| entry.clone())
+        self.by_definition
+            .get(definition)
+            .map(|entry| entry.clone())
     }
 
     /// The shared statement of this definition. `limit` is in bytes.
@@ -99,16 +101,23 @@ impl Registry {
             }
         }
         let definition: Arc<[u8]> = definition.into();
-        let entry = self.by_definition.entry(definition.clone()).or_insert_with(|| {
-            self.bytes.fetch_add(cost, Ordering::Relaxed);
-            let id = self.next.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1);
-            Arc::new(Statement {
-                id,
-                definition,
-                analysis: analysis.clone(),
-                accepted: AtomicBool::new(false),
-            })
-        });
+        let entry = self
+            .by_definition
+            .entry(definition.clone())
+            .or_insert_with(|| {
+                self.bytes.fetch_add(cost, Ordering::Relaxed);
+                let id = self
+                    .next
+                    .fetch_add(1, Ordering::Relaxed)
+                    .wrapping_add(1)
+                    .max(1);
+                Arc::new(Statement {
+                    id,
+                    definition,
+                    analysis: analysis.clone(),
+                    accepted: AtomicBool::new(false),
+                })
+            });
         Ok(entry.clone())
     }
 
@@ -116,7 +125,8 @@ impl Registry {
         self.by_definition.retain(|definition, statement| {
             let keep = Arc::strong_count(statement) > 1;
             if !keep {
-                self.bytes.fetch_sub(definition.len() as u64 + OVERHEAD, Ordering::Relaxed);
+                self.bytes
+                    .fetch_sub(definition.len() as u64 + OVERHEAD, Ordering::Relaxed);
             }
             keep
         });
@@ -179,11 +189,17 @@ impl Prepared {
                     .filter(|(_, slot)| !slot.pending)
                     .min_by_key(|(_, slot)| slot.used)
                     .map(|(&id, _)| id);
-                oldest.and_then(|id| self.known.remove(&id)).map(|slot| slot.statement)
+                oldest
+                    .and_then(|id| self.known.remove(&id))
+                    .map(|slot| slot.statement)
             })
             .flatten();
         self.clock += 1;
-        let slot = Slot { pending: true, used: self.clock, statement: statement.clone() };
+        let slot = Slot {
+            pending: true,
+            used: self.clock,
+            statement: statement.clone(),
+        };
         self.known.insert(statement.id, slot);
         evicted
     }
@@ -204,7 +220,11 @@ impl Prepared {
 
     /// A Close was skipped: the statement is still there.
     pub fn restore(&mut self, statement: Arc<Statement>) {
-        let slot = Slot { pending: false, used: self.clock, statement };
+        let slot = Slot {
+            pending: false,
+            used: self.clock,
+            statement,
+        };
         self.known.entry(slot.statement.id).or_insert(slot);
     }
 

@@ -8,9 +8,9 @@ use ring::rand::SecureRandom;
 use subtle::ConstantTimeEq;
 
 use super::context::Context;
-use crate::client::registry::Signal;
 use crate::pool::upkeep::CancelUnderWay;
 use crate::server::connect;
+use crate::session::clients::Signal;
 
 /// Where a client lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

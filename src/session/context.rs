@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::cancel::CancelKeys;
-use crate::client::registry::Clients;
 use crate::derivation::Derivation;
 use crate::pool::process::Process;
 use crate::pool::registry::Pools;
 use crate::server::params::Interner;
 use crate::server::statements::Effect;
+use crate::session::clients::Clients;
 use crate::sql;
 
 /// Bytes read from a socket at once.

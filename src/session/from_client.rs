@@ -6,15 +6,15 @@ use std::time::Instant;
 
 use super::gather::Gather;
 use super::{Session, Stage, Stop, send};
-use crate::client::registry::ClientState;
 use crate::config::PoolMode;
+use crate::error::SqlState;
 use crate::server::inflight::{Entry, Kind, Reply};
 use crate::server::statements::Effect;
+use crate::session::clients::ClientState;
 use crate::sql::{Analysis, Flags, Lexing};
 use crate::wire::tag::{backend, frontend};
 use crate::wire::write::{self, Severity};
 use crate::wire::{FrameError, Header, TxStatus, limits, read};
-use crate::error::SqlState;
 
 /// What became of a message.
 pub(super) enum Step {
@@ -67,7 +67,8 @@ impl Session {
             && !gather.is_empty()
         {
             let server = &mut **lease;
-            send(&mut server.stream, &mut server.unsent, gather.bytes(), cx).map_err(Stop::ServerIo)?;
+            send(&mut server.stream, &mut server.unsent, gather.bytes(), cx)
+                .map_err(Stop::ServerIo)?;
         }
         walked?;
         Ok(at)
@@ -104,7 +105,9 @@ impl Session {
                 Some(_) => {}
             }
             let start = *at + Header::LEN;
-            let end = start.saturating_add(header.body_len as usize).min(input.len());
+            let end = start
+                .saturating_add(header.body_len as usize)
+                .min(input.len());
             let frame = Frame {
                 header,
                 at: *at,
@@ -136,7 +139,9 @@ impl Session {
             match tag {
                 frontend::TERMINATE => return Err(Stop::ClientGone),
                 // PostgreSQL ignores these outside COPY; there is nothing to flush either.
-                frontend::COPY_DATA | frontend::COPY_DONE | frontend::COPY_FAIL
+                frontend::COPY_DATA
+                | frontend::COPY_DONE
+                | frontend::COPY_FAIL
                 | frontend::FLUSH => return Ok(self.drop_message(frame)),
                 frontend::SYNC => {
                     self.skipping = false;
@@ -206,7 +211,10 @@ impl Session {
                 self.pass(frame, gather, Some(Kind::CopyEnd));
             }
             frontend::TERMINATE => {
-                let busy = self.lease.as_ref().is_some_and(|lease| !lease.ledger.is_empty());
+                let busy = self
+                    .lease
+                    .as_ref()
+                    .is_some_and(|lease| !lease.ledger.is_empty());
                 if !busy {
                     return Err(Stop::ClientGone);
                 }
@@ -302,11 +310,18 @@ impl Session {
                 Some("SJIS" | "BIG5" | "GBK" | "GB18030" | "UHC" | "JOHAB" | "SHIFT_JIS_2004")
             ),
         };
-        self.context.analyses.borrow_mut().analyse(text, lexing).analysis
+        self.context
+            .analyses
+            .borrow_mut()
+            .analyse(text, lexing)
+            .analysis
     }
 
     fn query(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
         if !self.tracks() {
+            if frame.is_whole() && !self.startup.is_empty() {
+                self.watch_resets(read::query(frame.body)?);
+            }
             self.pass(frame, gather, Some(Kind::Query));
             return Ok(());
         }

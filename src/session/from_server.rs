@@ -86,7 +86,9 @@ impl Session {
                 backend::NOTICE => lease.ledger.asynchronous_is_forwarded(),
                 backend::NOTIFICATION => {
                     lease.ledger.asynchronous_is_forwarded()
-                        && (!self.tracks() || self.pins.listens() || self.flags.contains(crate::sql::Flags::LISTEN))
+                        && (!self.tracks()
+                            || self.pins.listens()
+                            || self.flags.contains(crate::sql::Flags::LISTEN))
                 }
                 backend::PARAMETER_STATUS => {
                     let forward = lease.ledger.asynchronous_is_forwarded();
@@ -211,7 +213,12 @@ impl Session {
                     }
                     Some(effect) => {
                         if entry.kind == Kind::Parse
-                            && let (Effect::Parse { name: Some(name), .. }, true) = (&effect, entry.statement != 0)
+                            && let (
+                                Effect::Parse {
+                                    name: Some(name), ..
+                                },
+                                true,
+                            ) = (&effect, entry.statement != 0)
                         {
                             let done = self.put_renamed(entry.statement, Some(name), body, gather);
                             self.undo(effect);
@@ -246,7 +253,10 @@ impl Session {
         }
         lease.stale.push(id);
         let only_sync_owed = lease.ledger.len() == 1
-            && lease.ledger.front().is_some_and(|entry| entry.kind == Kind::Sync);
+            && lease
+                .ledger
+                .front()
+                .is_some_and(|entry| entry.kind == Kind::Sync);
         self.healing = lease.batch.is_kept() && only_sync_owed && self.body_left == 0;
         self.healing
     }
@@ -315,7 +325,11 @@ impl Session {
 
     /// Answers of ours whose turn has come, behind a message of the server.
     fn put_synthetic(&mut self, gather: &mut Gather<'_>) {
-        while let Some(entry) = self.lease.as_mut().and_then(|lease| lease.ledger.take_synthetic()) {
+        while let Some(entry) = self
+            .lease
+            .as_mut()
+            .and_then(|lease| lease.ledger.take_synthetic())
+        {
             if let Kind::Synthetic(tag) = entry.kind {
                 write::empty(gather.put(), tag);
             }
@@ -327,7 +341,11 @@ impl Session {
 
     /// Answers of ours whose turn is now because nothing is owed before them.
     pub(super) fn answer_synthetic(&mut self) {
-        while let Some(entry) = self.lease.as_mut().and_then(|lease| lease.ledger.take_synthetic()) {
+        while let Some(entry) = self
+            .lease
+            .as_mut()
+            .and_then(|lease| lease.ledger.take_synthetic())
+        {
             if let Kind::Synthetic(tag) = entry.kind {
                 write::empty(&mut self.output, tag);
             }
@@ -390,7 +408,7 @@ impl Session {
             return Ok(());
         }
         let question = match status {
-            TxStatus::Idle if self.tracks() => self.question(),
+            TxStatus::Idle => self.question(),
             _ => None,
         };
         let next = machine::after_ready(Moment {

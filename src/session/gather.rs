@@ -44,7 +44,8 @@ impl<'a> Gather<'a> {
 
     fn settle(&mut self) {
         if self.from < self.to {
-            self.built.extend_from_slice(&self.input[self.from..self.to]);
+            self.built
+                .extend_from_slice(&self.input[self.from..self.to]);
             self.from = self.to;
         }
     }

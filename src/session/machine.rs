@@ -42,6 +42,7 @@ pub enum Next {
 /// Decides. Source: PgBouncer, `handle_server_work` and `release_server`.
 pub fn after_ready(moment: Moment) -> Next {
     match (moment.mode, moment.status) {
+        (PoolMode::Session, TxStatus::Idle) if moment.doubt => Next::Ask,
         (PoolMode::Session, _) => Next::Stay,
         (PoolMode::Statement, TxStatus::InTransaction | TxStatus::Failed) => {
             Next::RefuseTransaction
@@ -59,15 +60,27 @@ mod tests {
 
     #[test]
     fn a_server_is_given_back_only_when_nothing_holds_it() {
-        for mode in [PoolMode::Session, PoolMode::Transaction, PoolMode::Statement] {
+        for mode in [
+            PoolMode::Session,
+            PoolMode::Transaction,
+            PoolMode::Statement,
+        ] {
             for status in [TxStatus::Idle, TxStatus::InTransaction, TxStatus::Failed] {
-                for (pinned, doubt) in [(false, false), (true, false), (false, true), (true, true)] {
-                    let next = after_ready(Moment { status, mode, pinned, doubt });
-                    let free = mode != PoolMode::Session
-                        && status == TxStatus::Idle
-                        && !pinned
-                        && !doubt;
-                    assert_eq!(next == Next::Detach, free, "{mode:?} {status:?} {pinned} {doubt}");
+                for (pinned, doubt) in [(false, false), (true, false), (false, true), (true, true)]
+                {
+                    let next = after_ready(Moment {
+                        status,
+                        mode,
+                        pinned,
+                        doubt,
+                    });
+                    let free =
+                        mode != PoolMode::Session && status == TxStatus::Idle && !pinned && !doubt;
+                    assert_eq!(
+                        next == Next::Detach,
+                        free,
+                        "{mode:?} {status:?} {pinned} {doubt}"
+                    );
                 }
             }
         }

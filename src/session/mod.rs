@@ -9,6 +9,7 @@
 //! server's messages mean in `from_server`.
 
 pub mod cancel;
+pub mod clients;
 pub mod context;
 mod from_client;
 mod from_server;
@@ -28,7 +29,6 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Instant;
 
-use crate::client::registry::{ClientShared, ClientState, Registered, Signal};
 use crate::config::PoolMode;
 use crate::error::{ClientFacing, Fault, SqlState};
 use crate::net::Stream;
@@ -37,6 +37,7 @@ use crate::pool::{CheckoutNow, Pool};
 use crate::server::params::ParamSet;
 use crate::server::permit::Permit;
 use crate::server::statements::{Statement, Unnamed};
+use crate::session::clients::{ClientShared, ClientState, Registered, Signal};
 use crate::sql::Flags;
 use crate::wire::write::{self, Severity};
 use crate::wire::{FrameError, TxStatus};
@@ -314,7 +315,10 @@ impl Session {
             self.pool.abandon(&seat);
         }
         if let Some(mut lease) = self.leave_server()
-            && matches!(stop, Stop::ServerIo(_) | Stop::ServerFrame(_) | Stop::ServerSaidWhy)
+            && matches!(
+                stop,
+                Stop::ServerIo(_) | Stop::ServerFrame(_) | Stop::ServerSaidWhy
+            )
         {
             lease.broken = true;
             lease.close();
@@ -344,7 +348,11 @@ impl Session {
             let mut moved = self.look_at_seat(cx)?;
             let client_free = self.flush_client(cx)?;
             if self.stage == Stage::Closing {
-                return if client_free { Err(Stop::ClientGone) } else { Ok(()) };
+                return if client_free {
+                    Err(Stop::ClientGone)
+                } else {
+                    Ok(())
+                };
             }
             if self.stage == Stage::Login && self.lease.is_none() && self.seat.is_none() {
                 self.begin_login(cx)?;
@@ -381,7 +389,11 @@ impl Session {
     }
 
     /// Reads one chunk of the server and handles it. `true` if there was one.
-    fn read_server(&mut self, cx: &mut TaskContext<'_>, buffers: &mut Buffers) -> Result<bool, Stop> {
+    fn read_server(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        buffers: &mut Buffers,
+    ) -> Result<bool, Stop> {
         let Some(lease) = &mut self.lease else {
             return Ok(false);
         };
@@ -395,14 +407,22 @@ impl Session {
         let n = read.map_err(Stop::ServerIo)?;
         if n == 0 {
             let eof = io::Error::from(io::ErrorKind::UnexpectedEof);
-            return Err(if lease.said_why { Stop::ServerSaidWhy } else { Stop::ServerIo(eof) });
+            return Err(if lease.said_why {
+                Stop::ServerSaidWhy
+            } else {
+                Stop::ServerIo(eof)
+            });
         }
         if held > 0 {
             buffers.input[..held].copy_from_slice(&lease.partial);
             lease.partial.clear();
         }
         self.pool.stats.update(|totals| totals.sent += n as u64);
-        let Buffers { input, built, dropped } = buffers;
+        let Buffers {
+            input,
+            built,
+            dropped,
+        } = buffers;
         self.from_server(cx, &input[..held + n], built, dropped)?;
         built.clear();
         Ok(true)
@@ -410,9 +430,17 @@ impl Session {
 
     /// Reads one chunk of the client, or takes what waits from before, and handles it. `true` if
     /// something was done.
-    fn read_client(&mut self, cx: &mut TaskContext<'_>, buffers: &mut Buffers) -> Result<bool, Stop> {
+    fn read_client(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        buffers: &mut Buffers,
+    ) -> Result<bool, Stop> {
         let may_handle = matches!(self.stage, Stage::Ready) && self.seat.is_none();
-        let Buffers { input, built, dropped } = buffers;
+        let Buffers {
+            input,
+            built,
+            dropped,
+        } = buffers;
         if self.stage == Stage::Leaving {
             // Nothing it says counts any more, but when it hangs up nobody waits for the result.
             let Poll::Ready(read) = self.stream.poll_read(cx, input) else {
@@ -506,7 +534,9 @@ impl Session {
         self.seat = None;
         let now = Instant::now();
         let waited = now.saturating_duration_since(self.me.since.get());
-        self.pool.stats.update(|totals| totals.wait_us += waited.as_micros() as u64);
+        self.pool
+            .stats
+            .update(|totals| totals.wait_us += waited.as_micros() as u64);
         match grant {
             Ok(lease) => {
                 self.attach(lease, now);
@@ -565,13 +595,19 @@ impl Session {
             return fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down");
         }
         if me.take(Signal::LOGIN_TIMEOUT) && self.stage == Stage::Login {
-            return fatal(SqlState::CANNOT_CONNECT, "client_login_timeout (server down)");
+            return fatal(
+                SqlState::CANNOT_CONNECT,
+                "client_login_timeout (server down)",
+            );
         }
         if me.take(Signal::QUERY_TIMEOUT) && me.query_since.get().is_some() {
             return fatal(SqlState::QUERY_CANCELED, "query timeout");
         }
         if me.take(Signal::IDLE_TRANSACTION_TIMEOUT) {
-            return fatal(SqlState::IDLE_IN_TRANSACTION_TIMEOUT, "idle transaction timeout");
+            return fatal(
+                SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
+                "idle transaction timeout",
+            );
         }
         if me.take(Signal::TRANSACTION_TIMEOUT) && self.lease.is_some() {
             return fatal(SqlState::TRANSACTION_TIMEOUT, "transaction timeout");
@@ -613,7 +649,9 @@ impl Session {
     }
 
     fn status(&self) -> TxStatus {
-        self.lease.as_ref().map_or(TxStatus::Idle, |lease| lease.status)
+        self.lease
+            .as_ref()
+            .map_or(TxStatus::Idle, |lease| lease.status)
     }
 }
 

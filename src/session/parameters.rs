@@ -57,10 +57,30 @@ impl Session {
                     continue;
                 }
                 let reset = matches!(change.op, ParamOp::Reset);
-                if !touched.iter().any(|known| *known.0 == *change.name && known.1 == reset) {
+                if !touched
+                    .iter()
+                    .any(|known| *known.0 == *change.name && known.1 == reset)
+                {
                     touched.push((change.name.clone(), reset));
                 }
             }
+        }
+    }
+
+    /// Session mode: everything a client sets stays on its own server, but what RESET returns to
+    /// is the server's default, not the client's startup value. Such texts are noted, so that the
+    /// startup values are given back afterwards.
+    pub(super) fn watch_resets(&mut self, text: &[u8]) {
+        let analysis = self.analyse(text);
+        let resets = analysis
+            .flags
+            .intersects(Flags::RESET_ALL.union(Flags::DISCARD_ALL))
+            || analysis
+                .params
+                .iter()
+                .any(|change| matches!(change.op, ParamOp::Reset));
+        if resets {
+            self.note(&analysis);
         }
     }
 
@@ -90,7 +110,10 @@ impl Session {
         if key == "application_name" {
             self.me.application_name.replace(value.into());
         }
-        let is_default = self.pool.base().is_some_and(|base| base.get(name) == Some(value))
+        let is_default = self
+            .pool
+            .base()
+            .is_some_and(|base| base.get(name) == Some(value))
             && self.startup.get(&key).is_none();
         let Some(lease) = &mut self.lease else { return };
         let mut vars = (*self.vars).clone();
@@ -145,7 +168,11 @@ impl Session {
         if self.flags.is_empty() {
             return None;
         }
-        let touched = self.rare.get().map(|rare| &rare.touched[..]).unwrap_or_default();
+        let touched = self
+            .rare
+            .get()
+            .map(|rare| &rare.touched[..])
+            .unwrap_or_default();
         let base = self.pool.base();
         let unreported = touched.iter().any(|(name, reset)| {
             let reported = base.as_ref().is_some_and(|base| base.get(name).is_some());
@@ -198,7 +225,9 @@ impl Session {
         let answer = std::mem::take(&mut rare.answer);
         let finished = match rare.refusal.take() {
             Some(refused) => Err(refused.text),
-            None => answer.finish(&question).ok_or("the answer makes no sense".to_owned()),
+            None => answer
+                .finish(&question)
+                .ok_or("the answer makes no sense".to_owned()),
         };
         let (mut pins, settings) = finished.map_err(|text| {
             if let Some(lease) = &mut self.lease {
@@ -234,7 +263,7 @@ impl Session {
         }
         self.set_pins(pins);
         self.transaction_over();
-        if pins.is_empty() {
+        if pins.is_empty() && self.tracks() {
             self.detach(now);
         } else if let Some(lease) = &self.lease {
             self.me.server.replace(Some(lease.shared.clone()));

@@ -202,7 +202,9 @@ impl Answer {
         let text = |value: &[u8]| std::str::from_utf8(value).ok().map(Box::<str>::from);
         match values {
             [Some(bits)] if self.bits.is_none() => {
-                let bits = std::str::from_utf8(bits).ok().and_then(|text| text.parse().ok());
+                let bits = std::str::from_utf8(bits)
+                    .ok()
+                    .and_then(|text| text.parse().ok());
                 self.bad |= bits.is_none();
                 self.bits = bits;
             }
@@ -249,7 +251,11 @@ mod tests {
     fn plain_traffic_asks_nothing() {
         assert_eq!(question(doubts(Flags::READ_ONLY, 0)), None);
         assert_eq!(question(doubts(Flags::BEGIN.union(Flags::COMMIT), 0)), None);
-        assert_eq!(question(doubts(Flags::RELEASES, 0)), None, "nothing is held");
+        assert_eq!(
+            question(doubts(Flags::RELEASES, 0)),
+            None,
+            "nothing is held"
+        );
     }
 
     #[test]

@@ -16,9 +16,7 @@ use super::gather::Gather;
 use super::{Named, Session, Stop};
 use crate::error::SqlState;
 use crate::server::inflight::{Entry, Kind, Reply};
-use crate::server::statements::{
-    Effect, Refusal, Statement, Unnamed, WIRE_PREFIX, push_wire_name,
-};
+use crate::server::statements::{Effect, Refusal, Statement, Unnamed, WIRE_PREFIX, push_wire_name};
 use crate::sql::{Analysis, Flags};
 use crate::wire::tag::{backend, frontend};
 use crate::wire::{FrameError, Header, TxStatus, limits, read, write};
@@ -43,6 +41,10 @@ impl Session {
 
     pub(super) fn parse(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
         if !self.tracks() {
+            let whole = frame.body.len() == frame.header.body_len as usize;
+            if whole && !self.startup.is_empty() {
+                self.watch_resets(read::parse(frame.body)?.text);
+            }
             self.pass(frame, gather, Some(Kind::Parse));
             return Ok(());
         }
@@ -88,7 +90,9 @@ impl Session {
                 SqlState::PROGRAM_LIMIT,
                 format!(
                     "a named prepared statement of {} bytes is too long to follow the client in {} pooling (limit {}); use the unnamed statement or session pooling",
-                    frame.header.body_len, self.mode.as_str(), limits::INSPECT
+                    frame.header.body_len,
+                    self.mode.as_str(),
+                    limits::INSPECT
                 ),
                 crate::error::Fault::Client,
             ));
@@ -141,7 +145,11 @@ impl Session {
             return;
         }
         let limit = self.pool.prepared_memory();
-        let interned = self.context.process.statements.intern(definition, analysis, limit);
+        let interned = self
+            .context
+            .process
+            .statements
+            .intern(definition, analysis, limit);
         let statement = match interned {
             Ok(statement) => statement,
             Err(error) => {
@@ -287,7 +295,10 @@ impl Session {
             return Ok(Step::Done);
         }
         let Some(names) = read::bind_names(frame.body) else {
-            let malformed = |what| FrameError::Malformed { tag: frontend::BIND, what };
+            let malformed = |what| FrameError::Malformed {
+                tag: frontend::BIND,
+                what,
+            };
             if frame.body.len() == frame.header.body_len as usize {
                 return Err(malformed("no terminator after a name").into());
             }
@@ -349,7 +360,11 @@ impl Session {
         }
     }
 
-    pub(super) fn describe(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
+    pub(super) fn describe(
+        &mut self,
+        frame: Frame<'_>,
+        gather: &mut Gather<'_>,
+    ) -> Result<(), Stop> {
         let target = read::target(frontend::DESCRIBE, frame.body)?;
         if target.kind != b'S' {
             self.pass(frame, gather, Some(Kind::DescribePortal));
@@ -365,7 +380,12 @@ impl Session {
             let mut wire = Vec::with_capacity(24);
             push_wire_name(&mut wire, statement.id);
             write::target(gather.put(), frontend::DESCRIBE, b'S', &wire);
-            self.owe(entry(Kind::DescribeStatement, Reply::Forward, statement.id, None));
+            self.owe(entry(
+                Kind::DescribeStatement,
+                Reply::Forward,
+                statement.id,
+                None,
+            ));
         } else if self.is_foreign(target.name) {
             self.refuse_unknown(target.name, gather);
         } else {
@@ -394,10 +414,12 @@ impl Session {
             self.pass(frame, gather, Some(Kind::Close));
             return Ok(());
         }
-        let effect = self.forget_name(target.name).map(|statement| Effect::Closed {
-            name: target.name.into(),
-            statement,
-        });
+        let effect = self
+            .forget_name(target.name)
+            .map(|statement| Effect::Closed {
+                name: target.name.into(),
+                statement,
+            });
         let made_up = Kind::Synthetic(backend::CLOSE_COMPLETE);
         self.owe(entry(made_up, Reply::Forward, 0, effect));
         Ok(())
@@ -425,7 +447,11 @@ impl Session {
 
     /// A DEALLOCATE was carried out.
     pub(super) fn deallocated(&mut self) {
-        if self.rare.get().is_none_or(|rare| rare.deallocating.is_none()) {
+        if self
+            .rare
+            .get()
+            .is_none_or(|rare| rare.deallocating.is_none())
+        {
             return;
         }
         if let Some(name) = self.rare.get_mut().deallocating.take()
@@ -512,7 +538,9 @@ impl Session {
     /// The client's own words for statement `id`, to put its name where the server said ours.
     pub(super) fn name_of(&self, id: u32) -> Option<&[u8]> {
         let statements = &self.rare.get()?.statements;
-        let (name, _) = statements.iter().find(|(_, named)| named.statement.id == id)?;
+        let (name, _) = statements
+            .iter()
+            .find(|(_, named)| named.statement.id == id)?;
         Some(name)
     }
 }

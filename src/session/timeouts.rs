@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::client::registry::{ClientShared, ClientState, Signal};
+use crate::session::clients::{ClientShared, ClientState, Signal};
 
 /// The limits of one client. Zero switches a limit off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,8 +69,8 @@ fn since_start(client: &ClientShared, now: Instant) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::registry::Identity;
     use crate::net::PeerAddr;
+    use crate::session::clients::Identity;
 
     #[test]
     fn each_limit_applies_in_its_state() {
@@ -106,8 +106,14 @@ mod tests {
         client.xact_since.set(Some(start));
         assert_eq!((at(2), at(3)), (None, Some(Signal::QUERY_TIMEOUT)));
         client.query_since.set(None);
-        assert_eq!((at(4), at(5)), (None, Some(Signal::IDLE_TRANSACTION_TIMEOUT)));
+        assert_eq!(
+            (at(4), at(5)),
+            (None, Some(Signal::IDLE_TRANSACTION_TIMEOUT))
+        );
         assert_eq!(at(6), Some(Signal::TRANSACTION_TIMEOUT));
-        assert_eq!(due(&client, &TimeLimits::default(), start + second * 1000), None);
+        assert_eq!(
+            due(&client, &TimeLimits::default(), start + second * 1000),
+            None
+        );
     }
 }

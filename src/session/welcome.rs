@@ -80,7 +80,11 @@ impl Session {
         }
         let Some(base) = self.pool.base() else {
             let text = "the server is gone again";
-            return Err(Stop::fatal(SqlState::CANNOT_CONNECT_NOW, text, Fault::Server));
+            return Err(Stop::fatal(
+                SqlState::CANNOT_CONNECT_NOW,
+                text,
+                Fault::Server,
+            ));
         };
         let Some(lease) = &mut self.lease else {
             return Ok(());

@@ -7,7 +7,6 @@ use tokio::sync::mpsc;
 
 use crate::admin::{self, Rights};
 use crate::auth::ScramKeys;
-use crate::client::registry::{ClientShared, Identity};
 use crate::client::{Accepted, Login, accept};
 use crate::config::{Config, Database, Secret};
 use crate::control::Control;
@@ -18,6 +17,7 @@ use crate::pool::key::PoolKey;
 use crate::pool::process::Level;
 use crate::server::permit::Permit;
 use crate::session::cancel::{CancelKey, Place};
+use crate::session::clients::{ClientShared, Identity};
 use crate::session::context::Context;
 use crate::session::{self, Start};
 use crate::wire::write::{self, Severity};
@@ -130,7 +130,9 @@ impl Logins {
         for entry in placement.iter() {
             load[*entry.value()] += 1;
         }
-        let fewest = (0..load.len()).min_by_key(|&worker| load[worker]).unwrap_or(0);
+        let fewest = (0..load.len())
+            .min_by_key(|&worker| load[worker])
+            .unwrap_or(0);
         *placement.entry(key.clone()).or_insert(fewest)
     }
 
@@ -157,7 +159,11 @@ impl Logins {
         if process.clients.get() > config.settings.max_client_conn {
             return Err(too_many("max_client_conn"));
         }
-        if login.replication.as_deref().is_some_and(|value| !is_off(value)) {
+        if login
+            .replication
+            .as_deref()
+            .is_some_and(|value| !is_off(value))
+        {
             let text = "replication connections are not supported".to_owned();
             return turned(SqlState::FEATURE_NOT_SUPPORTED, text);
         }
@@ -171,7 +177,9 @@ impl Logins {
             return turned(SqlState::CANNOT_CONNECT_NOW, text);
         }
         let permit = |level, name: &str, limit, setting| {
-            process.permit(level, name, limit).ok_or_else(|| too_many(setting))
+            process
+                .permit(level, name, limit)
+                .ok_or_else(|| too_many(setting))
         };
         let permits = vec![
             place,
@@ -306,7 +314,10 @@ fn rights(config: &Config, login: &Login) -> Option<Rights> {
 }
 
 fn is_off(value: &str) -> bool {
-    matches!(value.to_ascii_lowercase().as_str(), "off" | "false" | "no" | "0" | "f" | "n")
+    matches!(
+        value.to_ascii_lowercase().as_str(),
+        "off" | "false" | "no" | "0" | "f" | "n"
+    )
 }
 
 fn too_many(setting: &str) -> Turned {

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::client::registry::{ClientState, Signal};
 use crate::config::Config;
 use crate::control::{ClientRow, Command, Control, Snapshot};
 use crate::net::PeerAddr;
 use crate::net::listener::Listeners;
 use crate::pool::process::Process;
 use crate::session::cancel::{CancelKeys, cancel};
+use crate::session::clients::{ClientState, Signal};
 use crate::session::context::Context;
 use crate::session::pin::Pins;
 use crate::session::timeouts::{TimeLimits, due};
@@ -126,7 +126,9 @@ async fn serve(seed: Seed, started: oneshot::Sender<()>) -> std::io::Result<()> 
         }
     }
     // Clients are told, then everything on this runtime is dropped.
-    context.clients.each(|client| client.signal(Signal::SHUTDOWN));
+    context
+        .clients
+        .each(|client| client.signal(Signal::SHUTDOWN));
     tokio::time::timeout(Duration::from_secs(1), async {
         while !context.clients.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -235,7 +237,9 @@ fn obey(context: &Rc<Context>, command: Command) {
         Command::Reload(config, recycled) => {
             let gone = |name: &str| recycled.iter().any(|one| one == name);
             context.pools.reload(&config, gone);
-            context.clients.each(|client| client.signal(Signal::RELOADED));
+            context
+                .clients
+                .each(|client| client.signal(Signal::RELOADED));
         }
         Command::Cancel(client) => {
             tokio::task::spawn_local(cancel(context.clone(), client));
@@ -270,7 +274,11 @@ fn snapshot(context: &Rc<Context>) -> Snapshot {
                 true => ago(client.since.get()).as_micros() as u64,
                 false => 0,
             },
-            server: client.server.borrow().as_ref().map_or(0, |server| server.id),
+            server: client
+                .server
+                .borrow()
+                .as_ref()
+                .map_or(0, |server| server.id),
             tls: client.tls.to_string(),
             application_name: client.application_name.borrow().to_string(),
             prepared: client.prepared.get(),
