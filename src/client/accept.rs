@@ -25,8 +25,11 @@ pub const CONSOLES: [&str; 2] = ["pgweir", "pgbouncer"];
 pub enum Accepted {
     /// A client who is who it says, for a database that exists.
     Login(Box<Login>),
-    /// Someone wants a query cancelled. The connection is closed already.
+    /// Someone wants a query cancelled. Nothing is answered.
     Cancel {
+        /// The connection. Keep it until the request has been dealt with: its end tells the client
+        /// that its next query will not be hit.
+        stream: Stream,
         /// Process id of the key.
         pid: u32,
         /// The secret, 4 to 256 bytes.
@@ -186,7 +189,8 @@ async fn startup(
                 }
             }
             Step::Cancel { pid, key } => {
-                return Ok(Started::Other(Accepted::Cancel { pid, key }));
+                let stream = line.stream.take().ok_or_else(cut_short)?;
+                return Ok(Started::Other(Accepted::Cancel { stream, pid, key }));
             }
             Step::Begin(request) => return Ok(Started::Request(request)),
         }

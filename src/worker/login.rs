@@ -83,7 +83,7 @@ impl Logins {
         let accepted = accept(stream, &config, &process.tls, &self.derivation).await;
         let login = match accepted {
             Ok(Accepted::Login(login)) => login,
-            Ok(Accepted::Cancel { pid, key }) => {
+            Ok(Accepted::Cancel { pid, key, .. }) => {
                 if let Some(Place { worker, client }) = self.context.cancel_keys.find(pid, &key) {
                     self.control.cancel(worker, client);
                 }

@@ -432,10 +432,13 @@ async fn cancel_requests_and_silence() {
     cancel.extend([0, 0, 0, 9, 1, 2, 3, 4]);
     let (result, ()) = run(&config, async |p| {
         p.send(&cancel).await;
-        p.end().await;
     })
     .await;
-    assert!(matches!(result, Ok(Accepted::Cancel { pid: 9, key }) if key == [1, 2, 3, 4]));
+    let Ok(Accepted::Cancel { stream, pid, key }) = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!((pid, key), (9, vec![1, 2, 3, 4]));
+    assert!(stream.is_unix());
 
     let (result, ()) = run(&config, async |p| p.io.shutdown().await.unwrap()).await;
     assert!(matches!(result, Ok(Accepted::Closed)));
@@ -467,4 +470,34 @@ async fn the_whole_login_has_a_deadline() {
     .await;
     assert!(matches!(result, Err(LoginError::Timeout)));
     assert_eq!(error.0, SqlState::QUERY_CANCELED.as_str());
+}
+
+/// An independent driver logs in with each method.
+#[tokio::test]
+async fn a_real_driver_logs_in() {
+    for (auth_type, user, password) in [
+        (AuthType::Plain, "stored", VERIFIER_PASSWORD),
+        (AuthType::Md5, "hashed", "secret"),
+        (AuthType::Md5, "stored", VERIFIER_PASSWORD),
+        (AuthType::ScramSha256, "plain", "secret"),
+        (AuthType::ScramSha256, "stored", VERIFIER_PASSWORD),
+    ] {
+        let (near, far) = UnixStream::pair().unwrap();
+        let config = config(auth_type);
+        let (tls, derivation) = (bundle(&config), Derivation::new().unwrap());
+        let mut driver = tokio_postgres::Config::new();
+        driver.user(user).password(password).dbname("db");
+        let serve = async {
+            let mut login =
+                login(accept(Stream::from_unix(near), &config, &tls, &derivation).await);
+            let mut out = std::mem::take(&mut login.prelude);
+            write::authentication_ok(&mut out);
+            write::ready_for_query(&mut out, crate::wire::TxStatus::Idle);
+            login.stream.write_all(&out).await.unwrap();
+            login
+        };
+        let (login, client) = tokio::join!(serve, driver.connect_raw(far, tokio_postgres::NoTls));
+        assert!(client.is_ok(), "{:?}", client.err());
+        assert_eq!(login.user, user);
+    }
 }
