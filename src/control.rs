@@ -80,8 +80,8 @@ pub enum Command {
     CloseNeeded(Option<String>, oneshot::Sender<usize>),
     /// A new configuration is in force; servers of the named databases are recycled.
     Reload(Arc<Config>, Arc<Vec<String>>),
-    /// Cancel what this client is doing.
-    Cancel(u64),
+    /// Cancel what this client is doing; answered when the request has been dealt with.
+    Cancel(u64, oneshot::Sender<()>),
     /// The process's phase changed.
     Phase(Phase),
 }
@@ -292,11 +292,15 @@ impl Control {
             .collect())
     }
 
-    /// Cancels what a client is doing.
-    pub fn cancel(&self, worker: usize, client: u64) {
+    /// Cancels what a client is doing; returns when the request has been dealt with, so that
+    /// whoever asked may rely on it that no later query is hit.
+    pub async fn cancel(&self, worker: usize, client: u64) {
+        let (done, dealt_with) = oneshot::channel();
         if let Some(worker) = self.workers.get(worker) {
-            let _ = worker.send(Command::Cancel(client));
+            let _ = worker.send(Command::Cancel(client, done));
         }
+        // A worker that is gone has nothing to cancel.
+        let _ = dealt_with.await;
     }
 
     /// SHUTDOWN: moves on to `phase`.

@@ -83,10 +83,12 @@ impl Logins {
         let accepted = accept(stream, &config, &process.tls, &self.derivation).await;
         let login = match accepted {
             Ok(Accepted::Login(login)) => login,
-            Ok(Accepted::Cancel { pid, key, .. }) => {
+            Ok(Accepted::Cancel { stream, pid, key }) => {
                 if let Some(Place { worker, client }) = self.context.cancel_keys.find(pid, &key) {
-                    self.control.cancel(worker, client);
+                    self.control.cancel(worker, client).await;
                 }
+                // Only now: libpq takes the end of this connection for "it is done".
+                drop(stream);
                 return;
             }
             Ok(Accepted::Closed) => return,

@@ -241,8 +241,12 @@ fn obey(context: &Rc<Context>, command: Command) {
                 .clients
                 .each(|client| client.signal(Signal::RELOADED));
         }
-        Command::Cancel(client) => {
-            tokio::task::spawn_local(cancel(context.clone(), client));
+        Command::Cancel(client, done) => {
+            let context = context.clone();
+            tokio::task::spawn_local(async move {
+                cancel(context, client).await;
+                let _ = done.send(());
+            });
         }
         Command::Phase(_) => {}
     }
