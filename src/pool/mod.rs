@@ -5,6 +5,7 @@
 //! connections, checks and resets them, and wakes who is served. There is one way in
 //! ([`Pool::checkout`]) and one way out (the [`Lease`]'s drop).
 
+pub mod clock;
 pub mod key;
 pub mod lease;
 mod opening;
@@ -20,13 +21,15 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::auth::ScramKeys;
 use crate::config::{Config, Database, PoolMode, Secret};
 use crate::derivation::Derivation;
 use crate::server::conn::{Server, ServerShared, ServerState};
 use crate::server::params::BaseParams;
+use crate::sql::Lexing;
+use clock::Clock;
 use key::PoolKey;
 use lease::{CheckoutError, Lease, Seat};
 use process::Process;
@@ -98,6 +101,27 @@ struct Failure {
     pause: Duration,
 }
 
+fn default_lexing(base: &BaseParams) -> Lexing {
+    Lexing {
+        standard_conforming_strings: base.get("standard_conforming_strings") != Some("off"),
+        ascii_safe_encoding: base.get("client_encoding").is_none_or(is_ascii_safe),
+    }
+}
+
+/// Whether in this `client_encoding` a byte below 128 is always an ASCII character.
+pub fn is_ascii_safe(encoding: &str) -> bool {
+    const UNSAFE: &[&str] = &[
+        "SJIS",
+        "BIG5",
+        "GBK",
+        "GB18030",
+        "UHC",
+        "JOHAB",
+        "SHIFT_JIS_2004",
+    ];
+    !UNSAFE.contains(&encoding)
+}
+
 /// Name and value of a startup parameter.
 type NameAndValue = (Box<str>, Box<str>);
 
@@ -109,11 +133,13 @@ pub struct Pool {
     pub stats: Stats,
     process: Arc<Process>,
     derivation: Arc<Derivation>,
+    clock: Clock,
     siblings: Weak<Pools>,
     config: RefCell<Arc<Config>>,
     database: RefCell<Arc<Database>>,
     settings: RefCell<Rc<PoolSettings>>,
     limits: Cell<MessageLimits>,
+    lexing: Cell<Lexing>,
     state: RefCell<State<Box<Server>, Rc<Seat>>>,
     /// Servers in use, by number: for SHOW, RECONNECT and KILL.
     in_use: RefCell<BTreeMap<u64, Rc<ServerShared>>>,
@@ -161,11 +187,13 @@ impl Pool {
             stats: Stats::default(),
             process,
             derivation: siblings.derivation().clone(),
+            clock: siblings.clock().clone(),
             siblings: Rc::downgrade(siblings),
             config: RefCell::new(config),
             database: RefCell::new(database),
             settings: RefCell::new(Rc::new(settings)),
             limits: Cell::new(limits),
+            lexing: Cell::new(Lexing::default()),
             state: RefCell::default(),
             in_use: RefCell::default(),
             aside: RefCell::default(),
@@ -250,7 +278,7 @@ impl Pool {
     fn hand_over(self: &Rc<Self>, mut server: Box<Server>, now: Instant) -> Lease {
         server.used = now;
         server.shared.state.set(ServerState::Active);
-        server.shared.requested.set(SystemTime::now());
+        server.shared.requested.set(now);
         self.in_use
             .borrow_mut()
             .insert(server.shared.id, server.shared.clone());
@@ -268,7 +296,7 @@ impl Pool {
 
     /// A lease ended. Called from its drop: nothing here waits.
     fn checkin(self: Rc<Self>, mut server: Box<Server>) {
-        let now = Instant::now();
+        let now = self.clock.now();
         self.in_use.borrow_mut().remove(&server.shared.id);
         server.shared.client.set(0);
         server.shared.prepared.set(server.prepared.len() as u32);
@@ -337,7 +365,14 @@ impl Pool {
         let mut base = self.base.borrow_mut();
         let mut changed = base.as_deref().cloned().unwrap_or_default();
         changed.set(name, value);
+        self.lexing.set(default_lexing(&changed));
         *base = Some(Rc::new(changed));
+    }
+
+    /// How texts are to be read by sessions that have set nothing.
+    #[inline]
+    pub fn lexing(&self) -> Lexing {
+        self.lexing.get()
     }
 
     /// How a server of this pool spells a startup parameter's value, if one has accepted it.

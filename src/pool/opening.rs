@@ -21,7 +21,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 impl Pool {
     /// Opens as many connections as waiters and the minimum ask for and the limits allow.
     pub(super) fn pump(self: &Rc<Self>) {
-        let now = Instant::now();
+        let now = self.clock.tick();
         if self.paused.get() || self.process.phase.get() >= Phase::WaitForServers {
             return;
         }
@@ -94,7 +94,7 @@ impl Pool {
                 }
                 *self.failure.borrow_mut() = None;
                 opening.succeeded();
-                let now = Instant::now();
+                let now = self.clock.tick();
                 let served = self
                     .state
                     .borrow_mut()
@@ -148,23 +148,27 @@ impl Pool {
         spec: &ConnectSpec,
         permits: Vec<Permit>,
     ) -> Box<Server> {
-        let now = Instant::now();
+        let now = self.clock.tick();
         let base = Rc::new(BaseParams::new(&connected.params));
+        self.lexing.set(super::default_lexing(&base));
         *self.base.borrow_mut() = Some(base);
         let tls = connected
             .stream
             .tls_info()
             .map(|info| format!("{}/{}", info.version, info.cipher))
             .unwrap_or_default();
+        let id = self.process.next_id();
         let shared = ServerShared {
-            id: self.process.next_id(),
+            id,
+            opened: now,
+            expires: self.end_of_life(id, now).into(),
             pid: connected.pid,
             key: connected.key.into_boxed_slice(),
             host: spec.host.clone(),
             addr: connected.stream.peer(),
             tls,
             connected: SystemTime::now(),
-            requested: SystemTime::now().into(),
+            requested: now.into(),
             state: ServerState::Idle.into(),
             client: 0.into(),
             close_needed: false.into(),
@@ -190,7 +194,6 @@ impl Pool {
             soiled: false,
             said_why: false,
             broken: false,
-            opened: now,
             used: now,
             permits,
         })
@@ -199,7 +202,7 @@ impl Pool {
     /// A login failed: pause, and if nothing is connected tell those who wait what the server
     /// said. "Starting up" is not a failure worth telling: it will be over soon.
     fn open_failed(self: &Rc<Self>, error: &ConnectError) {
-        let now = Instant::now();
+        let now = self.clock.tick();
         let longest = self.config.borrow().settings.server_login_retry;
         let pause = match &*self.failure.borrow() {
             Some(failure) => failure.pause.saturating_mul(2),

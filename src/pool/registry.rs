@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Pool;
+use super::clock::Clock;
 use super::key::PoolKey;
 use super::process::{Level, Process};
 use crate::config::{Config, Database};
@@ -16,6 +17,7 @@ use crate::derivation::Derivation;
 pub struct Pools {
     process: Arc<Process>,
     derivation: Arc<Derivation>,
+    clock: Clock,
     map: RefCell<BTreeMap<PoolKey, Rc<Pool>>>,
 }
 
@@ -25,8 +27,14 @@ impl Pools {
         Rc::new(Self {
             process,
             derivation,
+            clock: Clock::default(),
             map: RefCell::default(),
         })
+    }
+
+    /// The worker's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Key derivations for logins to servers.

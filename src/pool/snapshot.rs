@@ -117,7 +117,9 @@ impl Pool {
                 addr,
                 port,
                 connected: server.connected,
-                requested: server.requested.get(),
+                requested: SystemTime::now()
+                    .checked_sub(server.requested.get().elapsed())
+                    .unwrap_or(server.connected),
                 close_needed: server.close_needed.get(),
                 client: server.client.get(),
                 pid: server.pid,

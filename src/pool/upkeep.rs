@@ -34,12 +34,16 @@ impl Pool {
             && self.process.phase.get() < Phase::WaitForServers
     }
 
-    /// Lifetimes differ by up to a tenth, so that connections opened together do not end together.
     fn too_old(&self, server: &Server, now: Instant) -> bool {
+        now >= server.shared.expires.get()
+    }
+
+    /// When a connection has reached its age. Lifetimes differ by up to a tenth, so that
+    /// connections opened together do not end together.
+    pub(super) fn end_of_life(&self, id: u64, opened: Instant) -> Instant {
         let lifetime = self.settings.borrow().lifetime;
-        let jitter = (server.shared.id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as u32;
-        let lifetime = lifetime - lifetime / 10 * jitter / 1024;
-        now.saturating_duration_since(server.opened) >= lifetime
+        let jitter = (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as u32;
+        opened + (lifetime - lifetime / 10 * jitter / 1024)
     }
 
     pub(super) fn needs_check(&self, server: &Server, now: Instant) -> bool {
@@ -107,7 +111,7 @@ impl Pool {
     }
 
     fn come_back(self: &Rc<Self>, server: Box<Server>) {
-        let now = Instant::now();
+        let now = self.clock.tick();
         if !self.may_stay(&server, now) {
             self.state.borrow_mut().aside_lost();
             self.close(server);
@@ -245,7 +249,7 @@ impl Pool {
     pub fn resume(self: &Rc<Self>) {
         self.paused.set(false);
         *self.failure.borrow_mut() = None;
-        let now = Instant::now();
+        let now = self.clock.tick();
         let served = self.state.borrow_mut().resume();
         for one in served {
             self.give(Some(one), now);
@@ -283,6 +287,7 @@ impl Pool {
     pub fn reload(self: &Rc<Self>, config: Arc<Config>, database: Arc<Database>, recycle: bool) {
         let settings = PoolSettings::resolve(&config, &database, &self.key);
         *self.settings.borrow_mut() = Rc::new(settings);
+        self.set_ends_of_life();
         *self.database.borrow_mut() = database;
         self.limits.set(super::MessageLimits::of(&config));
         *self.config.borrow_mut() = config;
@@ -292,6 +297,20 @@ impl Pool {
         } else {
             self.pump();
         }
+    }
+
+    fn set_ends_of_life(&self) {
+        let set = |server: &crate::server::conn::ServerShared| {
+            server
+                .expires
+                .set(self.end_of_life(server.id, server.opened));
+        };
+        self.in_use.borrow().values().for_each(|server| set(server));
+        self.aside.borrow().values().for_each(|server| set(server));
+        let state = self.state.borrow();
+        state
+            .idle_servers()
+            .for_each(|idle| set(&idle.server.shared));
     }
 
     /// Whether nobody uses it and nobody has for `idle`.

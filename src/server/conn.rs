@@ -59,10 +59,14 @@ pub struct ServerShared {
     pub leg: Option<Arc<ServerLeg>>,
     /// Encryption, as SHOW prints it; empty for none.
     pub tls: String,
-    /// When it was opened.
+    /// When it was opened, on the calendar.
     pub connected: SystemTime,
+    /// The same for intervals.
+    pub opened: Instant,
+    /// When it has reached `server_lifetime`.
+    pub expires: Cell<Instant>,
     /// When it was last given to a client.
-    pub requested: Cell<SystemTime>,
+    pub requested: Cell<Instant>,
     /// What it does.
     pub state: Cell<ServerState>,
     /// Number of the client that has it; 0 for none.
@@ -172,8 +176,6 @@ pub struct Server {
     pub said_why: bool,
     /// It said or did something after which it cannot be used.
     pub broken: bool,
-    /// When it was opened.
-    pub opened: Instant,
     /// When it was last used by a client.
     pub used: Instant,
     /// Dropped with the connection: frees its places under all limits.
@@ -205,7 +207,7 @@ impl Server {
     /// NOTIFY for a LISTEN that is gone); anything else is not.
     pub fn idle_and_well(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
-        let mut bytes = [0; 1024];
+        let mut bytes = [0; 128];
         loop {
             match self.stream.poll_read(&mut context, &mut bytes) {
                 Poll::Pending => return self.partial.len() <= 64 * 1024,

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 use std::task::Context as TaskContext;
-use std::time::Instant;
 
 use super::gather::Gather;
 use super::{Session, Stage, Stop, send};
 use crate::config::PoolMode;
 use crate::error::SqlState;
+use crate::pool::is_ascii_safe;
 use crate::server::inflight::{Entry, Kind, Reply};
 use crate::server::statements::Effect;
 use crate::session::clients::ClientState;
-use crate::sql::{Analysis, Flags, Lexing};
+use crate::sql::{self, Analysis, Flags, Lexing};
 use crate::wire::tag::{backend, frontend};
 use crate::wire::write::{self, Severity};
 use crate::wire::{FrameError, Header, TxStatus, limits, read};
@@ -166,7 +166,7 @@ impl Session {
                 }
                 _ => {}
             }
-            self.me.requested.set(Instant::now());
+            self.me.requested.set(self.now());
             if !self.checkout(cx)? {
                 return Ok(Step::Wait);
             }
@@ -275,12 +275,10 @@ impl Session {
     /// Records what is owed for a request.
     #[inline]
     pub(super) fn owe(&mut self, entry: Entry<Effect>) {
+        let now = self.now();
         let Some(lease) = &mut self.lease else { return };
         if self.me.query_since.get().is_none() {
-            self.me.query_since.set(Some(self.me.since.get()));
-            if lease.ledger.is_empty() && lease.status != TxStatus::Idle {
-                self.me.query_since.set(Some(Instant::now()));
-            }
+            self.me.query_since.set(Some(now));
         }
         if let Some(effect) = lease.ledger.sent(entry) {
             self.undo(effect);
@@ -298,17 +296,9 @@ impl Session {
 
     /// What a text does, from the worker's cache.
     pub(super) fn analyse(&self, text: &[u8]) -> Arc<Analysis> {
-        let base = self.pool.base();
-        let value = |name: &str| {
-            let explicit = self.vars.get(name);
-            explicit.or_else(|| base.as_ref().and_then(|base| base.get(name)))
-        };
-        let lexing = Lexing {
-            standard_conforming_strings: value("standard_conforming_strings") != Some("off"),
-            ascii_safe_encoding: !matches!(
-                value("client_encoding"),
-                Some("SJIS" | "BIG5" | "GBK" | "GB18030" | "UHC" | "JOHAB" | "SHIFT_JIS_2004")
-            ),
+        let lexing = match self.vars.is_empty() {
+            true => self.pool.lexing(),
+            false => lexing(|name| self.vars.get(name), self.pool.lexing()),
         };
         self.context
             .analyses
@@ -336,6 +326,10 @@ impl Session {
             return Ok(());
         }
         let text = read::query(frame.body)?;
+        if sql::is_plain(text) && self.pool.lexing().ascii_safe_encoding {
+            self.pass(frame, gather, Some(Kind::Query));
+            return Ok(());
+        }
         let analysis = self.analyse(text);
         self.note(&analysis);
         if let Some(name) = &analysis.deallocate
@@ -381,4 +375,14 @@ impl Session {
 
 fn max_packet_size(session: &Session) -> u32 {
     session.pool.max_packet_size()
+}
+
+/// How a session's texts are to be read, given its explicit settings and its server's defaults.
+fn lexing<'a>(explicit: impl Fn(&str) -> Option<&'a str>, default: Lexing) -> Lexing {
+    Lexing {
+        standard_conforming_strings: explicit("standard_conforming_strings")
+            .map_or(default.standard_conforming_strings, |value| value != "off"),
+        ascii_safe_encoding: explicit("client_encoding")
+            .map_or(default.ascii_safe_encoding, is_ascii_safe),
+    }
 }

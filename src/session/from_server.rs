@@ -1,7 +1,6 @@
 //! What the server's messages mean.
 
 use std::task::Context as TaskContext;
-use std::time::Instant;
 
 use super::gather::Gather;
 use super::machine::{self, Moment, Next};
@@ -357,7 +356,7 @@ impl Session {
 
     /// A ReadyForQuery came; `forward` tells whose it is.
     fn ready(&mut self, forward: bool) -> Result<(), Stop> {
-        let now = Instant::now();
+        let now = self.now();
         let (status, quiet) = match &self.lease {
             Some(lease) => (lease.status, lease.ledger.is_empty()),
             None => return Ok(()),
@@ -430,7 +429,7 @@ impl Session {
             )),
             (Next::Detach, _) => {
                 self.transaction_over();
-                self.detach(Instant::now());
+                self.detach(self.now());
                 Ok(())
             }
         }

@@ -277,6 +277,7 @@ impl Session {
         let context = self.context.clone();
         let mut buffers = context.take_buffers();
         self.me.listen(cx.waker());
+        context.pools.clock().tick();
         let polled = loop {
             match self.turn(cx, &mut buffers) {
                 Poll::Pending => break Poll::Pending,
@@ -506,7 +507,7 @@ impl Session {
 
     /// Asks the pool for a server. `true` if it is attached, `false` if the client waits.
     fn checkout(&mut self, cx: &mut TaskContext<'_>) -> Result<bool, Stop> {
-        let now = Instant::now();
+        let now = self.now();
         match self.pool.checkout(now, cx.waker()) {
             Ok(CheckoutNow::Ready(lease)) => {
                 self.attach(lease, now);
@@ -532,7 +533,7 @@ impl Session {
             return Ok(false);
         };
         self.seat = None;
-        let now = Instant::now();
+        let now = self.now();
         let waited = now.saturating_duration_since(self.me.since.get());
         self.pool
             .stats
@@ -632,7 +633,7 @@ impl Session {
         {
             // The server may have been granted this very moment: then it goes to the next.
             self.pool.abandon(&seat);
-            me.enter(ClientState::Idle, Instant::now());
+            me.enter(ClientState::Idle, self.now());
             self.refuse_waiting();
             cx.waker().wake_by_ref();
         }
@@ -646,6 +647,12 @@ impl Session {
             };
         }
         Ok(())
+    }
+
+    /// The time of this poll.
+    #[inline]
+    fn now(&self) -> Instant {
+        self.context.pools.clock().now()
     }
 
     fn status(&self) -> TxStatus {

@@ -165,7 +165,9 @@ impl Session {
 
     /// What the server must be asked now that the transaction is over, if anything.
     pub(super) fn question(&self) -> Option<(pin::Question, String)> {
-        if self.flags.is_empty() {
+        let may_be = pin::ASK.union(Flags::SETS_PARAM);
+        let release = self.flags.contains(Flags::RELEASES) && !self.pins.is_empty();
+        if !self.flags.intersects(may_be) && !release {
             return None;
         }
         let touched = self

@@ -109,7 +109,7 @@ impl Session {
         if let Some(lease) = &mut self.lease {
             lease.applied = self.vars.clone();
         }
-        self.detach(std::time::Instant::now());
+        self.detach(self.now());
         Ok(())
     }
 

@@ -29,6 +29,7 @@ mod fingerprint;
 mod functions;
 mod lexer;
 mod parse;
+mod plain;
 mod shape;
 mod store;
 mod survey;
@@ -39,6 +40,7 @@ mod words;
 pub use cache::{Cache, CacheStats, Known};
 pub use fact::{Analysis, Flags, Kind, Lexing, ParamChange, ParamOp};
 pub use fingerprint::normalised;
+pub use plain::is_plain;
 
 use survey::Survey;
 

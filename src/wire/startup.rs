@@ -130,7 +130,7 @@ fn parse_params(mut rest: &[u8]) -> Result<Params<'_>, StartupError> {
 
 /// Takes the bytes before the next NUL off the front of `rest`, and the NUL.
 pub(crate) fn take_cstr<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let end = rest.iter().position(|&b| b == 0)?;
+    let end = memchr::memchr(0, rest)?;
     let (text, tail) = rest.split_at(end);
     *rest = &tail[1..];
     Some(text)

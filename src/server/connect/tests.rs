@@ -430,6 +430,8 @@ async fn dead_ends_have_their_own_errors() {
 
 fn shared(server: &Listening, leg: Option<Arc<ServerLeg>>, tls: &str) -> ServerShared {
     ServerShared {
+        opened: std::time::Instant::now(),
+        expires: std::time::Instant::now().into(),
         id: 1,
         pid: 77,
         key: Box::from([1, 2, 3, 4, 5]),
@@ -438,7 +440,7 @@ fn shared(server: &Listening, leg: Option<Arc<ServerLeg>>, tls: &str) -> ServerS
         leg,
         tls: tls.to_owned(),
         connected: std::time::SystemTime::now(),
-        requested: std::time::SystemTime::now().into(),
+        requested: std::time::Instant::now().into(),
         state: ServerState::Active.into(),
         client: 0.into(),
         close_needed: false.into(),

@@ -1,0 +1,127 @@
+//! The cheapest look at a text: most of what applications send plainly does nothing to a session.
+
+/// What a byte means here: nothing, or "let somebody else look".
+const fn table() -> [bool; 256] {
+    let mut stops = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        stops[byte] = match byte as u8 {
+            // A function may be called, another statement may follow, a name may be anything, a
+            // string may be escaped, a comment may hide a hint.
+            b'(' | b';' | b'"' | b'\\' | b'/' | b'$' => true,
+            // Not ASCII, or no text at all.
+            0 | 128..=255 => true,
+            _ => false,
+        };
+        byte += 1;
+    }
+    stops
+}
+
+static STOPS: [bool; 256] = table();
+
+/// Whether `text` is one SELECT, UPDATE or DELETE that calls nothing, creates nothing and so leaves
+/// nothing behind in the session: the answer [`super::analyse`] would give, at a few instructions
+/// per byte. `false` means "not plainly so".
+///
+/// It holds whatever `standard_conforming_strings` is, since no backslash is accepted, and needs a
+/// client encoding in which bytes below 128 are ASCII.
+#[must_use]
+pub fn is_plain(text: &[u8]) -> bool {
+    let mut text = text.trim_ascii();
+    while let [rest @ .., b';'] = text {
+        text = rest.trim_ascii_end();
+    }
+    if text.len() > 4096 {
+        return false;
+    }
+    let Some(first) = text.get(..7) else {
+        return false;
+    };
+    let selects = first.eq_ignore_ascii_case(b"select ");
+    if !selects
+        && !first.eq_ignore_ascii_case(b"update ")
+        && !first.eq_ignore_ascii_case(b"delete ")
+    {
+        return false;
+    }
+    if text.iter().any(|&byte| STOPS[usize::from(byte)]) {
+        return false;
+    }
+    // SELECT … INTO makes a table, perhaps a temporary one; pg_settings can be updated; a row lock
+    // or a name that merely contains the letters is looked at by others, which costs only time.
+    !contains(text, b"into") && !contains(text, b"pg_") && !contains(text, b"--")
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    let Some(&first) = word.first() else {
+        return true;
+    };
+    memchr::memchr2_iter(first, first.to_ascii_uppercase(), text).any(|at| {
+        text.get(at..at + word.len())
+            .is_some_and(|part| part.eq_ignore_ascii_case(word))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{Flags, Lexing, analyse};
+    use proptest::prelude::*;
+
+    #[test]
+    fn plain_and_not() {
+        for text in [
+            "SELECT abalance FROM pgbench_accounts WHERE aid = 1;",
+            " select * from t where a = 'x' ; ",
+            "UPDATE t SET a = 1 WHERE b = 2",
+            "delete from t where a < -5::int",
+        ] {
+            assert!(is_plain(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "",
+            "select",
+            "SET a = 1",
+            "select set_config('a', 'b', false)",
+            "select 1; set a = 1",
+            "select * INTO TEMP x from t",
+            "update pg_settings set setting = 1",
+            "select 'a\\'",
+            "select 1 -- x",
+            "select 1 /* x */",
+            "select $$a$$",
+            "select \"f\" from t",
+            "insert into t values (1)",
+            "with x as (select 1) select 1",
+            "select \u{e9}",
+        ] {
+            assert!(!is_plain(text.as_bytes()), "{text}");
+        }
+    }
+
+    proptest! {
+        /// What is plain here has no effect on a session by the full analysis either.
+        #[test]
+        fn agrees_with_the_analysis(
+            words in proptest::collection::vec(prop_oneof![
+                Just("select"), Just("update"), Just("delete"), Just("from"), Just("t"), Just("into"),
+                Just("temp"), Just("set"), Just("a"), Just("="), Just("1"), Just("'x'"), Just(","),
+                Just("where"), Just("for"), Just("share"), Just("union"), Just("*"), Just("current_user"),
+                Just("limit"), Just("reset"), Just("listen"), Just("prepare"), Just("'"), Just("pg_settings"),
+            ], 1..12),
+        ) {
+            let text = words.join(" ");
+            if is_plain(text.as_bytes()) {
+                let flags = analyse(text.as_bytes(), Lexing::default()).flags;
+                let effects = Flags::SETS_PARAM | Flags::SETS_UNKNOWN | Flags::TEMP | Flags::LISTEN
+                    | Flags::ADVISORY_LOCK | Flags::HOLD_CURSOR | Flags::SQL_PREPARE | Flags::ROLE
+                    | Flags::LOAD | Flags::MULTI;
+                // What does not parse is an error for the server too, and errors leave nothing.
+                if !flags.contains(Flags::UNANALYSED) {
+                    prop_assert!(!flags.intersects(effects), "{text}: {flags:?}");
+                }
+            }
+        }
+    }
+}
