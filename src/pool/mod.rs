@@ -122,6 +122,21 @@ pub fn is_ascii_safe(encoding: &str) -> bool {
     !UNSAFE.contains(&encoding)
 }
 
+/// Servers that are open, by number.
+type Servers = RefCell<BTreeMap<u64, Rc<ServerShared>>>;
+
+/// Keeps a server in [`Servers`] until it is dropped.
+struct Listed {
+    servers: Rc<Servers>,
+    id: u64,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.servers.borrow_mut().remove(&self.id);
+    }
+}
+
 /// Name and value of a startup parameter.
 type NameAndValue = (Box<str>, Box<str>);
 
@@ -141,10 +156,8 @@ pub struct Pool {
     limits: Cell<MessageLimits>,
     lexing: Cell<Lexing>,
     state: RefCell<State<Box<Server>, Rc<Seat>>>,
-    /// Servers in use, by number: for SHOW, RECONNECT and KILL.
-    in_use: RefCell<BTreeMap<u64, Rc<ServerShared>>>,
-    /// Servers being checked, reset or waiting for a cancel request, by number.
-    aside: RefCell<BTreeMap<u64, Rc<ServerShared>>>,
+    /// All servers that are open, by number: for SHOW and RECONNECT.
+    servers: Rc<Servers>,
     base: RefCell<Option<Rc<BaseParams>>>,
     /// Values of startup parameters that servers of this pool have accepted, with how they spell
     /// them.
@@ -195,8 +208,7 @@ impl Pool {
             limits: Cell::new(limits),
             lexing: Cell::new(Lexing::default()),
             state: RefCell::default(),
-            in_use: RefCell::default(),
-            aside: RefCell::default(),
+            servers: Rc::default(),
             base: RefCell::default(),
             accepted: RefCell::default(),
             failure: RefCell::default(),
@@ -279,9 +291,6 @@ impl Pool {
         server.used = now;
         server.shared.state.set(ServerState::Active);
         server.shared.requested.set(now);
-        self.in_use
-            .borrow_mut()
-            .insert(server.shared.id, server.shared.clone());
         self.stats.update(|totals| totals.assignments += 1);
         Lease::new(server, self.clone())
     }
@@ -297,7 +306,6 @@ impl Pool {
     /// A lease ended. Called from its drop: nothing here waits.
     fn checkin(self: Rc<Self>, mut server: Box<Server>) {
         let now = self.clock.now();
-        self.in_use.borrow_mut().remove(&server.shared.id);
         server.shared.client.set(0);
         server.shared.prepared.set(server.prepared.len() as u32);
         server.used = now;
@@ -327,7 +335,6 @@ impl Pool {
     /// A server that was checked out is closed. A query that still runs on it is cancelled, so
     /// that nobody's abandoned work goes on.
     fn lost(self: &Rc<Self>, server: Box<Server>) {
-        self.in_use.borrow_mut().remove(&server.shared.id);
         self.state.borrow_mut().lost();
         self.close(server);
         self.pump();
@@ -429,7 +436,7 @@ impl Pool {
     }
 
     /// How many servers it holds or opens.
-    pub fn servers(&self) -> u32 {
+    pub fn count(&self) -> u32 {
         self.state.borrow().total()
     }
 }

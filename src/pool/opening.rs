@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::lease::CheckoutError;
 use super::process::Level;
-use super::{Failure, Pool};
+use super::{Failure, Listed, Pool};
 use crate::auth::StoredSecret;
 use crate::error::{ClientFacing, SqlState};
 use crate::server::conn::{Server, ServerShared, ServerState};
@@ -177,9 +177,15 @@ impl Pool {
             prepared: 0.into(),
             leg: spec.tls.clone(),
         };
+        let shared = Rc::new(shared);
+        self.servers.borrow_mut().insert(id, shared.clone());
+        let listed = Listed {
+            servers: self.servers.clone(),
+            id,
+        };
         Box::new(Server {
             stream: connected.stream,
-            shared: Rc::new(shared),
+            shared,
             ledger: Default::default(),
             prepared: Default::default(),
             stale: Vec::new(),
@@ -195,7 +201,7 @@ impl Pool {
             said_why: false,
             broken: false,
             used: now,
-            permits,
+            held: Box::new((listed, permits)),
         })
     }
 

@@ -75,12 +75,11 @@ impl Pool {
     pub fn row(&self, now: Instant) -> PoolRow {
         let state = self.state.borrow();
         let settings = self.settings.borrow();
-        let being_canceled = self
-            .aside
-            .borrow()
-            .values()
-            .filter(|server| server.state.get() == ServerState::BeingCanceled)
-            .count() as u32;
+        let servers = self.servers.borrow();
+        let count = |which: &dyn Fn(&ServerShared) -> bool| {
+            servers.values().filter(|server| which(server)).count() as u32
+        };
+        let being_canceled = count(&|server| server.state.get() == ServerState::BeingCanceled);
         PoolRow {
             key: self.key.clone(),
             mode: settings.mode,
@@ -88,12 +87,9 @@ impl Pool {
             sv_active: state.active(),
             sv_idle: state.idle(),
             sv_being_canceled: being_canceled,
-            sv_active_cancel: self
-                .in_use
-                .borrow()
-                .values()
-                .filter(|server| server.cancels.get() > 0)
-                .count() as u32,
+            sv_active_cancel: count(&|server| {
+                server.state.get() == ServerState::Active && server.cancels.get() > 0
+            }),
             sv_tested: state.aside() - being_canceled.min(state.aside()),
             sv_login: state.opening(),
             clients: self.clients(),
@@ -127,11 +123,10 @@ impl Pool {
                 prepared: server.prepared.get(),
             }
         };
-        let state = self.state.borrow();
-        let mut rows: Vec<ServerRow> = self.in_use.borrow().values().map(|s| row(s)).collect();
-        rows.extend(self.aside.borrow().values().map(|s| row(s)));
-        rows.extend(state.idle_servers().map(|idle| row(&idle.server.shared)));
-        rows.sort_by_key(|row| row.id);
-        rows
+        self.servers
+            .borrow()
+            .values()
+            .map(|server| row(server))
+            .collect()
     }
 }

@@ -92,7 +92,7 @@ impl Pool {
         server.shared.state.set(ServerState::Tested);
         let limit = self.config.borrow().settings.server_connect_timeout;
         tokio::task::spawn_local(async move {
-            let aside = Aside::new(&self, &server);
+            let aside = Aside::new(&self);
             let done = tokio::time::timeout(limit, server.run(&query)).await;
             match done {
                 Ok(Ok(())) if server.is_clean() => {
@@ -129,7 +129,7 @@ impl Pool {
     /// they cannot hit the next client's query.
     pub(super) fn wait_for_cancels(self: Rc<Self>, server: Box<Server>) {
         tokio::task::spawn_local(async move {
-            let aside = Aside::new(&self, &server);
+            let aside = Aside::new(&self);
             let shared = server.shared.clone();
             std::future::poll_fn(|cx| {
                 if shared.cancels.get() == 0 {
@@ -259,7 +259,7 @@ impl Pool {
 
     /// RECONNECT: every server is closed as soon as it comes back.
     pub fn reconnect(self: &Rc<Self>) {
-        for server in self.in_use.borrow().values() {
+        for server in self.servers.borrow().values() {
             server.close_needed.set(true);
         }
         *self.failure.borrow_mut() = None;
@@ -276,7 +276,7 @@ impl Pool {
 
     /// How many of its servers still have to be closed since RECONNECT.
     pub fn close_needed(&self) -> usize {
-        self.in_use
+        self.servers
             .borrow()
             .values()
             .filter(|server| server.close_needed.get())
@@ -305,18 +305,16 @@ impl Pool {
                 .expires
                 .set(self.end_of_life(server.id, server.opened));
         };
-        self.in_use.borrow().values().for_each(|server| set(server));
-        self.aside.borrow().values().for_each(|server| set(server));
-        let state = self.state.borrow();
-        state
-            .idle_servers()
-            .for_each(|idle| set(&idle.server.shared));
+        self.servers
+            .borrow()
+            .values()
+            .for_each(|server| set(server));
     }
 
     /// Whether nobody uses it and nobody has for `idle`.
     pub(super) fn is_unused(&self, now: Instant, idle: Duration) -> bool {
         self.clients() == 0
-            && self.servers() == 0
+            && self.count() == 0
             && now.saturating_duration_since(self.last_client.get()) >= idle
     }
 }
@@ -324,19 +322,12 @@ impl Pool {
 /// A server is put aside. Tells the state that it is gone, unless [`Aside::over`] says otherwise.
 struct Aside<'a> {
     pool: &'a Rc<Pool>,
-    server: u64,
     lost: bool,
 }
 
 impl<'a> Aside<'a> {
-    fn new(pool: &'a Rc<Pool>, server: &Server) -> Self {
-        let shared = server.shared.clone();
-        pool.aside.borrow_mut().insert(shared.id, shared.clone());
-        Self {
-            pool,
-            server: shared.id,
-            lost: true,
-        }
+    fn new(pool: &'a Rc<Pool>) -> Self {
+        Self { pool, lost: true }
     }
 
     /// It is fine; what becomes of it is decided elsewhere.
@@ -347,7 +338,6 @@ impl<'a> Aside<'a> {
 
 impl Drop for Aside<'_> {
     fn drop(&mut self) {
-        self.pool.aside.borrow_mut().remove(&self.server);
         if self.lost {
             self.pool.state.borrow_mut().aside_lost();
             self.pool.stats.update(|totals| totals.closed += 1);

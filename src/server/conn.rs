@@ -178,8 +178,8 @@ pub struct Server {
     pub broken: bool,
     /// When it was last used by a client.
     pub used: Instant,
-    /// Dropped with the connection: frees its places under all limits.
-    pub permits: Vec<super::permit::Permit>,
+    /// Dropped with the connection: its places under all limits, its entry in lists.
+    pub held: Box<dyn std::any::Any>,
 }
 
 impl Server {

@@ -25,6 +25,10 @@ pub struct Buffers {
     pub built: Vec<u8>,
     /// Effects of requests that a server skipped.
     pub dropped: Vec<Effect>,
+    /// The client's socket had nothing left in this poll: its waker is registered.
+    pub client_dry: bool,
+    /// Number of the server whose socket had nothing left in this poll.
+    pub server_dry: u64,
 }
 
 impl Buffers {
@@ -33,6 +37,8 @@ impl Buffers {
             input: vec![0; CHUNK],
             built: Vec::new(),
             dropped: Vec::new(),
+            client_dry: false,
+            server_dry: 0,
         })
     }
 }

@@ -276,6 +276,8 @@ impl Session {
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         let context = self.context.clone();
         let mut buffers = context.take_buffers();
+        buffers.client_dry = false;
+        buffers.server_dry = 0;
         self.me.listen(cx.waker());
         context.pools.clock().tick();
         let polled = loop {
@@ -363,7 +365,8 @@ impl Session {
             if client_free && self.lease.is_some() {
                 moved |= self.read_server(cx, buffers)?;
             }
-            if server_free {
+            // A client that does not take its answers is not asked for more questions.
+            if server_free && client_free {
                 moved |= self.read_client(cx, buffers)?;
             }
             if !moved {
@@ -402,7 +405,11 @@ impl Session {
         if held + CHUNK / 4 > buffers.input.len() {
             buffers.input.resize(held + CHUNK, 0);
         }
+        if buffers.server_dry == lease.shared.id {
+            return Ok(false);
+        }
         let Poll::Ready(read) = lease.stream.poll_read(cx, &mut buffers.input[held..]) else {
+            buffers.server_dry = lease.shared.id;
             return Ok(false);
         };
         let n = read.map_err(Stop::ServerIo)?;
@@ -423,6 +430,7 @@ impl Session {
             input,
             built,
             dropped,
+            ..
         } = buffers;
         self.server_said(cx, &input[..held + n], built, dropped)?;
         built.clear();
@@ -441,6 +449,8 @@ impl Session {
             input,
             built,
             dropped,
+            client_dry,
+            ..
         } = buffers;
         if self.stage == Stage::Leaving {
             // Nothing it says counts any more, but when it hangs up nobody waits for the result.
@@ -451,7 +461,11 @@ impl Session {
             return Ok(true);
         }
         if self.input.is_empty() {
+            if *client_dry {
+                return Ok(false);
+            }
             let Poll::Ready(read) = self.stream.poll_read(cx, input) else {
+                *client_dry = true;
                 return Ok(false);
             };
             let n = self.came_in(read)?;
@@ -663,6 +677,7 @@ impl Session {
 }
 
 /// Writes as much of `pending` as the peer takes. `true` if nothing is left, ciphertext included.
+#[inline]
 fn flush(stream: &mut Stream, pending: &mut Vec<u8>, cx: &mut TaskContext<'_>) -> io::Result<bool> {
     while !pending.is_empty() {
         match stream.poll_write(cx, pending) {

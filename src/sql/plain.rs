@@ -1,24 +1,28 @@
 //! The cheapest look at a text: most of what applications send plainly does nothing to a session.
 
-/// What a byte means here: nothing, or "let somebody else look".
-const fn table() -> [bool; 256] {
-    let mut stops = [false; 256];
+/// A byte that means nothing here.
+const NOTHING: u8 = 0;
+/// A byte with which a word that matters may begin.
+const PERHAPS: u8 = 1;
+/// A byte that somebody else has to look at: a function may be called, another statement may
+/// follow, a name may be anything, a string may be escaped, a comment may hide a hint.
+const STOP: u8 = 2;
+
+const fn classes() -> [u8; 256] {
+    let mut classes = [NOTHING; 256];
     let mut byte = 0;
     while byte < 256 {
-        stops[byte] = match byte as u8 {
-            // A function may be called, another statement may follow, a name may be anything, a
-            // string may be escaped, a comment may hide a hint.
-            b'(' | b';' | b'"' | b'\\' | b'/' | b'$' => true,
-            // Not ASCII, or no text at all.
-            0 | 128..=255 => true,
-            _ => false,
+        classes[byte] = match byte as u8 {
+            b'(' | b';' | b'"' | b'\\' | b'/' | b'$' | 0 | 128..=255 => STOP,
+            b'i' | b'I' | b'p' | b'P' | b'-' => PERHAPS,
+            _ => NOTHING,
         };
         byte += 1;
     }
-    stops
+    classes
 }
 
-static STOPS: [bool; 256] = table();
+static CLASSES: [u8; 256] = classes();
 
 /// Whether `text` is one SELECT, UPDATE or DELETE that calls nothing, creates nothing and so leaves
 /// nothing behind in the session: the answer [`super::analyse`] would give, at a few instructions
@@ -45,22 +49,25 @@ pub fn is_plain(text: &[u8]) -> bool {
     {
         return false;
     }
-    if text.iter().any(|&byte| STOPS[usize::from(byte)]) {
-        return false;
+    for (at, &byte) in text.iter().enumerate() {
+        match CLASSES[usize::from(byte)] {
+            NOTHING => {}
+            PERHAPS if !matters(&text[at..]) => {}
+            _ => return false,
+        }
     }
-    // SELECT … INTO makes a table, perhaps a temporary one; pg_settings can be updated; a row lock
-    // or a name that merely contains the letters is looked at by others, which costs only time.
-    !contains(text, b"into") && !contains(text, b"pg_") && !contains(text, b"--")
+    true
 }
 
-fn contains(text: &[u8], word: &[u8]) -> bool {
-    let Some(&first) = word.first() else {
-        return true;
-    };
-    memchr::memchr2_iter(first, first.to_ascii_uppercase(), text).any(|at| {
-        text.get(at..at + word.len())
+/// Whether a word begins here that matters: SELECT … INTO makes a table, perhaps a temporary one;
+/// `pg_settings` can be updated; a comment is not plain. A name that merely begins so is looked at
+/// by others, which costs only time.
+fn matters(rest: &[u8]) -> bool {
+    let begins = |word: &[u8]| {
+        rest.get(..word.len())
             .is_some_and(|part| part.eq_ignore_ascii_case(word))
-    })
+    };
+    begins(b"into") || begins(b"pg_") || begins(b"--")
 }
 
 #[cfg(test)]
