@@ -68,7 +68,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
     if options.daemon {
         return Err(AppError::Daemon);
     }
-    let _logging = logging::init(&config.settings, &options)
+    let logging = logging::init(&config.settings, &options)
         .map_err(|error| AppError::Logging(error.to_string()))?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
@@ -100,6 +100,11 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
     let (peers, arrivals): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
     let control = Control::new(process.clone(), command_senders, move || {
         crate::cli::load(path.as_deref())
+    })
+    .on_reload(move |config| {
+        if let Err(error) = logging.apply(&config.settings) {
+            tracing::error!("the log goes on as before: {error}");
+        }
     });
     let console = Arc::new(admin::Shared::default());
 

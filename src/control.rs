@@ -3,6 +3,7 @@
 //! Whoever commands holds a [`Control`] and none of the insides: each worker has a mailbox, does
 //! what a [`Command`] says between two polls of its clients, and answers with plain data.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::diff;
 use crate::config::{Config, ConfigErrors};
+use crate::pool::key::PoolKey;
 use crate::pool::process::Process;
 use crate::pool::snapshot::{PoolRow, ServerRow};
 use crate::session::clients::ClientState;
@@ -62,6 +64,22 @@ pub struct Snapshot {
     pub analyses: crate::sql::CacheStats,
 }
 
+impl Snapshot {
+    /// The pools, by database and user: the parts that several workers have are summed up.
+    pub fn whole_pools(&self) -> Vec<PoolRow> {
+        let mut whole: BTreeMap<&PoolKey, PoolRow> = BTreeMap::new();
+        for part in &self.pools {
+            match whole.get_mut(&part.key) {
+                Some(sum) => sum.add(part),
+                None => {
+                    whole.insert(&part.key, part.clone());
+                }
+            }
+        }
+        whole.into_values().collect()
+    }
+}
+
 /// What a worker is asked to do.
 pub enum Command {
     /// Show everything.
@@ -100,12 +118,16 @@ pub enum ControlError {
     Tls(#[from] crate::tls::TlsError),
 }
 
+type Source = dyn Fn() -> Result<Config, ConfigErrors> + Send + Sync;
+type Reloaded = dyn Fn(&Config) + Send + Sync;
+
 /// The handle to a running pgweir.
 #[derive(Clone)]
 pub struct Control {
     process: Arc<Process>,
     workers: Arc<Vec<mpsc::UnboundedSender<Command>>>,
-    source: Arc<dyn Fn() -> Result<Config, ConfigErrors> + Send + Sync>,
+    source: Arc<Source>,
+    reloaded: Arc<Reloaded>,
 }
 
 impl Control {
@@ -119,6 +141,17 @@ impl Control {
             process,
             workers: Arc::new(workers),
             source: Arc::new(source),
+            reloaded: Arc::new(|_| {}),
+        }
+    }
+
+    /// Calls `then` after each successful reload, whoever asked for it, with the configuration
+    /// that is in force now: for the log, which workers do not own. Handles cloned before do not
+    /// know of it.
+    pub fn on_reload(self, then: impl Fn(&Config) + Send + Sync + 'static) -> Self {
+        Self {
+            reloaded: Arc::new(then),
+            ..self
         }
     }
 
@@ -285,6 +318,7 @@ impl Control {
             .collect();
         let recycled = Arc::new(recycled);
         self.tell(|| Command::Reload(new.clone(), recycled.clone()));
+        (self.reloaded)(&new);
         Ok(difference
             .needs_restart
             .iter()

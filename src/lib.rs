@@ -5,19 +5,21 @@
 //!
 //! | layer | modules | what they may know |
 //! |---:|---|---|
-//! | 0 | [`error`], [`config`] | plain data |
+//! | 0 | [`error`], [`config`], [`calendar`] | plain data |
 //! | 1 | [`wire`], [`sql`], [`auth`] | bytes and text in, facts out; no sockets, no clock |
-//! | 3 | [`net`], [`tls`], [`derivation`], [`metrics`], [`shutdown`], [`control`] | one concern of the outside each |
+//! | 3 | [`net`], [`tls`], [`derivation`], [`shutdown`] | one concern of the outside each |
 //! | 4 | [`server`], [`client`] | one connection each, nothing of pools |
 //! | 5 | [`pool`] | servers, nothing of sessions |
 //! | 6 | [`session`] | a client's life |
 //! | 7 | [`control`] | what may be asked of all of this |
-//! | 8 | [`admin`], [`web`] | the console; HTTP |
-//! | 9 | [`worker`], [`app`], [`cli`], [`signals`], [`logging`] | composition |
+//! | 8 | [`metrics`] | what is exported of it |
+//! | 9 | [`admin`], [`web`] | the console; HTTP |
+//! | 10 | [`worker`], [`app`], [`cli`], [`signals`], [`logging`] | composition |
 
 pub mod admin;
 pub mod app;
 pub mod auth;
+pub mod calendar;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -1,8 +1,343 @@
-//! stub
-#![allow(missing_docs)]
-pub fn init(_: &crate::config::Settings, _: &crate::cli::RunOptions) -> Result<(), std::io::Error> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
-    Ok(())
+//! The log: lines for people or JSON for machines, to standard error or a file.
+//!
+//! A line for people looks like PgBouncer's, so that what reads those can read these:
+//! `2026-01-02 03:04:05.678 UTC [pid] LOG message key=value`. Each line is one write, made by the
+//! thread that logs.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, Registry, reload};
+
+use crate::calendar::utc_millis;
+use crate::cli::RunOptions;
+use crate::config::Settings;
+
+/// Why logging cannot be set up as the configuration says.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// `log_level` cannot be read.
+    #[error(
+        "log_level: {0}; write error, warn, info, debug, trace or a filter such as info,pgweir::pool=debug"
+    )]
+    Level(#[from] ParseError),
+    /// `logfile` cannot be opened for appending.
+    #[error("logfile {path}: {error}", path = .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Logging was set up before in this process.
+    #[error("logging is set up already")]
+    Twice,
+}
+
+/// Where lines go.
+#[derive(Debug)]
+enum Target {
+    Nowhere,
+    Stderr,
+    File(File),
+}
+
+impl Target {
+    fn open(logfile: Option<&Path>, quiet: bool) -> Result<Self, LoggingError> {
+        match logfile {
+            None if quiet => Ok(Target::Nowhere),
+            None => Ok(Target::Stderr),
+            Some(path) => File::options()
+                .append(true)
+                .create(true)
+                .open(path)
+                .map(Target::File)
+                .map_err(|error| LoggingError::File {
+                    path: path.to_owned(),
+                    error,
+                }),
+        }
+    }
+}
+
+/// The target in force, shared by whoever writes.
+#[derive(Clone, Debug)]
+struct Sink(Arc<Mutex<Target>>);
+
+impl Write for Sink {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match &mut *self.0.lock() {
+            Target::Nowhere => Ok(line.len()),
+            Target::Stderr => io::stderr().write(line),
+            Target::File(file) => file.write(line),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Sink {
+    type Writer = Sink;
+
+    fn make_writer(&'a self) -> Sink {
+        self.clone()
+    }
+}
+
+/// Changes a running log. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LoggingHandle {
+    sink: Sink,
+    filter: reload::Handle<EnvFilter, Registry>,
+    options: RunOptions,
+}
+
+impl LoggingHandle {
+    /// Takes `log_level` and `logfile` of a new configuration over and opens the file anew, which
+    /// is how a file that was moved away by rotation is let go. `log_json` needs a restart.
+    ///
+    /// # Errors
+    ///
+    /// What could not be taken over; the log goes on as before in that respect.
+    pub fn apply(&self, settings: &Settings) -> Result<(), LoggingError> {
+        let filter = filter(settings, self.options)?;
+        let target = Target::open(settings.logfile.as_deref(), self.options.quiet)?;
+        *self.sink.0.lock() = target;
+        self.filter.reload(filter).map_err(|_| LoggingError::Twice)
+    }
+}
+
+fn filter(settings: &Settings, options: RunOptions) -> Result<EnvFilter, LoggingError> {
+    let directives = match options.verbose {
+        0 => &*settings.log_level,
+        1 => "debug",
+        _ => "trace",
+    };
+    Ok(EnvFilter::builder().parse(directives)?)
+}
+
+fn subscriber(
+    settings: &Settings,
+    options: RunOptions,
+) -> Result<(impl Subscriber + Send + Sync + 'static, LoggingHandle), LoggingError> {
+    let target = Target::open(settings.logfile.as_deref(), options.quiet)?;
+    let sink = Sink(Arc::new(Mutex::new(target)));
+    let (filter, handle) = reload::Layer::new(filter(settings, options)?);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(sink.clone())
+        .with_ansi(false);
+    let lines = match settings.log_json {
+        true => lines.json().flatten_event(true).boxed(),
+        false => lines.event_format(Human).boxed(),
+    };
+    let handle = LoggingHandle {
+        sink,
+        filter: handle,
+        options,
+    };
+    Ok((Registry::default().with(filter).with(lines), handle))
+}
+
+/// Sets logging up for the process. With `options.quiet` nothing goes to standard error; with
+/// `options.verbose` the configured level does not count.
+///
+/// # Errors
+///
+/// The operator's mistakes: a level or a file that cannot be used.
+pub fn init(settings: &Settings, options: &RunOptions) -> Result<LoggingHandle, LoggingError> {
+    let (subscriber, handle) = subscriber(settings, *options)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Twice)?;
+    Ok(handle)
+}
+
+/// Lines for people.
+struct Human;
+
+/// PgBouncer's words for the levels.
+fn word(level: &Level) -> &'static str {
+    match *level {
+        Level::ERROR => "ERROR",
+        Level::WARN => "WARNING",
+        Level::INFO => "LOG",
+        Level::DEBUG => "DEBUG",
+        Level::TRACE => "NOISE",
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Human
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut writer = OneLine(writer);
+        let (now, pid) = (utc_millis(SystemTime::now()), std::process::id());
+        let level = word(event.metadata().level());
+        fmt::Write::write_fmt(&mut writer, format_args!("{now} UTC [{pid}] {level} "))?;
+        for span in context
+            .event_scope()
+            .into_iter()
+            .flat_map(|s| s.from_root())
+        {
+            let extensions = span.extensions();
+            match extensions.get::<FormattedFields<N>>() {
+                Some(fields) if !fields.is_empty() => {
+                    fmt::Write::write_fmt(
+                        &mut writer,
+                        format_args!("{}{{{fields}}}: ", span.name()),
+                    )?;
+                }
+                _ => fmt::Write::write_fmt(&mut writer, format_args!("{}: ", span.name()))?,
+            }
+        }
+        context
+            .field_format()
+            .format_fields(Writer::new(&mut writer), event)?;
+        fmt::Write::write_str(&mut writer.0, "\n")
+    }
+}
+
+/// Keeps a message on its line: what a peer says must not be able to look like a line of ours.
+struct OneLine<'a>(Writer<'a>);
+
+impl fmt::Write for OneLine<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive(char::is_control) {
+            match part.chars().next_back() {
+                Some(last) if last.is_control() => {
+                    let before = part.len() - last.len_utf8();
+                    self.0.write_str(part.get(..before).unwrap_or_default())?;
+                    match last {
+                        '\n' => self.0.write_str("\n\t")?,
+                        '\t' => self.0.write_char('\t')?,
+                        other => write!(self.0, "{}", other.escape_default())?,
+                    }
+                }
+                _ => self.0.write_str(part)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::document::Dialect;
+    use crate::config::reference::default_settings;
+
+    fn settings(logfile: &Path) -> Settings {
+        Settings {
+            logfile: Some(logfile.to_owned()),
+            ..default_settings(Dialect::Toml).expect("defaults")
+        }
+    }
+
+    #[test]
+    fn lines_for_people() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log");
+        let (subscriber, _) = subscriber(&settings(&path), RunOptions::default()).expect("set up");
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("client", id = 7);
+            let _inside = span.enter();
+            tracing::info!(user = "a", "said\nHELLO\r\u{1b}[1m");
+            tracing::debug!("not this");
+        });
+        let log = std::fs::read_to_string(&path).expect("a log");
+        let pid = std::process::id();
+        let (time, rest) = log.split_at(23);
+        assert_eq!(
+            rest,
+            format!(" UTC [{pid}] LOG client{{id=7}}: said\n\tHELLO\\r\\x1b[1m user=\"a\"\n")
+        );
+        assert!(
+            time.starts_with("20") && time.as_bytes()[19] == b'.',
+            "{time}"
+        );
+    }
+
+    #[test]
+    fn json_is_one_object_per_line() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log");
+        let settings = Settings {
+            log_json: true,
+            ..settings(&path)
+        };
+        let (subscriber, _) = subscriber(&settings, RunOptions::default()).expect("set up");
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(user = "a", "two\nlines");
+        });
+        let log = std::fs::read_to_string(&path).expect("a log");
+        let value: serde_json::Value = serde_json::from_str(log.trim_end()).expect("an object");
+        assert_eq!(
+            (&value["level"], &value["message"], &value["user"]),
+            (&"WARN".into(), &"two\nlines".into(), &"a".into())
+        );
+        assert_eq!(log.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_reload_opens_the_file_anew_and_takes_the_level_over() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log");
+        let mut settings = settings(&path);
+        let (subscriber, handle) = subscriber(&settings, RunOptions::default()).expect("set up");
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("before");
+            std::fs::rename(&path, dir.path().join("old")).expect("renamed");
+            tracing::info!("to the old one");
+            settings.log_level = "debug".into();
+            handle.apply(&settings).expect("applied");
+            tracing::debug!("after");
+            settings.log_level = "pgweir=nonsense".into();
+            handle.apply(&settings).expect_err("no level");
+            tracing::debug!("still");
+        });
+        let read = |name| std::fs::read_to_string(dir.path().join(name)).expect("a log");
+        let (old, new) = (read("old"), read("log"));
+        assert!(
+            old.contains("before") && old.contains("to the old one"),
+            "{old}"
+        );
+        assert!(new.contains("after") && new.contains("still"), "{new}");
+        assert_eq!(new.lines().count(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_an_error() {
+        let missing = settings(Path::new("/nonexistent/log"));
+        let error = subscriber(&missing, RunOptions::default()).err();
+        assert!(
+            matches!(error, Some(LoggingError::File { .. })),
+            "{error:?}"
+        );
+        let loud = RunOptions {
+            verbose: 1,
+            ..RunOptions::default()
+        };
+        assert_eq!(
+            filter(&missing, loud).expect("a filter").to_string(),
+            "debug"
+        );
+    }
 }

@@ -41,6 +41,23 @@ pub struct PoolRow {
     pub totals: Totals,
 }
 
+impl PoolRow {
+    /// Adds another worker's part of the same pool.
+    pub fn add(&mut self, part: &PoolRow) {
+        self.sv_active += part.sv_active;
+        self.sv_idle += part.sv_idle;
+        self.sv_being_canceled += part.sv_being_canceled;
+        self.sv_active_cancel += part.sv_active_cancel;
+        self.sv_tested += part.sv_tested;
+        self.sv_login += part.sv_login;
+        self.clients += part.clients;
+        self.cl_waiting += part.cl_waiting;
+        self.maxwait_us = self.maxwait_us.max(part.maxwait_us);
+        self.paused |= part.paused;
+        self.totals.add(&part.totals);
+    }
+}
+
 /// One server connection.
 #[derive(Clone, Debug)]
 pub struct ServerRow {

@@ -91,32 +91,35 @@ fn encode(out: &mut Vec<u8>, message: &impl Message) {
 /// A column of a result of the console: name and type OID.
 pub type Column = (&'static str, u32);
 
-/// RowDescription for text results.
-pub fn row_description(out: &mut Vec<u8>, columns: &[Column]) {
+/// RowDescription; `binary` tells which columns come in the binary format.
+pub fn row_description(out: &mut Vec<u8>, columns: &[Column], binary: impl Fn(usize) -> bool) {
     let fields = columns
         .iter()
-        .map(|&(name, oid)| {
+        .enumerate()
+        .map(|(at, &(name, oid))| {
             let size = match oid {
                 23 => 4,
                 20 => 8,
                 16 => 1,
                 _ => -1,
             };
-            FieldDescription::new(name.to_owned(), 0, 0, oid, size, -1, 0)
+            let format = i16::from(binary(at));
+            FieldDescription::new(name.to_owned(), 0, 0, oid, size, -1, format)
         })
         .collect();
     encode(out, &RowDescription::new(fields));
 }
 
-/// DataRow of text values; `None` is NULL.
-pub fn data_row(out: &mut Vec<u8>, values: &[Option<String>]) {
+/// DataRow of values that have their format already; `None` is NULL.
+pub fn data_row(out: &mut Vec<u8>, values: &[Option<impl AsRef<[u8]>>]) {
     let mut data = BytesMut::new();
     for value in values {
         match value {
             None => data.extend_from_slice(&(-1i32).to_be_bytes()),
-            Some(text) => {
-                data.extend_from_slice(&(text.len() as i32).to_be_bytes());
-                data.extend_from_slice(text.as_bytes());
+            Some(value) => {
+                let value = value.as_ref();
+                data.extend_from_slice(&(value.len() as i32).to_be_bytes());
+                data.extend_from_slice(value);
             }
         }
     }

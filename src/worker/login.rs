@@ -272,14 +272,14 @@ impl Logins {
     /// Begins a session on the console.
     async fn console(self: Rc<Self>, login: Box<Login>, config: &Config) {
         let Some(rights) = rights(config, &login) else {
-            let text = "not allowed".to_owned();
+            let text = admin::NOT_ALLOWED.to_owned();
             let state = SqlState::INSUFFICIENT_PRIVILEGE;
             turn_away(login.stream, Turned { state, text }).await;
             return;
         };
         let place = Place {
             worker: self.context.worker,
-            client: 0,
+            client: self.context.process.next_id(),
         };
         let Some(key): Option<CancelKey> = self.context.cancel_keys.issue(place, login.minor)
         else {
@@ -287,9 +287,16 @@ impl Logins {
         };
         let welcome = admin::Welcome {
             prelude: login.prelude,
-            user: login.user,
             rights,
             key: key.show(),
+            id: place.client,
+            user: login.user,
+            database: login.database,
+            application_name: login
+                .params
+                .into_iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case("application_name"))
+                .map_or(String::new(), |(_, value)| value),
         };
         let (control, console) = (self.control.clone(), self.console.clone());
         admin::run(login.stream, login.leftover, welcome, control, console).await;
@@ -300,11 +307,6 @@ impl Logins {
 /// What a user may do on the console. The operating system's user that runs pgweir has every right
 /// over the unix socket, as in PgBouncer.
 fn rights(config: &Config, login: &Login) -> Option<Rights> {
-    let settings = &config.settings;
-    let is = |names: &[String]| names.contains(&login.user);
-    if is(&settings.admin_users) {
-        return Some(Rights::Admin);
-    }
     let own_uid = login.stream.peer_cred().is_some_and(|peer| {
         // SAFETY: geteuid has no preconditions and cannot fail.
         peer.uid == unsafe { libc::geteuid() }
@@ -312,7 +314,7 @@ fn rights(config: &Config, login: &Login) -> Option<Rights> {
     if own_uid && crate::client::accept::CONSOLES.contains(&login.user.as_str()) {
         return Some(Rights::Admin);
     }
-    is(&settings.stats_users).then_some(Rights::Stats)
+    admin::rights(&config.settings, &login.user)
 }
 
 fn is_off(value: &str) -> bool {

@@ -116,6 +116,7 @@ async fn serve(seed: Seed, started: oneshot::Sender<()>) -> std::io::Result<()> 
                         break;
                     }
                 }
+                Some(Command::Cancel(client, _)) if logins.console.cancel(client) => {}
                 Some(command) => obey(&context, command),
             },
             Some(arrival) = arrivals.recv() => logins.clone().arrive(arrival),

@@ -1,0 +1,239 @@
+//! What the commands do.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::error::ConsoleError;
+use super::show::{self, View};
+use super::syntax::{Argument, Client, Statement, Subject};
+use super::table::Row;
+use super::{Rights, Shared, command};
+use crate::admin::sessions::Call;
+use crate::config::effective::CONSOLE_NAMES;
+use crate::control::{Control, ControlError};
+use crate::shutdown::Phase;
+
+/// What commands work with.
+#[derive(Clone)]
+pub struct Env {
+    /// The workers.
+    pub control: Control,
+    /// The console's own state.
+    pub console: Arc<Shared>,
+}
+
+/// Result of a command. Its columns are those of [`Statement::columns`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Texts of notices that come first.
+    pub notices: Vec<String>,
+    /// Rows.
+    pub rows: Vec<Row>,
+    /// Tag of the CommandComplete.
+    pub tag: Cow<'static, str>,
+    /// What is to happen to the process when the client has been told.
+    pub then: Option<Phase>,
+}
+
+impl Answer {
+    fn tag(tag: &'static str) -> Self {
+        Self {
+            tag: Cow::Borrowed(tag),
+            ..Self::default()
+        }
+    }
+}
+
+type Result<T = Answer> = std::result::Result<T, ConsoleError>;
+
+/// Carries a statement out. Dropping the future gives up the waiting, not what was done.
+///
+/// # Errors
+///
+/// The user's mistakes, and what the configuration is to blame for; nothing has changed then.
+pub async fn execute(env: &Env, rights: Rights, statement: &Statement) -> Result {
+    if rights < statement.needs() {
+        return Err(ConsoleError::AdminNeeded);
+    }
+    match statement {
+        Statement::Empty => Ok(Answer::default()),
+        Statement::Command(command, argument) => (command.run)(env, argument).await,
+    }
+}
+
+pub(super) async fn show(env: &Env, argument: &Argument) -> Result {
+    let mut answer = Answer::tag("SHOW");
+    match argument {
+        Argument::Subject(Subject::Help) => answer.notices.push(command::help()),
+        Argument::Subject(Subject::Parameter(at)) => {
+            let value = show::PARAMETERS.get(*at).map(|parameter| parameter.value);
+            answer.rows.push(vec![value.into()]);
+        }
+        Argument::Subject(Subject::Show(at)) => {
+            let snapshot = env.control.snapshot().await;
+            let config = env.control.process().config.load_full();
+            let view = View {
+                snapshot: &snapshot,
+                process: env.control.process(),
+                config: &config,
+                console: &env.console,
+            };
+            if let Some(show) = show::SHOWS.get(*at) {
+                answer.rows = (show.rows)(&view);
+            }
+        }
+        _ => return Err(ConsoleError::Invalid("SHOW".to_owned())),
+    }
+    Ok(answer)
+}
+
+pub(super) async fn set(_: &Env, argument: &Argument) -> Result {
+    match argument {
+        Argument::Setting(name) => Err(ConsoleError::Set(name.clone())),
+        _ => {
+            let mut answer = Answer::tag("SET");
+            answer.notices.push("SET ignored".to_owned());
+            Ok(answer)
+        }
+    }
+}
+
+fn running(env: &Env) -> Result<()> {
+    match env.control.process().phase.shutting_down() {
+        true => Err(ConsoleError::ShuttingDown),
+        false => Ok(()),
+    }
+}
+
+/// The database that a command is about, if it names one; `what` the command does to it.
+fn database<'a>(env: &Env, argument: &'a Argument, what: &'static str) -> Result<Option<&'a str>> {
+    let Argument::Database(name) = argument else {
+        return Ok(None);
+    };
+    if CONSOLE_NAMES.contains(&name.as_str()) {
+        return Err(ConsoleError::AdminDatabase(what, name.clone()));
+    }
+    match env.control.process().config.load().database(name) {
+        Some(_) => Ok(Some(name)),
+        None => Err(ConsoleError::NoSuchDatabase(name.clone())),
+    }
+}
+
+fn required<'a>(env: &Env, argument: &'a Argument, what: &'static str) -> Result<&'a str> {
+    database(env, argument, what)?.ok_or(ConsoleError::DatabaseRequired)
+}
+
+pub(super) async fn reload(env: &Env, _: &Argument) -> Result {
+    running(env)?;
+    tracing::info!("RELOAD command issued");
+    let control = env.control.clone();
+    // Reads files, which must not stop the thread.
+    let reloaded = tokio::task::spawn_blocking(move || control.reload())
+        .await
+        .unwrap_or(Err(ControlError::ShuttingDown));
+    let needs_restart = reloaded.inspect_err(|error| tracing::error!("{error}"))?;
+    let mut answer = Answer::tag("RELOAD");
+    answer.notices = needs_restart
+        .into_iter()
+        .map(|key| format!("{key} has changed; the new value takes a restart"))
+        .collect();
+    Ok(answer)
+}
+
+pub(super) async fn pause(env: &Env, argument: &Argument) -> Result {
+    running(env)?;
+    let name = database(env, argument, "pause")?;
+    if name.is_none() && env.control.process().holds.read().all {
+        return Err(ConsoleError::AlreadyPaused);
+    }
+    tracing::info!(database = name, "PAUSE command issued");
+    env.control.pause(name).await;
+    Ok(Answer::tag("PAUSE"))
+}
+
+pub(super) async fn resume(env: &Env, argument: &Argument) -> Result {
+    running(env)?;
+    let name = database(env, argument, "resume")?;
+    tracing::info!(database = name, "RESUME command issued");
+    match (env.control.resume(name), name) {
+        (true, _) => Ok(Answer::tag("RESUME")),
+        (false, None) => Err(ConsoleError::NotPaused),
+        (false, Some(name)) => Err(ConsoleError::DatabaseNotPaused(name.to_owned())),
+    }
+}
+
+pub(super) async fn disable(env: &Env, argument: &Argument) -> Result {
+    let name = required(env, argument, "disable")?;
+    tracing::info!(database = name, "DISABLE command issued");
+    env.control.disable(name, true);
+    Ok(Answer::tag("DISABLE"))
+}
+
+pub(super) async fn enable(env: &Env, argument: &Argument) -> Result {
+    let name = required(env, argument, "enable")?;
+    tracing::info!(database = name, "ENABLE command issued");
+    env.control.disable(name, false);
+    Ok(Answer::tag("ENABLE"))
+}
+
+pub(super) async fn reconnect(env: &Env, argument: &Argument) -> Result {
+    running(env)?;
+    let name = database(env, argument, "reconnect")?;
+    tracing::info!(database = name, "RECONNECT command issued");
+    env.control.reconnect(name);
+    Ok(Answer::tag("RECONNECT"))
+}
+
+pub(super) async fn wait_close(env: &Env, argument: &Argument) -> Result {
+    let name = database(env, argument, "wait_close")?;
+    env.control.wait_close(name).await;
+    Ok(Answer::tag("WAIT_CLOSE"))
+}
+
+pub(super) async fn kill(env: &Env, argument: &Argument) -> Result {
+    running(env)?;
+    let name = database(env, argument, "kill")?;
+    tracing::info!(database = name, "KILL command issued");
+    env.control.kill(name);
+    Ok(Answer::tag("KILL"))
+}
+
+pub(super) async fn kill_client(env: &Env, argument: &Argument) -> Result {
+    let Argument::Client(client) = *argument else {
+        return Err(ConsoleError::InvalidClient);
+    };
+    let id = match client {
+        Client::Pointer(id) => id,
+        // `id` has fewer digits than the number behind it.
+        Client::Id(shown) => {
+            let clients = env.control.snapshot().await.clients;
+            let sessions = env.console.sessions.all();
+            clients
+                .iter()
+                .map(|client| client.id)
+                .chain(sessions.iter().map(|seen| seen.id))
+                .find(|&id| show::clients::shown_id(id) == shown)
+                .ok_or(ConsoleError::ClientNotFound)?
+        }
+    };
+    tracing::info!(client = id, "KILL_CLIENT command issued");
+    if env.console.sessions.call(id, Call::Kill) || env.control.kill_client(id).await {
+        Ok(Answer::tag("KILL_CLIENT"))
+    } else {
+        Err(ConsoleError::ClientNotFound)
+    }
+}
+
+pub(super) async fn shutdown(env: &Env, argument: &Argument) -> Result {
+    let Argument::Shutdown(phase) = *argument else {
+        return Err(ConsoleError::Invalid("SHUTDOWN".to_owned()));
+    };
+    if env.control.process().phase.get() >= phase {
+        return Err(ConsoleError::ShuttingDown);
+    }
+    tracing::info!(phase = phase.as_str(), "SHUTDOWN command issued");
+    Ok(Answer {
+        then: Some(phase),
+        ..Answer::tag("SHUTDOWN")
+    })
+}

@@ -1,0 +1,174 @@
+//! What SHOW knows: one row per word, with its columns and how its rows are made.
+//!
+//! Columns, their order and their types are PgBouncer's; tools read some of them by position, so
+//! new ones are appended. Functions here read copies and take no locks of workers.
+
+pub mod clients;
+pub mod databases;
+pub mod pools;
+pub mod process;
+pub mod stats;
+
+use super::Shared;
+use super::table::Kind::{Int4, Numeric, Text};
+use super::table::{Column, Row};
+use crate::config::Config;
+use crate::control::Snapshot;
+use crate::pool::process::Process;
+
+/// Name under which the console itself appears among databases, users and pools. PgBouncer's, for
+/// the tools that leave it out.
+pub const CONSOLE: &str = "pgbouncer";
+
+/// Everything that rows are made from.
+pub struct View<'a> {
+    /// Of the workers.
+    pub snapshot: &'a Snapshot,
+    /// Shared by the workers.
+    pub process: &'a Process,
+    /// In force.
+    pub config: &'a Config,
+    /// Sessions of the console and averages.
+    pub console: &'a Shared,
+}
+
+/// One word that SHOW knows.
+pub struct Show {
+    /// The word, in lower case.
+    pub name: &'static str,
+    /// Its columns.
+    pub columns: &'static [Column],
+    /// Makes its rows.
+    pub rows: fn(&View<'_>) -> Vec<Row>,
+    /// What it is about, for the documentation.
+    pub about: &'static str,
+}
+
+/// The table. SHOW HELP is made from it.
+pub const SHOWS: &[Show] = &[
+    Show {
+        name: "clients",
+        columns: clients::CLIENTS,
+        rows: clients::clients,
+        about: "Client connections, those of the console included.",
+    },
+    Show {
+        name: "config",
+        columns: &[
+            ("key", Text),
+            ("value", Text),
+            ("default", Text),
+            ("changeable", Text),
+        ],
+        rows: process::config,
+        about: "Settings in force; `changeable` tells whether a reload applies a new value.",
+    },
+    Show {
+        name: "databases",
+        columns: databases::DATABASES,
+        rows: databases::databases,
+        about: "Databases of the configuration, and those made from `*` that have a pool.",
+    },
+    Show {
+        name: "lists",
+        columns: &[("list", Text), ("items", Int4)],
+        rows: process::lists,
+        about: "How many there are of what.",
+    },
+    Show {
+        name: "mem",
+        columns: &[
+            ("name", Text),
+            ("size", Int4),
+            ("used", Int4),
+            ("free", Int4),
+            ("memtotal", Int4),
+        ],
+        rows: process::mem,
+        about: "Caches: average bytes per entry, entries, and bytes in all.",
+    },
+    Show {
+        name: "pools",
+        columns: pools::POOLS,
+        rows: pools::pools,
+        about: "Pools: one per database and server user.",
+    },
+    Show {
+        name: "servers",
+        columns: clients::SERVERS,
+        rows: clients::servers,
+        about: "Server connections.",
+    },
+    Show {
+        name: "sockets",
+        columns: clients::SOCKETS,
+        rows: clients::sockets,
+        about: "Client and server connections in one list. The columns about buffers are 0: a connection of pgweir has none of its own.",
+    },
+    Show {
+        name: "state",
+        columns: &[("key", Text), ("value", Text)],
+        rows: process::state,
+        about: "Whether everything is paused, and how far a shutdown is.",
+    },
+    Show {
+        name: "stats",
+        columns: stats::STATS,
+        rows: stats::stats,
+        about: "Totals and averages by database.",
+    },
+    Show {
+        name: "stats_averages",
+        columns: stats::AVERAGES,
+        rows: stats::averages,
+        about: "Averages over the last whole `stats_period`, by database.",
+    },
+    Show {
+        name: "stats_totals",
+        columns: stats::TOTALS,
+        rows: stats::totals,
+        about: "Totals by database.",
+    },
+    Show {
+        name: "totals",
+        columns: &[("name", Text), ("value", Numeric)],
+        rows: stats::grand_totals,
+        about: "Totals and averages of all databases together.",
+    },
+    Show {
+        name: "users",
+        columns: databases::USERS,
+        rows: databases::users,
+        about: "Users of the configuration and of the users file, and those who are connected.",
+    },
+    Show {
+        name: "version",
+        columns: &[("version", Text)],
+        rows: process::version,
+        about: "The version of PgBouncer whose console this is, and pgweir's own.",
+    },
+];
+
+/// A parameter that drivers ask every PostgreSQL server for.
+pub struct Parameter {
+    /// Its name as a column.
+    pub column: [Column; 1],
+    /// The answer.
+    pub value: &'static str,
+}
+
+const fn parameter(name: &'static str, value: &'static str) -> Parameter {
+    Parameter {
+        column: [(name, Text)],
+        value,
+    }
+}
+
+/// What drivers ask when they connect. SET of these is accepted and changes nothing.
+pub const PARAMETERS: &[Parameter] = &[
+    parameter("client_encoding", "UTF-8"),
+    parameter("default_transaction_isolation", "read committed"),
+    parameter("standard_conforming_strings", "on"),
+    parameter("datestyle", "ISO"),
+    parameter("timezone", "GMT"),
+];

@@ -1,0 +1,254 @@
+//! The console's language: one command, words in any case, `"quoted"` names, `'quoted'` values, an
+//! optional semicolon.
+
+use super::Rights;
+use super::command::{self, Command, Takes};
+use super::error::ConsoleError;
+use super::show::{self, Show};
+use super::table::Column;
+use crate::config::reference;
+use crate::shutdown::Phase;
+
+/// Most bytes of a command that an error message repeats.
+const REPEATED: usize = 100;
+
+/// What stands behind a command's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// SHOW HELP.
+    Help,
+    /// By place in [`show::SHOWS`].
+    Show(usize),
+    /// By place in [`show::PARAMETERS`].
+    Parameter(usize),
+}
+
+/// The argument of a command, as its row of the table takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// There is none.
+    None,
+    /// A database.
+    Database(String),
+    /// A client, by its `id` or `ptr`.
+    Client(Client),
+    /// When to shut down.
+    Shutdown(Phase),
+    /// What to show.
+    Subject(Subject),
+    /// SET of something that does not matter here.
+    Ignored,
+    /// SET of a setting.
+    Setting(String),
+}
+
+/// How KILL_CLIENT names a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// Column `id` of SHOW CLIENTS.
+    Id(u64),
+    /// Column `ptr`.
+    Pointer(u64),
+}
+
+/// One message's worth of the language.
+#[derive(Clone, Debug)]
+pub enum Statement {
+    /// Nothing but white space and perhaps a semicolon.
+    Empty,
+    /// A row of the table and its argument.
+    Command(&'static Command, Argument),
+}
+
+impl Statement {
+    /// Columns of its result; `None` if it gives no rows.
+    pub fn columns(&self) -> Option<&'static [Column]> {
+        match self {
+            Statement::Command(_, Argument::Subject(Subject::Show(at))) => {
+                show::SHOWS.get(*at).map(|show: &Show| show.columns)
+            }
+            Statement::Command(_, Argument::Subject(Subject::Parameter(at))) => show::PARAMETERS
+                .get(*at)
+                .map(|parameter| &parameter.column[..]),
+            _ => None,
+        }
+    }
+
+    /// What one must be allowed to do.
+    pub fn needs(&self) -> Rights {
+        match self {
+            Statement::Empty | Statement::Command(_, Argument::Ignored) => Rights::Stats,
+            Statement::Command(command, _) => command.needs,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    /// Not quoted.
+    Word(String),
+    /// In double quotes.
+    Name(String),
+    /// In single quotes.
+    Text(String),
+    Equals,
+    Semicolon,
+}
+
+/// The tokens of a text; `None` if a quote does not end or a character has no meaning here.
+fn tokens(text: &str) -> Option<Vec<Token>> {
+    let mut tokens = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let tail = rest.get(first.len_utf8()..)?;
+        let (token, tail) = match first {
+            '=' => (Token::Equals, tail),
+            ';' => (Token::Semicolon, tail),
+            '"' | '\'' => {
+                let (text, tail) = quoted(tail, first)?;
+                let token = if first == '"' {
+                    Token::Name
+                } else {
+                    Token::Text
+                };
+                (token(text), tail)
+            }
+            c if is_word(c) => {
+                let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+                let (word, tail) = rest.split_at_checked(end)?;
+                (Token::Word(word.to_owned()), tail)
+            }
+            _ => return None,
+        };
+        tokens.push(token);
+        rest = tail.trim_start();
+    }
+    Some(tokens)
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '*' | '$' | '@' | ',' | '/' | ':')
+}
+
+/// The text up to the closing quote, which stands for itself when doubled, and what follows.
+fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut rest = text;
+    loop {
+        let (before, after) = rest.split_once(quote)?;
+        value.push_str(before);
+        match after.strip_prefix(quote) {
+            Some(more) => {
+                value.push(quote);
+                rest = more;
+            }
+            None => return Some((value, after)),
+        }
+    }
+}
+
+/// Reads one command.
+///
+/// # Errors
+///
+/// [`ConsoleError::Invalid`], [`ConsoleError::Several`], [`ConsoleError::DatabaseRequired`],
+/// [`ConsoleError::InvalidClient`].
+pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
+    let invalid = || {
+        let text = text.trim();
+        let end = (0..=REPEATED.min(text.len()))
+            .rev()
+            .find(|&end| text.is_char_boundary(end))
+            .unwrap_or(0);
+        ConsoleError::Invalid(text.get(..end).unwrap_or_default().to_owned())
+    };
+    let mut tokens = tokens(text).ok_or_else(invalid)?;
+    while tokens.last() == Some(&Token::Semicolon) {
+        tokens.pop();
+    }
+    if tokens.contains(&Token::Semicolon) {
+        return Err(ConsoleError::Several);
+    }
+    let (first, rest) = match tokens.split_first() {
+        None => return Ok(Statement::Empty),
+        Some((Token::Word(first), rest)) => (first.to_lowercase(), rest),
+        Some(_) => return Err(invalid()),
+    };
+    let command = command::find(&first).ok_or_else(invalid)?;
+    let argument = match (command.takes, rest) {
+        (Takes::Database, []) => return Err(ConsoleError::DatabaseRequired),
+        (Takes::Nothing | Takes::OptionalDatabase, []) => Argument::None,
+        (Takes::Database | Takes::OptionalDatabase, [Token::Word(name)]) => {
+            Argument::Database(name.to_lowercase())
+        }
+        (Takes::Database | Takes::OptionalDatabase, [Token::Name(name)]) => {
+            Argument::Database(name.clone())
+        }
+        (Takes::Client, [Token::Word(id) | Token::Text(id)]) => {
+            Argument::Client(client(id).ok_or(ConsoleError::InvalidClient)?)
+        }
+        (Takes::Client, []) => return Err(ConsoleError::InvalidClient),
+        (Takes::Shutdown, []) => Argument::Shutdown(Phase::Stopped),
+        (Takes::Shutdown, [Token::Word(how)]) => match &*how.to_lowercase() {
+            "wait_for_clients" => Argument::Shutdown(Phase::WaitForClients),
+            "wait_for_servers" => Argument::Shutdown(Phase::WaitForServers),
+            _ => return Err(invalid()),
+        },
+        (Takes::Subject, [Token::Word(word)]) => {
+            Argument::Subject(subject(&word.to_lowercase()).ok_or_else(invalid)?)
+        }
+        (Takes::Assignment, [Token::Word(name), sign, value]) => {
+            let sign = match sign {
+                Token::Equals => true,
+                Token::Word(to) => to.eq_ignore_ascii_case("to"),
+                _ => false,
+            };
+            if !sign || *value == Token::Equals {
+                return Err(invalid());
+            }
+            assignment(&name.to_lowercase()).ok_or_else(invalid)?
+        }
+        _ => return Err(invalid()),
+    };
+    Ok(Statement::Command(command, argument))
+}
+
+fn subject(word: &str) -> Option<Subject> {
+    let parameter = |word: &str| {
+        let mut all = show::PARAMETERS.iter();
+        all.position(|parameter| parameter.column[0].0 == word)
+    };
+    match word {
+        "help" => Some(Subject::Help),
+        word => (show::SHOWS.iter().position(|show| show.name == word))
+            .map(Subject::Show)
+            .or_else(|| parameter(word).map(Subject::Parameter)),
+    }
+}
+
+fn client(text: &str) -> Option<Client> {
+    match text.strip_prefix("0x") {
+        Some(hex) if hex.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            u64::from_str_radix(hex, 16).ok().map(Client::Pointer)
+        }
+        Some(_) => None,
+        None if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok().map(Client::Id),
+        None => None,
+    }
+}
+
+/// Parameters besides those of [`show::PARAMETERS`] that drivers set when they connect.
+const SET_BY_DRIVERS: [&str; 3] = [
+    "application_name",
+    "extra_float_digits",
+    "statement_timeout",
+];
+
+fn assignment(name: &str) -> Option<Argument> {
+    let of_driver = matches!(subject(name), Some(Subject::Parameter(_)));
+    if of_driver || SET_BY_DRIVERS.contains(&name) {
+        return Some(Argument::Ignored);
+    }
+    reference::find(&crate::config::document::Section::Process, name)
+        .map(|key| Argument::Setting(key.name.to_owned()))
+}

@@ -1,0 +1,104 @@
+//! The language.
+
+use super::*;
+
+fn form(text: &str) -> String {
+    match parse(text) {
+        Ok(Statement::Empty) => "empty".to_owned(),
+        Ok(Statement::Command(command, argument)) => format!("{} {argument:?}", command.name),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn words_in_any_case_and_quoted_names() {
+    assert_eq!(form(" pause;"), "pause None");
+    assert_eq!(form("PAUSE App ;"), "pause Database(\"app\")");
+    assert_eq!(
+        form("Pause \"My \"\"DB\";;"),
+        "pause Database(\"My \"\"DB\")".replace("\"\"", "\\\"")
+    );
+    assert_eq!(form("select pools"), form("SHOW POOLS;"));
+    assert_eq!(form(" ; "), "empty");
+    assert_eq!(form(""), "empty");
+    assert_eq!(
+        form("shutdown wait_for_clients"),
+        "shutdown Shutdown(WaitForClients)"
+    );
+    assert_eq!(form("SHUTDOWN"), "shutdown Shutdown(Stopped)");
+    let client = |text| match parse(text) {
+        Ok(Statement::Command(_, Argument::Client(client))) => client,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(client("KILL_CLIENT 12"), Client::Id(12));
+    assert_eq!(client("KILL_CLIENT 0xfF"), Client::Pointer(255));
+    for text in [
+        "KILL_CLIENT",
+        "KILL_CLIENT x",
+        "KILL_CLIENT 0x",
+        "KILL_CLIENT 99999999999999999999",
+    ] {
+        assert_eq!(
+            parse(text).unwrap_err(),
+            ConsoleError::InvalidClient,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_understood() {
+    for text in [
+        "nonsense",
+        "SHOW nonsense",
+        "SHOW",
+        "PAUSE a b",
+        "PAUSE 'a",
+        "RELOAD x",
+        "SET",
+        "SET a",
+        "SET nonsense = 1",
+        "\"show\" pools",
+        "SHOW $$x$$",
+        "SHUTDOWN now",
+    ] {
+        let expected = ConsoleError::Invalid(text.to_owned());
+        assert_eq!(parse(text).unwrap_err(), expected, "{text}");
+    }
+    assert_eq!(
+        form("nonsense;"),
+        "invalid command 'nonsense;', use SHOW HELP;"
+    );
+    assert_eq!(
+        parse("SHOW POOLS; SHOW STATS").unwrap_err(),
+        ConsoleError::Several
+    );
+    assert_eq!(
+        parse("DISABLE").unwrap_err(),
+        ConsoleError::DatabaseRequired
+    );
+    let long = "é".repeat(1_000);
+    assert_eq!(form(&long).chars().filter(|c| *c == 'é').count(), 50);
+}
+
+#[test]
+fn drivers_may_set_what_they_set() {
+    assert_eq!(form("SET DateStyle TO 'ISO'"), "set Ignored");
+    assert_eq!(form("set application_name = 'x;y'"), "set Ignored");
+    assert_eq!(
+        form("SET pool_mode = session"),
+        "set Setting(\"pool_mode\")"
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in "\\PC{0,60}") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn no_words_panic(words in proptest::collection::vec("SHOW|SET|KILL_CLIENT|PAUSE|\"|'|;|=|to|0x|x|9", 0..6)) {
+        let _ = parse(&words.join(" "));
+    }
+}

@@ -1,0 +1,228 @@
+//! Commands, SHOW and their rows.
+
+use super::*;
+
+#[test]
+fn every_command_is_in_the_help_and_parses() {
+    let mut names = BTreeSet::new();
+    for command in COMMANDS {
+        assert!(names.insert(command.name), "{} twice", command.name);
+        assert!(help().contains(&command.form[..4]), "{}", command.form);
+        let word = command.form.split(' ').next().expect("a word");
+        assert_eq!(word.to_lowercase(), command.name);
+        // Only SHOW is for everyone.
+        assert_eq!(command.needs == Rights::Stats, command.name == "show");
+    }
+    for show in SHOWS {
+        let text = format!("show {}", show.name);
+        assert!(parse(&text).is_ok(), "{text}");
+        assert!(help().contains(&show.name.to_uppercase()), "{text}");
+    }
+    let page = markdown();
+    assert!(page.contains("| `KILL_CLIENT <id>` |"), "{page}");
+}
+
+/// `PGWEIR_WRITE_DOCS=1` writes the page.
+#[test]
+fn the_page_is_the_tables() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/console.md");
+    if std::env::var_os("PGWEIR_WRITE_DOCS").is_some() {
+        std::fs::write(path, markdown()).expect("written");
+    }
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        page == markdown(),
+        "docs/console.md is not what the tables say: run this test with PGWEIR_WRITE_DOCS=1"
+    );
+}
+
+/// Rows of a SHOW by the names of their columns, as text.
+fn shown(name: &str) -> Vec<std::collections::BTreeMap<&'static str, String>> {
+    let show = show::SHOWS
+        .iter()
+        .find(|show| show.name == name)
+        .expect("known");
+    let (process, snapshot, console) = (process(), snapshot(), Shared::default());
+    console.averages.record(Instant::now(), Default::default());
+    let config = process.config.load_full();
+    let view = View {
+        snapshot: &snapshot,
+        process: &process,
+        config: &config,
+        console: &console,
+    };
+    let rows = (show.rows)(&view);
+    rows.iter()
+        .map(|row| {
+            assert_eq!(row.len(), show.columns.len(), "SHOW {name}");
+            let cells = show.columns.iter().zip(row);
+            cells
+                .map(|(&(column, kind), value)| {
+                    // Numbers stand in the columns of numbers, text in those of text.
+                    match value {
+                        Value::Text(_) => assert_eq!(kind, Kind::Text, "{name}.{column}"),
+                        Value::Int(_) => assert_ne!(kind, Kind::Text, "{name}.{column}"),
+                        Value::Null => {}
+                    }
+                    let text = value
+                        .encode(kind, false)
+                        .map(|v| String::from_utf8(v).expect("text"));
+                    (column, text.unwrap_or("NULL".to_owned()))
+                })
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn every_show_has_rows_that_fit_its_columns() {
+    for show in SHOWS {
+        assert!(!shown(show.name).is_empty(), "{}", show.name);
+    }
+}
+
+#[test]
+fn numbers_of_columns_are_pgbouncers() {
+    let count = |name| {
+        show::SHOWS
+            .iter()
+            .find(|s| s.name == name)
+            .map(|s| s.columns.len())
+    };
+    for (name, columns) in [
+        ("clients", 21 + 1),
+        ("servers", 21),
+        ("sockets", 28),
+        ("pools", 17),
+        ("databases", 17),
+        ("users", 8),
+        ("stats", 25),
+        ("stats_totals", 13),
+        ("stats_averages", 13),
+        ("totals", 2),
+        ("config", 4),
+        ("lists", 2),
+        ("mem", 5),
+        ("state", 2),
+        ("version", 1),
+    ] {
+        assert_eq!(count(name), Some(columns), "{name}");
+    }
+}
+
+#[test]
+fn values_of_the_rows() {
+    let pools = shown("pools");
+    let names: Vec<&str> = pools.iter().map(|row| &*row["database"]).collect();
+    assert_eq!(names, ["app", "pgbouncer"]);
+    let pool = &pools[0];
+    let of = |names: [&str; 6]| names.map(|name| &*pool[name]);
+    assert_eq!(
+        of([
+            "cl_active",
+            "cl_waiting",
+            "sv_idle",
+            "sv_login",
+            "maxwait",
+            "maxwait_us"
+        ]),
+        ["6", "4", "4", "2", "2", "3"]
+    );
+    assert_eq!(
+        (&*pool["pool_mode"], &*pool["load_balance_hosts"]),
+        ("transaction", "NULL")
+    );
+
+    let client = &shown("clients")[0];
+    let of = |names: [&str; 6]| names.map(|name| &*client[name]);
+    assert_eq!(
+        of(["type", "user", "state", "addr", "port", "pins"]),
+        ["C", "alice", "active", "192.0.2.1", "4321", "listen"]
+    );
+    assert_eq!(
+        of(["wait", "wait_us", "ptr", "link", "id", "replication"]),
+        ["1", "2", "0x100000005", "0x9", "5", "none"]
+    );
+    assert_eq!(client["request_time"], "1970-01-01 00:01:01 UTC");
+
+    let server = &shown("servers")[0];
+    let of = |names: [&str; 6]| names.map(|name| &*server[name]);
+    assert_eq!(
+        of([
+            "type",
+            "link",
+            "close_needed",
+            "remote_pid",
+            "application_name",
+            "tls"
+        ]),
+        ["S", "0x100000005", "1", "77", "psql", "TLSv1.3/x"]
+    );
+
+    let databases = shown("databases");
+    let of = |at: usize, names: [&str; 5]| names.map(|name| databases[at][name].clone());
+    assert_eq!(
+        of(0, ["name", "host", "database", "force_user", "pool_size"]),
+        ["app", "h1", "app", "svc", "7"]
+    );
+    assert_eq!(
+        of(1, ["name", "host", "database", "force_user", "pool_size"]),
+        ["pgbouncer", "NULL", "pgbouncer", "pgbouncer", "0"]
+    );
+    assert_eq!(
+        of(2, ["name", "port", "database", "force_user", "pool_size"]),
+        ["two", "5432", "other", "NULL", "20"]
+    );
+
+    let users = shown("users");
+    let boss = users
+        .iter()
+        .find(|row| row["name"] == "boss")
+        .expect("boss");
+    assert_eq!(
+        (&*boss["pool_size"], &*boss["pool_mode"]),
+        ("        3", "session")
+    );
+    let alice = users
+        .iter()
+        .find(|row| row["name"] == "alice")
+        .expect("alice");
+    assert_eq!((&*alice["pool_size"], &*alice["pool_mode"]), ("", "NULL"));
+
+    let stats = shown("stats");
+    assert_eq!(stats[0]["total_query_count"], "80");
+    assert_eq!(stats[0]["total_received"], "10000000000");
+    assert_eq!(stats[2]["database"], "two");
+    let totals = shown("totals");
+    assert_eq!(
+        (totals.len(), &*totals[2]["name"], &*totals[2]["value"]),
+        (24, "total_query_count", "80")
+    );
+    let version = &shown("version")[0]["version"];
+    assert!(
+        version.starts_with("PgBouncer 1.26.1 (pgweir "),
+        "{version}"
+    );
+    let config = shown("config");
+    assert!(config.iter().any(|row| row["key"] == "listen_port"
+        && row["value"] == "6432"
+        && row["changeable"] == "no"));
+    let lists: Vec<String> = shown("lists")
+        .iter()
+        .map(|row| format!("{}={}", row["list"], row["items"]))
+        .collect();
+    assert_eq!(lists[..4], ["databases=3", "users=3", "peers=0", "pools=2"]);
+}
+
+#[test]
+fn who_may_do_what() {
+    let settings = |text: &str| Config::from_toml(text).expect("valid").settings;
+    let listed = settings(
+        "[pgweir]\nauth_type = \"trust\"\nadmin_users = [\"a\"]\nstats_users = [\"s\", \"a\"]\n",
+    );
+    assert_eq!(rights(&listed, "a"), Some(Rights::Admin));
+    assert_eq!(rights(&listed, "s"), Some(Rights::Stats));
+    assert_eq!(rights(&listed, "x"), None);
+    let any = settings("[pgweir]\nauth_type = \"any\"\n");
+    assert_eq!(rights(&any, "x"), Some(Rights::Stats));
+}

@@ -1,0 +1,225 @@
+//! The rows.
+
+use super::Kind::{Counter, Gauge};
+use super::Source::{Pool, PoolBy, Process};
+use super::{Metric, OfPool, Source};
+
+const fn counter(name: &'static str, help: &'static str, source: Source) -> Metric {
+    let kind = Counter;
+    Metric {
+        name,
+        kind,
+        help,
+        source,
+    }
+}
+
+const fn gauge(name: &'static str, help: &'static str, source: Source) -> Metric {
+    let kind = Gauge;
+    Metric {
+        name,
+        kind,
+        help,
+        source,
+    }
+}
+
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1_000_000.0
+}
+
+/// Every metric.
+pub const METRICS: &[Metric] = &[
+    gauge("pgweir_info", "Always 1; pgweir is here.", Process(|_| 1.0)),
+    gauge(
+        "pgweir_uptime_seconds",
+        "Time since the process started.",
+        Process(|r| r.process.started.elapsed().as_secs_f64()),
+    ),
+    gauge(
+        "pgweir_phase",
+        "How far the process is with its life: 0 starting, 1 running, 2 waiting for clients, 3 waiting for servers, 4 stopped.",
+        Process(|r| f64::from(r.process.phase.get() as u8)),
+    ),
+    gauge(
+        "pgweir_paused",
+        "1 while everything is paused.",
+        Process(|r| f64::from(u8::from(r.process.holds.read().all))),
+    ),
+    gauge(
+        "pgweir_client_connections",
+        "Clients connected, those logging in included.",
+        Process(|r| f64::from(r.process.clients.get())),
+    ),
+    gauge(
+        "pgweir_client_connections_limit",
+        "max_client_conn.",
+        Process(|r| f64::from(r.process.config.load().settings.max_client_conn)),
+    ),
+    gauge(
+        "pgweir_prepared_statements",
+        "Definitions of prepared statements remembered.",
+        Process(|r| r.process.statements.len() as f64),
+    ),
+    gauge(
+        "pgweir_prepared_statements_bytes",
+        "Bytes of their texts.",
+        Process(|r| r.process.statements.bytes() as f64),
+    ),
+    gauge(
+        "pgweir_analysis_cache_entries",
+        "Texts and shapes of statements remembered.",
+        Process(|r| r.snapshot.analyses.entries as f64),
+    ),
+    gauge(
+        "pgweir_analysis_cache_bytes",
+        "Bytes they take.",
+        Process(|r| r.snapshot.analyses.bytes as f64),
+    ),
+    counter(
+        "pgweir_analysis_hits_total",
+        "Texts that were known.",
+        Process(|r| r.snapshot.analyses.hits as f64),
+    ),
+    counter(
+        "pgweir_analysis_shape_hits_total",
+        "Texts whose shape was known.",
+        Process(|r| r.snapshot.analyses.shape_hits as f64),
+    ),
+    counter(
+        "pgweir_analysis_parses_total",
+        "Texts that were analysed anew.",
+        Process(|r| r.snapshot.analyses.parses as f64),
+    ),
+    counter(
+        "pgweir_analysis_given_up_total",
+        "Texts that were too long, too deep or too odd to be analysed.",
+        Process(|r| r.snapshot.analyses.unanalysed as f64),
+    ),
+    gauge(
+        "pgweir_pool_clients",
+        "Clients of the pool by state: active (with a server or without need of one) or waiting for a server.",
+        PoolBy(
+            "state",
+            &[
+                ("active", |p| {
+                    f64::from(p.clients.saturating_sub(p.cl_waiting))
+                }),
+                ("waiting", |p| f64::from(p.cl_waiting)),
+            ],
+        ),
+    ),
+    gauge(
+        "pgweir_pool_servers",
+        "Server connections of the pool by state.",
+        PoolBy("state", SERVERS),
+    ),
+    gauge(
+        "pgweir_pool_servers_limit",
+        "Server connections that the pool may have, without its reserve.",
+        Pool(|p| f64::from(p.size)),
+    ),
+    gauge(
+        "pgweir_pool_max_wait_seconds",
+        "How long the client that waits longest for a server has been waiting.",
+        Pool(|p| seconds(p.maxwait_us)),
+    ),
+    gauge(
+        "pgweir_pool_paused",
+        "1 while the pool is paused.",
+        Pool(|p| f64::from(u8::from(p.paused))),
+    ),
+    counter(
+        "pgweir_server_assignments_total",
+        "Times that a client was given a server.",
+        Pool(|p| p.totals.assignments as f64),
+    ),
+    counter(
+        "pgweir_transactions_total",
+        "Transactions.",
+        Pool(|p| p.totals.xacts as f64),
+    ),
+    counter(
+        "pgweir_queries_total",
+        "Requests until the server was ready and owed nothing; a pipeline is one.",
+        Pool(|p| p.totals.queries as f64),
+    ),
+    counter(
+        "pgweir_received_bytes_total",
+        "Bytes from clients.",
+        Pool(|p| p.totals.received as f64),
+    ),
+    counter(
+        "pgweir_sent_bytes_total",
+        "Bytes to clients.",
+        Pool(|p| p.totals.sent as f64),
+    ),
+    counter(
+        "pgweir_transaction_microseconds_total",
+        "Time in transactions.",
+        Pool(|p| p.totals.xact_us as f64),
+    ),
+    counter(
+        "pgweir_query_microseconds_total",
+        "Time in queries.",
+        Pool(|p| p.totals.query_us as f64),
+    ),
+    counter(
+        "pgweir_wait_microseconds_total",
+        "Time that clients waited for a server.",
+        Pool(|p| p.totals.wait_us as f64),
+    ),
+    counter(
+        "pgweir_client_parses_total",
+        "Parse messages of clients for named statements.",
+        Pool(|p| p.totals.client_parses as f64),
+    ),
+    counter(
+        "pgweir_server_parses_total",
+        "Parse messages sent to servers for them.",
+        Pool(|p| p.totals.server_parses as f64),
+    ),
+    counter(
+        "pgweir_binds_total",
+        "Bind messages for them.",
+        Pool(|p| p.totals.binds as f64),
+    ),
+    counter(
+        "pgweir_client_logins_total",
+        "Logins of clients.",
+        Pool(|p| p.totals.logins as f64),
+    ),
+    counter(
+        "pgweir_server_logins_total",
+        "Server connections opened.",
+        Pool(|p| p.totals.opened as f64),
+    ),
+    counter(
+        "pgweir_server_login_failures_total",
+        "Logins to servers that failed.",
+        Pool(|p| p.totals.failed as f64),
+    ),
+    counter(
+        "pgweir_server_closes_total",
+        "Server connections closed.",
+        Pool(|p| p.totals.closed as f64),
+    ),
+    counter(
+        "pgweir_client_errors_total",
+        "Errors that pgweir itself sent to clients.",
+        Pool(|p| p.totals.errors as f64),
+    ),
+    counter(
+        "pgweir_wait_timeouts_total",
+        "Waits for a server that query_wait_timeout ended.",
+        Pool(|p| p.totals.wait_timeouts as f64),
+    ),
+];
+
+const SERVERS: &[(&str, OfPool)] = &[
+    ("active", |p| f64::from(p.sv_active)),
+    ("idle", |p| f64::from(p.sv_idle)),
+    ("being_canceled", |p| f64::from(p.sv_being_canceled)),
+    ("tested", |p| f64::from(p.sv_tested)),
+    ("login", |p| f64::from(p.sv_login)),
+];

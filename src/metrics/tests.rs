@@ -1,0 +1,124 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::*;
+use crate::config::{Config, PoolMode};
+use crate::pool::stats::Totals;
+use crate::tls::{TlsBundle, TlsContext};
+
+fn process() -> Process {
+    let config = Config::from_toml("[databases.a]\n").expect("valid");
+    let tls = TlsContext::new(TlsBundle::build(&config).expect("no files"));
+    Process::new(Arc::new(config), tls)
+}
+
+fn pool(database: &str, queries: u64) -> PoolRow {
+    PoolRow {
+        key: crate::pool::key::PoolKey::new(database, "u"),
+        mode: PoolMode::Transaction,
+        size: 20,
+        sv_active: 1,
+        sv_idle: 2,
+        sv_being_canceled: 0,
+        sv_active_cancel: 0,
+        sv_tested: 0,
+        sv_login: 0,
+        clients: 5,
+        cl_waiting: 1,
+        maxwait_us: 1_500_000,
+        paused: false,
+        totals: Totals {
+            queries,
+            ..Totals::default()
+        },
+    }
+}
+
+/// Names follow Prometheus's rules, and ours about units.
+#[test]
+fn the_table_is_well_formed() {
+    let mut names = BTreeSet::new();
+    for metric in METRICS {
+        let name = metric.name;
+        assert!(names.insert(name), "{name} twice");
+        assert!(
+            name.strip_prefix("pgweir_")
+                .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')),
+            "{name}"
+        );
+        assert_eq!(
+            name.ends_with("_total"),
+            metric.kind == Kind::Counter,
+            "{name}"
+        );
+        assert!(
+            metric.help.ends_with('.') && !metric.help.contains('|'),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn every_row_is_rendered_with_its_labels() {
+    let snapshot = Snapshot {
+        // Two parts of one pool, on two workers.
+        pools: vec![pool("a", 3), pool("a", 4), pool("odd\"\\\n", 1)],
+        ..Snapshot::default()
+    };
+    let process = process();
+    let reading = Reading {
+        snapshot: &snapshot,
+        process: &process,
+    };
+    let text = render(&reading);
+    for metric in METRICS {
+        let kind = format!("# TYPE {} {}\n", metric.name, metric.kind.as_str());
+        assert!(text.contains(&kind), "{kind}{text}");
+        let sample = text.lines().find(|line| {
+            let name = line.split(['{', ' ']).next();
+            name == Some(metric.name)
+        });
+        let sample = sample.unwrap_or_else(|| panic!("{} has no value", metric.name));
+        for label in metric.labels() {
+            assert!(sample.contains(&format!("{label}=\"")), "{sample}");
+        }
+    }
+    let has = |line: &str| assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    has("pgweir_queries_total{database=\"a\",user=\"u\"} 7");
+    has("pgweir_queries_total{database=\"odd\\\"\\\\\\n\",user=\"u\"} 1");
+    has("pgweir_pool_clients{database=\"a\",user=\"u\",state=\"active\"} 8");
+    has("pgweir_pool_servers{database=\"a\",user=\"u\",state=\"idle\"} 4");
+    has("pgweir_pool_max_wait_seconds{database=\"a\",user=\"u\"} 1.5");
+}
+
+/// A scrape knows nothing of the one before.
+#[test]
+fn pools_that_are_gone_take_their_series_along() {
+    let process = process();
+    let text = |pools| {
+        let snapshot = Snapshot {
+            pools,
+            ..Snapshot::default()
+        };
+        render(&Reading {
+            snapshot: &snapshot,
+            process: &process,
+        })
+    };
+    assert!(text(vec![pool("gone", 1)]).contains("gone"));
+    assert!(!text(vec![pool("a", 1)]).contains("gone"));
+}
+
+/// `PGWEIR_WRITE_DOCS=1` writes the page.
+#[test]
+fn the_page_is_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+    if std::env::var_os("PGWEIR_WRITE_DOCS").is_some() {
+        std::fs::write(path, markdown()).expect("written");
+    }
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        page == markdown(),
+        "docs/metrics.md is not what the table says: run this test with PGWEIR_WRITE_DOCS=1"
+    );
+}
