@@ -31,7 +31,12 @@ impl Session {
         let at = walked?;
         if let Some(lease) = &mut self.lease {
             lease.partial.extend_from_slice(&input[at..]);
-            if lease.ledger.is_empty() && lease.partial.is_empty() && lease.body_left == 0 {
+            let over = match self.stage {
+                // Whoever said goodbye sends no Sync any more.
+                Stage::Leaving => lease.ledger.len() == 0,
+                _ => lease.ledger.is_empty(),
+            };
+            if over && lease.partial.is_empty() && lease.body_left == 0 {
                 self.all_answered()?;
             }
         }
