@@ -8,6 +8,23 @@ use crate::support::peer::{FakeServer, Heard, Peer};
 use crate::support::pgweir::{Pgweir, Setup};
 use crate::support::postgres::each_postgres;
 
+/// pgweir in front of a scripted server with one connection, and a first client with that
+/// connection logged in.
+fn scripted(setup: Setup) -> (Pgweir, FakeServer, Peer, Peer) {
+    let listener = FakeServer::listen();
+    let pgweir = setup
+        .set("default_pool_size", 1)
+        .database_at("app", listener.port())
+        .start();
+    let address = pgweir.address();
+    let login = std::thread::spawn(move || Peer::login(address, "t_trust", "app"));
+    let mut server = listener.accept_login(1);
+    server.expect(b'Q');
+    server.send(&[Message::new(b'I', []), from_server::ready(b'I')]);
+    let client = login.join().expect("the client's login");
+    (pgweir, listener, client, server)
+}
+
 fn transaction() -> Setup {
     Setup::new().set("pool_mode", "transaction")
 }
@@ -51,4 +68,29 @@ fn a_batch_without_sync_keeps_its_server() {
         drop(one);
         assert_eq!(two.value("SELECT count(*) FROM t"), "1");
     }
+}
+
+#[test]
+fn made_up_replies_never_cut_a_message_in_two() {
+    let (_pgweir, _listener, mut client, mut server) = scripted(transaction());
+    client.send(&[message::parse("a", "SELECT 1"), message::sync()]);
+    server.expect_tags("PS");
+    server.send(&[Message::new(b'1', []), from_server::ready(b'I')]);
+    client.expect_tags("1Z");
+    client.send(&[
+        message::describe_statement("a"),
+        message::parse("b", "SELECT 1"),
+        message::sync(),
+    ]);
+    server.expect_tags("DS");
+    let description = from_server::row_description(&["one", "two"]);
+    let bytes = description.bytes();
+    server.send(&[Message::new(b't', [0, 0])]);
+    server.send_raw(&bytes[..20]);
+    std::thread::sleep(Duration::from_millis(100));
+    server.send_raw(&bytes[20..]);
+    server.send(&[from_server::ready(b'I')]);
+    client.expect(b't');
+    assert_eq!(client.expect(b'T'), description);
+    client.expect_tags("1Z");
 }
