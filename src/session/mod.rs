@@ -314,6 +314,9 @@ impl Session {
         if let Some(seat) = self.seat.take() {
             self.pool.abandon(&seat);
         }
+        // Half a message is with the client: words of ours would be taken for the rest of it.
+        let torn =
+            (self.lease.as_ref()).is_some_and(|lease| lease.body_left > 0 && lease.body_forward);
         if let Some(mut lease) = self.leave_server()
             && matches!(
                 stop,
@@ -325,7 +328,9 @@ impl Session {
         }
         if let Some((state, text)) = stop.words() {
             self.pool.stats.update(|totals| totals.errors += 1);
-            write::error(&mut self.output, Severity::Fatal, state, &text);
+            if !torn {
+                write::error(&mut self.output, Severity::Fatal, state, &text);
+            }
         }
         self.input = Vec::new();
         self.stage = Stage::Closing;

@@ -94,3 +94,18 @@ fn made_up_replies_never_cut_a_message_in_two() {
     assert_eq!(client.expect(b'T'), description);
     client.expect_tags("1Z");
 }
+
+#[test]
+fn last_words_are_not_taken_for_the_rest_of_a_row() {
+    let (_pgweir, _listener, mut client, mut server) = scripted(transaction());
+    client.send(&[message::query("SELECT x")]);
+    server.expect(b'Q');
+    server.send(&[from_server::row_description(&["x"])]);
+    let row = from_server::row(&["0123456789012345678901234567890123456789"]).bytes();
+    server.send_raw(&row[..row.len() - 20]);
+    std::thread::sleep(Duration::from_millis(100));
+    drop(server);
+    let heard = client.expect_end();
+    let tags: Vec<char> = heard.iter().map(|m| char::from(m.tag)).collect();
+    assert_eq!(tags, ['T'], "{heard:?}");
+}
