@@ -585,6 +585,9 @@ impl Session {
     fn leave_server(&mut self) -> Option<Lease> {
         let mut lease = self.lease.take()?;
         self.me.server.replace(None);
+        // Half a message of the client is there, and nothing may be owed for it (COPY data behind
+        // a failed COPY): what comes next would be taken for the rest of it.
+        lease.broken |= self.body_left > 0 && self.body_forward && lease.ledger.is_empty();
         lease.soiled |= self.tracks() && (!self.pins.is_empty() || !self.flags.is_empty());
         Some(lease)
     }

@@ -109,3 +109,40 @@ fn last_words_are_not_taken_for_the_rest_of_a_row() {
     let tags: Vec<char> = heard.iter().map(|m| char::from(m.tag)).collect();
     assert_eq!(tags, ['T'], "{heard:?}");
 }
+
+/// Header and first bytes of a CopyData message, and the rest of it.
+fn half_copy_data() -> (Vec<u8>, Vec<u8>) {
+    let mut first = message::copy_data(&"x".repeat(100)).bytes();
+    let rest = first.split_off(15);
+    (first, rest)
+}
+
+/// A COPY that the server ends with an error while the client is in the middle of a message.
+fn failed_copy(client: &mut Peer, server: &mut Peer) -> Vec<u8> {
+    client.send(&[message::query("COPY t FROM STDIN")]);
+    server.expect(b'Q');
+    server.send(&[Message::new(b'G', [0, 0, 0])]);
+    client.expect(b'G');
+    let (first, rest) = half_copy_data();
+    client.send_raw(&first);
+    std::thread::sleep(Duration::from_millis(100));
+    server.send(&[
+        from_server::report(b'E', "ERROR", "22P04", "no"),
+        from_server::ready(b'I'),
+    ]);
+    client.expect_tags("EZ");
+    rest
+}
+
+#[test]
+fn a_server_with_half_a_message_is_given_to_nobody() {
+    let (pgweir, listener, mut client, mut server) = scripted(transaction());
+    let mut other = Peer::login(pgweir.address(), "t_trust", "app");
+    failed_copy(&mut client, &mut server);
+    drop(client);
+    other.send(&[message::query("SELECT 1")]);
+    let mut fresh = listener.accept_login(2);
+    fresh.expect(b'Q');
+    fresh.send(&[from_server::complete("SELECT 0"), from_server::ready(b'I')]);
+    other.expect_tags("CZ");
+}
