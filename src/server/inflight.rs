@@ -13,7 +13,9 @@
 //!  it is. Query and FunctionCall stay at the front until their own 'Z'.
 //! ```
 //!
-//! A server may be given to somebody else only when [`Ledger::is_empty`].
+//! A server may be given to somebody else only when [`Ledger::is_empty`]: nothing is owed and the
+//! last batch has had its Sync. Until then PostgreSQL holds a transaction open, even if every reply
+//! has come (Flush) and the last ReadyForQuery said idle.
 //!
 //! Source: PostgreSQL documentation, "Message Flow"; `PostgresMain` for what is skipped and which
 //! Sync is ignored during COPY.
@@ -101,6 +103,8 @@ pub struct Ledger<E> {
     queue: VecDeque<Entry<E>>,
     skipping: bool,
     copy_in: bool,
+    /// Messages of the extended protocol were sent and no Sync yet.
+    open: bool,
 }
 
 impl<E> Default for Ledger<E> {
@@ -109,15 +113,16 @@ impl<E> Default for Ledger<E> {
             queue: VecDeque::new(),
             skipping: false,
             copy_in: false,
+            open: false,
         }
     }
 }
 
 impl<E> Ledger<E> {
-    /// Whether nothing is owed and nothing is being skipped.
+    /// Whether nothing is owed, nothing is being skipped and no batch waits for its Sync.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty() && !self.skipping
+        self.queue.is_empty() && !self.skipping && !self.open
     }
 
     /// Number of requests and markers in the ledger.
@@ -157,6 +162,11 @@ impl<E> Ledger<E> {
                 return entry.effect;
             }
             self.skipping = false;
+        }
+        match entry.kind {
+            Kind::Query | Kind::Function | Kind::Sync => self.open = false,
+            Kind::CopyData | Kind::CopyEnd | Kind::Synthetic(_) => {}
+            _ => self.open = true,
         }
         // A marker is only needed behind a request that may still be reading COPY data; one per
         // run of data is enough.
@@ -332,11 +342,23 @@ impl<E> Ledger<E> {
             at += 1;
             keep
         });
+        // What was taken for the end of the batch was not: another Sync has to come.
+        self.open = self
+            .queue
+            .iter()
+            .rev()
+            .find_map(|entry| match entry.kind {
+                Kind::Query | Kind::Function | Kind::Sync => Some(false),
+                Kind::CopyData | Kind::CopyEnd | Kind::Synthetic(_) => None,
+                _ => Some(true),
+            })
+            .unwrap_or(true);
     }
 
     /// Empties the ledger of a connection that is given up; effects come latest first.
     pub fn abandon(&mut self) -> impl Iterator<Item = E> + '_ {
         self.skipping = false;
+        self.open = false;
         self.queue.drain(..).rev().filter_map(|entry| entry.effect)
     }
 

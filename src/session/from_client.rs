@@ -214,7 +214,7 @@ impl Session {
                 let busy = self
                     .lease
                     .as_ref()
-                    .is_some_and(|lease| !lease.ledger.is_empty());
+                    .is_some_and(|lease| lease.ledger.len() > 0);
                 if !busy {
                     return Err(Stop::ClientGone);
                 }

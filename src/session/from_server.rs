@@ -6,7 +6,7 @@ use super::gather::Gather;
 use super::machine::{self, Moment, Next};
 use super::{Refused, Session, Stage, Stop, send};
 use crate::error::{Fault, SqlState};
-use crate::server::inflight::{Kind, Reply, Verdict};
+use crate::server::inflight::{Entry, Kind, Reply, Verdict};
 use crate::server::statements::{Effect, push_wire_name};
 use crate::wire::tag::backend;
 use crate::wire::write::{self, Severity};
@@ -30,7 +30,12 @@ impl Session {
         let at = walked?;
         if let Some(lease) = &mut self.lease {
             lease.partial.extend_from_slice(&input[at..]);
-            if lease.ledger.is_empty() && lease.partial.is_empty() && lease.body_left == 0 {
+            let over = match self.stage {
+                // Whoever said goodbye sends no Sync any more.
+                Stage::Leaving => lease.ledger.len() == 0,
+                _ => lease.ledger.is_empty(),
+            };
+            if over && lease.partial.is_empty() && lease.body_left == 0 {
                 self.all_answered()?;
             }
         }
@@ -55,6 +60,9 @@ impl Session {
                 }
                 at += n;
                 lease.body_left -= n as u32;
+                if lease.body_left == 0 {
+                    self.put_synthetic(gather);
+                }
                 continue;
             }
             let header = Header::parse(&input[at..], u32::MAX - 4).map_err(broke)?;
@@ -322,13 +330,17 @@ impl Session {
         }
     }
 
+    /// The answer of ours whose turn it is, if it is one's turn: not while a message of the
+    /// server is on its way through.
+    #[inline]
+    fn next_synthetic(&mut self) -> Option<Entry<Effect>> {
+        let lease = self.lease.as_mut().filter(|lease| lease.body_left == 0)?;
+        lease.ledger.take_synthetic()
+    }
+
     /// Answers of ours whose turn has come, behind a message of the server.
     fn put_synthetic(&mut self, gather: &mut Gather<'_>) {
-        while let Some(entry) = self
-            .lease
-            .as_mut()
-            .and_then(|lease| lease.ledger.take_synthetic())
-        {
+        while let Some(entry) = self.next_synthetic() {
             if let Kind::Synthetic(tag) = entry.kind {
                 write::empty(gather.put(), tag);
             }
@@ -340,11 +352,7 @@ impl Session {
 
     /// Answers of ours whose turn is now because nothing is owed before them.
     pub(super) fn answer_synthetic(&mut self) {
-        while let Some(entry) = self
-            .lease
-            .as_mut()
-            .and_then(|lease| lease.ledger.take_synthetic())
-        {
+        while let Some(entry) = self.next_synthetic() {
             if let Kind::Synthetic(tag) = entry.kind {
                 write::empty(&mut self.output, tag);
             }

@@ -317,6 +317,9 @@ impl Session {
         if let Some(seat) = self.seat.take() {
             self.pool.abandon(&seat);
         }
+        // Half a message is with the client: words of ours would be taken for the rest of it.
+        let torn =
+            (self.lease.as_ref()).is_some_and(|lease| lease.body_left > 0 && lease.body_forward);
         if let Some(mut lease) = self.leave_server()
             && matches!(
                 stop,
@@ -328,7 +331,9 @@ impl Session {
         }
         if let Some((state, text)) = stop.words() {
             self.pool.stats.update(|totals| totals.errors += 1);
-            write::error(&mut self.output, Severity::Fatal, state, &text);
+            if !torn {
+                write::error(&mut self.output, Severity::Fatal, state, &text);
+            }
         }
         self.input = Vec::new();
         self.stage = Stage::Closing;
@@ -595,6 +600,9 @@ impl Session {
     fn leave_server(&mut self) -> Option<Lease> {
         let mut lease = self.lease.take()?;
         self.me.server.replace(None);
+        // Half a message of the client is there, and nothing may be owed for it (COPY data behind
+        // a failed COPY): what comes next would be taken for the rest of it.
+        lease.broken |= self.body_left > 0 && self.body_forward && lease.ledger.is_empty();
         lease.soiled |= self.tracks() && (!self.pins.is_empty() || !self.flags.is_empty());
         Some(lease)
     }

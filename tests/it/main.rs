@@ -15,6 +15,7 @@ mod differential;
 mod drivers;
 mod harness;
 mod licences;
+mod relay;
 mod server_login;
 mod smoke;
 mod support;

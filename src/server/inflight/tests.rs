@@ -61,6 +61,27 @@ fn error_before_sync_was_sent_skips_what_follows() {
 }
 
 #[test]
+fn a_batch_without_sync_is_not_over() {
+    let mut l = ledger(&[Parse, Bind, Execute]);
+    feed(&mut l, b"12C");
+    assert_eq!(l.len(), 0);
+    assert!(!l.is_empty(), "PostgreSQL's transaction is still open");
+    l.forward(Sync);
+    feed(&mut l, b"Z");
+    assert!(l.is_empty());
+    // A Sync within COPY data ends nothing.
+    let mut l = ledger(&[Execute, Sync]);
+    feed(&mut l, b"G");
+    l.forward(CopyData);
+    l.forward(CopyEnd);
+    feed(&mut l, b"C");
+    assert!(!l.is_empty());
+    l.forward(Sync);
+    feed(&mut l, b"Z");
+    assert!(l.is_empty());
+}
+
+#[test]
 fn error_at_sync_is_a_failed_commit() {
     let mut l = ledger(&[Parse, Bind, Execute, Sync]);
     feed(&mut l, b"12CEZ");

@@ -1,0 +1,148 @@
+//! What passes between a client and a server when both behave in ways that few do: batches without
+//! a Sync, messages cut in two, peers that leave or never read.
+
+use std::time::Duration;
+
+use crate::support::message::{self, Message, from_server};
+use crate::support::peer::{FakeServer, Heard, Peer};
+use crate::support::pgweir::{Pgweir, Setup};
+use crate::support::postgres::each_postgres;
+
+/// pgweir in front of a scripted server with one connection, and a first client with that
+/// connection logged in.
+fn scripted(setup: Setup) -> (Pgweir, FakeServer, Peer, Peer) {
+    let listener = FakeServer::listen();
+    let pgweir = setup
+        .set("default_pool_size", 1)
+        .database_at("app", listener.port())
+        .start();
+    let address = pgweir.address();
+    let login = std::thread::spawn(move || Peer::login(address, "t_trust", "app"));
+    let mut server = listener.accept_login(1);
+    server.expect(b'Q');
+    server.send(&[Message::new(b'I', []), from_server::ready(b'I')]);
+    let client = login.join().expect("the client's login");
+    (pgweir, listener, client, server)
+}
+
+fn transaction() -> Setup {
+    Setup::new().set("pool_mode", "transaction")
+}
+
+fn insert(table: &str) -> [Message; 3] {
+    [
+        message::parse("", &format!("INSERT INTO {table} VALUES (1)")),
+        message::bind("", "", &[]),
+        message::execute("", 0),
+    ]
+}
+
+#[test]
+fn a_batch_without_sync_keeps_its_server() {
+    for postgres in each_postgres() {
+        let database = postgres.database();
+        postgres.psql(
+            &database,
+            "CREATE TABLE t (x int); GRANT ALL ON t TO public",
+        );
+        let pgweir = transaction()
+            .set("default_pool_size", 1)
+            .database("app", postgres, &database)
+            .start();
+        let mut one = Peer::login(pgweir.address(), "t_trust", "app");
+        let mut two = Peer::login(pgweir.address(), "t_trust", "app");
+        one.send(&insert("t"));
+        one.send(&[message::flush()]);
+        one.expect_tags("12C");
+        // On the same server this would be one transaction with the INSERT, and undo it.
+        two.send(&[message::query("SELECT 1/0")]);
+        two.expect_silence(Duration::from_millis(200));
+        one.send(&[message::sync()]);
+        one.expect_tags("Z");
+        two.expect_tags("EZ");
+        assert_eq!(postgres.psql(&database, "SELECT count(*) FROM t"), "1");
+        one.send(&insert("t"));
+        one.send(&[message::flush()]);
+        one.expect_tags("12C");
+        // It leaves without a Sync: nothing is committed, whoever comes next.
+        drop(one);
+        assert_eq!(two.value("SELECT count(*) FROM t"), "1");
+    }
+}
+
+#[test]
+fn made_up_replies_never_cut_a_message_in_two() {
+    let (_pgweir, _listener, mut client, mut server) = scripted(transaction());
+    client.send(&[message::parse("a", "SELECT 1"), message::sync()]);
+    server.expect_tags("PS");
+    server.send(&[Message::new(b'1', []), from_server::ready(b'I')]);
+    client.expect_tags("1Z");
+    client.send(&[
+        message::describe_statement("a"),
+        message::parse("b", "SELECT 1"),
+        message::sync(),
+    ]);
+    server.expect_tags("DS");
+    let description = from_server::row_description(&["one", "two"]);
+    let bytes = description.bytes();
+    server.send(&[Message::new(b't', [0, 0])]);
+    server.send_raw(&bytes[..20]);
+    std::thread::sleep(Duration::from_millis(100));
+    server.send_raw(&bytes[20..]);
+    server.send(&[from_server::ready(b'I')]);
+    client.expect(b't');
+    assert_eq!(client.expect(b'T'), description);
+    client.expect_tags("1Z");
+}
+
+#[test]
+fn last_words_are_not_taken_for_the_rest_of_a_row() {
+    let (_pgweir, _listener, mut client, mut server) = scripted(transaction());
+    client.send(&[message::query("SELECT x")]);
+    server.expect(b'Q');
+    server.send(&[from_server::row_description(&["x"])]);
+    let row = from_server::row(&["0123456789012345678901234567890123456789"]).bytes();
+    server.send_raw(&row[..row.len() - 20]);
+    std::thread::sleep(Duration::from_millis(100));
+    drop(server);
+    let heard = client.expect_end();
+    let tags: Vec<char> = heard.iter().map(|m| char::from(m.tag)).collect();
+    assert_eq!(tags, ['T'], "{heard:?}");
+}
+
+/// Header and first bytes of a CopyData message, and the rest of it.
+fn half_copy_data() -> (Vec<u8>, Vec<u8>) {
+    let mut first = message::copy_data(&"x".repeat(100)).bytes();
+    let rest = first.split_off(15);
+    (first, rest)
+}
+
+/// A COPY that the server ends with an error while the client is in the middle of a message.
+fn failed_copy(client: &mut Peer, server: &mut Peer) -> Vec<u8> {
+    client.send(&[message::query("COPY t FROM STDIN")]);
+    server.expect(b'Q');
+    server.send(&[Message::new(b'G', [0, 0, 0])]);
+    client.expect(b'G');
+    let (first, rest) = half_copy_data();
+    client.send_raw(&first);
+    std::thread::sleep(Duration::from_millis(100));
+    server.send(&[
+        from_server::report(b'E', "ERROR", "22P04", "no"),
+        from_server::ready(b'I'),
+    ]);
+    client.expect_tags("EZ");
+    rest
+}
+
+#[test]
+fn a_server_with_half_a_message_is_given_to_nobody() {
+    let (pgweir, listener, mut client, mut server) = scripted(transaction());
+    let mut other = Peer::login(pgweir.address(), "t_trust", "app");
+    failed_copy(&mut client, &mut server);
+    drop(client);
+    other.send(&[message::query("SELECT 1")]);
+    let mut fresh = listener.accept_login(2);
+    fresh.expect(b'Q');
+    fresh.send(&[from_server::complete("SELECT 0"), from_server::ready(b'I')]);
+    other.expect_tags("CZ");
+}
