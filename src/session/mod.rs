@@ -582,6 +582,10 @@ impl Session {
         let mut lease = self.lease.take()?;
         self.me.server.replace(None);
         lease.soiled |= self.tracks() && (!self.pins.is_empty() || !self.flags.is_empty());
+        // No query takes a library out again.
+        if self.pins.has_loaded() || self.flags.contains(Flags::LOAD) {
+            lease.shared.close_needed.set(true);
+        }
         Some(lease)
     }
 
