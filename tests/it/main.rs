@@ -19,5 +19,6 @@ mod identity;
 mod licences;
 mod server_login;
 mod smoke;
+mod state;
 mod support;
 mod tidy;
