@@ -86,8 +86,14 @@ impl Session {
                     }
                     break;
                 }
-                backend::DATA_ROW if whole && self.stage == Stage::Asking => {
-                    self.answer_row(body)?;
+                backend::DATA_ROW if self.stage == Stage::Asking => {
+                    if whole {
+                        self.answer_row(body)?;
+                    } else if header.body_len <= limits::SERVER_INSPECT {
+                        break;
+                    } else {
+                        self.rare.get_mut().answer.too_much();
+                    }
                     self.account(tag, dropped)?
                 }
                 backend::NOTICE => lease.ledger.asynchronous_is_forwarded(),

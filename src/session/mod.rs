@@ -604,6 +604,10 @@ impl Session {
         // a failed COPY): what comes next would be taken for the rest of it.
         lease.broken |= self.body_left > 0 && self.body_forward && lease.ledger.is_empty();
         lease.soiled |= self.tracks() && (!self.pins.is_empty() || !self.flags.is_empty());
+        // No query takes a library out again.
+        if self.pins.has_loaded() || self.flags.contains(Flags::LOAD) {
+            lease.shared.close_needed.set(true);
+        }
         Some(lease)
     }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::gather::Gather;
-use super::pin::{self, Doubts, Pins};
+use super::pin::{self, Doubts, Pins, TOO_MANY_SETTINGS};
 use super::{Session, Stage, Stop};
 use crate::error::{Fault, SqlState};
 use crate::server::inflight::{Entry, Kind, Reply};
@@ -39,8 +39,6 @@ const NOT_SETTINGS: &[&str] = &[
 
 /// Bytes of settings that follow a client; with more, it keeps its server instead.
 const FOLLOW_LIMIT: usize = 64 * 1024;
-/// Pin of a client with more settings than that.
-const TOO_MANY_SETTINGS: u8 = 128;
 
 impl Session {
     /// Notes what a text may do before it is carried out.

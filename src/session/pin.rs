@@ -63,6 +63,9 @@ const REASONS: &[Reason] = &[
 /// A library that was loaded stays until the connection ends; no condition can change that.
 const LOAD: u8 = 64;
 
+/// More settings than are carried from server to server.
+pub const TOO_MANY_SETTINGS: u8 = 128;
+
 /// What in a text makes a question to the server necessary.
 pub const ASK: Flags = Flags::TEMP
     .union(Flags::ADVISORY_LOCK)
@@ -93,6 +96,11 @@ impl Pins {
         self.0 & 4 != 0
     }
 
+    /// Whether it has loaded a library, which only the end of its server takes away.
+    pub fn has_loaded(self) -> bool {
+        self.0 & LOAD != 0
+    }
+
     /// Whether it has statements made with SQL's PREPARE.
     pub fn has_sql_statements(self) -> bool {
         self.0 & 32 != 0
@@ -107,6 +115,9 @@ impl Pins {
             .collect();
         if self.0 & LOAD != 0 {
             names.push("load");
+        }
+        if self.0 & TOO_MANY_SETTINGS != 0 {
+            names.push("settings");
         }
         names.join(",")
     }
@@ -194,9 +205,10 @@ pub struct Answer {
     settings: Settings,
     bytes: usize,
     bad: bool,
+    overflows: bool,
 }
 
-/// Bytes of settings that are believed; a session has no use for more.
+/// Bytes of settings that are kept; a client with more keeps its server instead.
 const SETTINGS_LIMIT: usize = 256 * 1024;
 
 impl Answer {
@@ -214,7 +226,8 @@ impl Answer {
             [Some(name), Some(value)] => {
                 self.bytes += name.len() + value.len();
                 match (text(name), text(value)) {
-                    (Some(name), Some(value)) if self.bytes <= SETTINGS_LIMIT => {
+                    _ if self.bytes > SETTINGS_LIMIT => self.too_much(),
+                    (Some(name), Some(value)) => {
                         self.settings.push((name.to_lowercase().into(), value));
                     }
                     _ => self.bad = true,
@@ -225,6 +238,12 @@ impl Answer {
         }
     }
 
+    /// There is a row that is too long to be kept.
+    pub fn too_much(&mut self) {
+        self.overflows = true;
+        self.settings = Vec::new();
+    }
+
     /// What keeps the server now, and the explicit settings if they were asked for. `None` if the
     /// answer makes no sense.
     pub fn finish(self, question: &Question) -> Option<(Pins, Settings)> {
@@ -232,7 +251,8 @@ impl Answer {
         if self.bad || bits & !question.bits != 0 {
             return None;
         }
-        Some((Pins(bits | question.sticky), self.settings))
+        let too_much = if self.overflows { TOO_MANY_SETTINGS } else { 0 };
+        Some((Pins(bits | question.sticky | too_much), self.settings))
     }
 }
 
@@ -284,6 +304,18 @@ mod tests {
         assert_eq!(answer(b"2"), None);
         assert_eq!(answer(b"x"), None);
         assert_eq!(Answer::default().finish(&asked), None);
+    }
+
+    #[test]
+    fn more_settings_than_can_be_kept_keep_the_server() {
+        let (asked, _) = question(doubts(Flags::UNANALYSED, 0)).unwrap();
+        let mut answer = Answer::default();
+        answer.row(&[Some(b"0")]);
+        let long = vec![b'x'; SETTINGS_LIMIT];
+        answer.row(&[Some(b"app.long"), Some(&long)]);
+        answer.row(&[Some(b"work_mem"), Some(b"1")]);
+        let (pins, _) = answer.finish(&asked).unwrap();
+        assert_eq!(pins.names(), "settings");
     }
 
     #[test]

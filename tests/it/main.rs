@@ -11,12 +11,15 @@
 //! | `PGWEIR_TEST_SEED` | first seed of the random scripts |
 //! | `PGWEIR_TEST_SCRIPTS` | how many random scripts per configuration |
 
+mod cancel;
 mod differential;
 mod drivers;
 mod harness;
+mod identity;
 mod licences;
 mod relay;
 mod server_login;
 mod smoke;
+mod state;
 mod support;
 mod tidy;

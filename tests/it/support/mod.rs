@@ -10,4 +10,5 @@ pub(crate) mod message;
 pub(crate) mod peer;
 pub(crate) mod pgweir;
 pub(crate) mod postgres;
+pub(crate) mod scene;
 pub(crate) mod wait;
