@@ -105,6 +105,8 @@ pub struct Ledger<E> {
     copy_in: bool,
     /// Messages of the extended protocol were sent and no Sync yet.
     open: bool,
+    /// Among them one that does more than prepare or describe a statement.
+    executes: bool,
 }
 
 impl<E> Default for Ledger<E> {
@@ -114,6 +116,7 @@ impl<E> Default for Ledger<E> {
             skipping: false,
             copy_in: false,
             open: false,
+            executes: false,
         }
     }
 }
@@ -123,6 +126,18 @@ impl<E> Ledger<E> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty() && !self.skipping && !self.open
+    }
+
+    /// Whether every reply has come, no Sync has been sent yet, and all that was asked was to
+    /// prepare, describe or close statements: PostgreSQL's transaction is open but has done
+    /// nothing, and a Sync of ours would end it unseen.
+    pub fn only_prepared(&self) -> bool {
+        self.queue.is_empty() && !self.skipping && self.open && !self.executes
+    }
+
+    /// Whether every reply has come, whatever may still be skipped or wait for its Sync.
+    pub fn owes_nothing(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// Number of requests and markers in the ledger.
@@ -164,9 +179,16 @@ impl<E> Ledger<E> {
             self.skipping = false;
         }
         match entry.kind {
-            Kind::Query | Kind::Function | Kind::Sync => self.open = false,
+            Kind::Query | Kind::Function | Kind::Sync => {
+                self.open = false;
+                self.executes = false;
+            }
+            Kind::Parse | Kind::DescribeStatement | Kind::Close => self.open = true,
             Kind::CopyData | Kind::CopyEnd | Kind::Synthetic(_) => {}
-            _ => self.open = true,
+            _ => {
+                self.open = true;
+                self.executes = true;
+            }
         }
         // A marker is only needed behind a request that may still be reading COPY data; one per
         // run of data is enough.

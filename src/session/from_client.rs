@@ -199,7 +199,9 @@ impl Session {
             frontend::CLOSE => self.close(frame, gather)?,
             frontend::EXECUTE => self.pass(frame, gather, Some(Kind::Execute)),
             frontend::FUNCTION_CALL => {
-                self.flags = self.flags.union(Flags::SETS_UNKNOWN);
+                if self.tracks() {
+                    self.flags = self.flags.union(Flags::SETS_UNKNOWN);
+                }
                 self.pass(frame, gather, Some(Kind::Function));
             }
             frontend::SYNC => {
@@ -214,7 +216,7 @@ impl Session {
                 let busy = self
                     .lease
                     .as_ref()
-                    .is_some_and(|lease| lease.ledger.len() > 0);
+                    .is_some_and(|lease| !lease.ledger.owes_nothing());
                 if !busy {
                     return Err(Stop::ClientGone);
                 }

@@ -8,7 +8,7 @@ use super::{Refused, Session, Stage, Stop, send};
 use crate::error::{Fault, SqlState};
 use crate::server::inflight::{Entry, Kind, Reply, Verdict};
 use crate::server::statements::{Effect, push_wire_name};
-use crate::wire::tag::backend;
+use crate::wire::tag::{backend, frontend};
 use crate::wire::write::{self, Severity};
 use crate::wire::{Header, TxStatus, limits, read};
 
@@ -32,14 +32,39 @@ impl Session {
             lease.partial.extend_from_slice(&input[at..]);
             let over = match self.stage {
                 // Whoever said goodbye sends no Sync any more.
-                Stage::Leaving => lease.ledger.len() == 0,
+                Stage::Leaving => lease.ledger.owes_nothing(),
                 _ => lease.ledger.is_empty(),
             };
-            if over && lease.partial.is_empty() && lease.body_left == 0 {
+            let quiet = lease.partial.is_empty() && lease.body_left == 0;
+            if over && quiet {
                 self.all_answered()?;
+            } else if quiet
+                && lease.ledger.only_prepared()
+                && lease.status == TxStatus::Idle
+                && self.stage == Stage::Ready
+                && self.body_left == 0
+                && self.tracks()
+            {
+                self.close_batch();
             }
         }
         Ok(())
+    }
+
+    /// The client has prepared something, asked for the answer with Flush and thinks about it; some
+    /// drivers prepare long before they execute. Outside a transaction it need not keep a server
+    /// meanwhile.
+    fn close_batch(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            write::empty(&mut lease.unsent, frontend::SYNC);
+            self.owe(Entry {
+                kind: Kind::Sync,
+                reply: Reply::Swallow,
+                statement: 0,
+                effect: None,
+            });
+            self.me.query_since.set(None);
+        }
     }
 
     fn walk_server(
@@ -97,11 +122,11 @@ impl Session {
                     self.account(tag, dropped)?
                 }
                 backend::NOTICE => lease.ledger.asynchronous_is_forwarded(),
+                // Whoever listens is told, also while a query of ours runs.
                 backend::NOTIFICATION => {
-                    lease.ledger.asynchronous_is_forwarded()
-                        && (!self.tracks()
-                            || self.pins.listens()
-                            || self.flags.contains(crate::sql::Flags::LISTEN))
+                    !self.tracks()
+                        || self.pins.listens()
+                        || self.flags.contains(crate::sql::Flags::LISTEN)
                 }
                 backend::PARAMETER_STATUS => {
                     let forward = lease.ledger.asynchronous_is_forwarded();

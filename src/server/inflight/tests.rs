@@ -82,6 +82,21 @@ fn a_batch_without_sync_is_not_over() {
 }
 
 #[test]
+fn preparing_alone_can_be_ended_by_us() {
+    let mut l = ledger(&[Parse, DescribeStatement]);
+    assert!(!l.only_prepared(), "replies are owed");
+    feed(&mut l, b"1tn");
+    assert!(l.only_prepared() && !l.is_empty());
+    l.sent(entry(Sync, Reply::Swallow, None));
+    assert!(!l.asynchronous_is_forwarded());
+    feed(&mut l, b"Z");
+    assert!(l.is_empty());
+    let mut l = ledger(&[Parse, Bind]);
+    feed(&mut l, b"12");
+    assert!(!l.only_prepared(), "a portal would be lost");
+}
+
+#[test]
 fn error_at_sync_is_a_failed_commit() {
     let mut l = ledger(&[Parse, Bind, Execute, Sync]);
     feed(&mut l, b"12CEZ");

@@ -92,6 +92,7 @@ impl Setup {
         };
         default("listen_port", i64::from(port).into());
         default("unix_socket_dir", dir.display().to_string().into());
+        default("http_listen", "".into());
         default(
             "auth_file",
             dir.join("userlist.txt").display().to_string().into(),
