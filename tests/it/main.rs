@@ -17,6 +17,7 @@ mod drivers;
 mod harness;
 mod identity;
 mod licences;
+mod prepared;
 mod server_login;
 mod smoke;
 mod state;
