@@ -17,6 +17,7 @@ mod drivers;
 mod harness;
 mod identity;
 mod licences;
+mod limits;
 mod prepared;
 mod server_login;
 mod smoke;
