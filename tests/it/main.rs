@@ -14,6 +14,7 @@
 mod cancel;
 mod differential;
 mod drivers;
+mod faults;
 mod harness;
 mod identity;
 mod licences;
