@@ -11,6 +11,7 @@
 //! | `PGWEIR_TEST_SEED` | first seed of the random scripts |
 //! | `PGWEIR_TEST_SCRIPTS` | how many random scripts per configuration |
 
+mod auth;
 mod cancel;
 mod differential;
 mod drivers;
@@ -25,3 +26,4 @@ mod smoke;
 mod state;
 mod support;
 mod tidy;
+mod tls;
