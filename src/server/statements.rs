@@ -151,7 +151,9 @@ impl Registry {
 /// Which shared statements one server has, the least recently used first out.
 ///
 /// A statement is *pending* from Parse to ParseComplete: what follows it in the stream may use it,
-/// but DEALLOCATE ALL before it does not forget it, and a failed Parse does.
+/// but DEALLOCATE ALL before it does not forget it, and a failed Parse does. It is *doubted* from
+/// the moment DEALLOCATE ALL is sent until the answer: what follows that in the stream cannot use
+/// it, but it is still there if DEALLOCATE ALL fails.
 #[derive(Debug, Default)]
 pub struct Prepared {
     known: HashMap<u32, Slot, foldhash::fast::RandomState>,
@@ -160,7 +162,9 @@ pub struct Prepared {
 
 #[derive(Debug)]
 struct Slot {
-    pending: bool,
+    /// Parse messages that have not been answered.
+    pending: u32,
+    doubted: bool,
     used: u64,
     statement: Arc<Statement>,
 }
@@ -171,32 +175,52 @@ impl Prepared {
     pub fn touch(&mut self, id: u32) -> bool {
         self.clock += 1;
         match self.known.get_mut(&id) {
-            Some(slot) => {
+            Some(slot) if !slot.doubted => {
                 slot.used = self.clock;
                 true
             }
-            None => false,
+            _ => false,
         }
     }
 
-    /// A Parse of it is being sent. What must be closed to make room under `limit` comes back.
-    pub fn sent(&mut self, statement: &Arc<Statement>, limit: usize) -> Option<Arc<Statement>> {
-        let evicted = (self.known.len() >= limit.max(1))
-            .then(|| {
-                let oldest = self
-                    .known
-                    .iter()
-                    .filter(|(_, slot)| !slot.pending)
-                    .min_by_key(|(_, slot)| slot.used)
-                    .map(|(&id, _)| id);
-                oldest
-                    .and_then(|id| self.known.remove(&id))
-                    .map(|slot| slot.statement)
-            })
-            .flatten();
+    /// DEALLOCATE ALL or DISCARD ALL is being sent.
+    pub fn doubt_all(&mut self) {
+        self.known.values_mut().for_each(|slot| slot.doubted = true);
+    }
+
+    /// Whether the server may or may not have this statement.
+    pub fn is_doubted(&self, id: u32) -> bool {
+        self.known.get(&id).is_some_and(|slot| slot.doubted)
+    }
+
+    /// Everything is answered: what is still known is there.
+    pub fn trust_all(&mut self) {
+        self.known
+            .values_mut()
+            .for_each(|slot| slot.doubted = false);
+    }
+
+    /// A Parse of it is being sent. What must be closed to come back under `limit` is given; what
+    /// has not been answered yet stays, so a long batch may exceed the limit until the next Parse.
+    pub fn sent(&mut self, statement: &Arc<Statement>, limit: usize) -> Vec<Arc<Statement>> {
+        let before = self.known.remove(&statement.id);
+        let mut evicted = Vec::new();
+        while self.known.len() >= limit.max(1) {
+            let oldest = self
+                .known
+                .iter()
+                .filter(|(_, slot)| slot.pending == 0)
+                .min_by_key(|(_, slot)| slot.used)
+                .map(|(&id, _)| id);
+            let Some(slot) = oldest.and_then(|id| self.known.remove(&id)) else {
+                break;
+            };
+            evicted.push(slot.statement);
+        }
         self.clock += 1;
         let slot = Slot {
-            pending: true,
+            pending: before.map_or(0, |slot| slot.pending) + 1,
+            doubted: false,
             used: self.clock,
             statement: statement.clone(),
         };
@@ -208,7 +232,7 @@ impl Prepared {
     #[inline]
     pub fn confirmed(&mut self, id: u32) {
         if let Some(slot) = self.known.get_mut(&id) {
-            slot.pending = false;
+            slot.pending = slot.pending.saturating_sub(1);
             slot.statement.accepted.store(true, Ordering::Relaxed);
         }
     }
@@ -221,7 +245,8 @@ impl Prepared {
     /// A Close was skipped: the statement is still there.
     pub fn restore(&mut self, statement: Arc<Statement>) {
         let slot = Slot {
-            pending: false,
+            pending: 0,
+            doubted: false,
             used: self.clock,
             statement,
         };
@@ -230,7 +255,7 @@ impl Prepared {
 
     /// DEALLOCATE ALL or DISCARD ALL was carried out.
     pub fn deallocated_all(&mut self) {
-        self.known.retain(|_, slot| slot.pending);
+        self.known.retain(|_, slot| slot.pending > 0);
     }
 
     /// Number of statements.

@@ -199,6 +199,7 @@ impl Session {
             frontend::CLOSE => self.close(frame, gather)?,
             frontend::EXECUTE => self.pass(frame, gather, Some(Kind::Execute)),
             frontend::FUNCTION_CALL => {
+                // In session mode a question would cost the client its unnamed statement.
                 if self.tracks() {
                     self.flags = self.flags.union(Flags::SETS_UNKNOWN);
                 }

@@ -439,6 +439,7 @@ impl Session {
     /// The server has answered everything.
     fn all_answered(&mut self) -> Result<(), Stop> {
         let status = self.status();
+        self.trust_all();
         if self.stage == Stage::Leaving {
             return Err(Stop::ClientGone);
         }

@@ -136,6 +136,8 @@ struct RareState {
     answer: Answer,
     /// What the server said against a query of ours.
     refusal: Option<Refused>,
+    /// Whether a DEALLOCATE ALL is under way.
+    doubting: bool,
     /// The statement that a DEALLOCATE under way names.
     deallocating: Option<Box<[u8]>>,
     login: Option<Box<welcome::Login>>,
@@ -146,6 +148,8 @@ struct Named {
     statement: Arc<Statement>,
     /// Its Parse has not been answered yet.
     pending: bool,
+    /// A DEALLOCATE ALL after its Parse has not been answered yet.
+    doubted: bool,
 }
 
 /// An error of the server about a query of ours.

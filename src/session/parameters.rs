@@ -45,6 +45,9 @@ impl Session {
     #[inline]
     pub(super) fn note(&mut self, analysis: &Analysis) {
         self.flags = self.flags.union(analysis.flags);
+        if analysis.flags.contains(Flags::DEALLOCATE_ALL) {
+            self.doubt_all();
+        }
         self.may_set |= analysis.flags.intersects(MAY_SET)
             || matches!(analysis.kind, sql::Kind::Set | sql::Kind::Reset);
         if !analysis.params.is_empty() {

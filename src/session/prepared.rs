@@ -137,8 +137,7 @@ impl Session {
         gather: &mut Gather<'_>,
     ) {
         self.pool.stats.update(|totals| totals.client_parses += 1);
-        let statements = &self.rare.get_mut().statements;
-        if statements.contains_key(name) && self.status() != TxStatus::Failed {
+        if self.named(name).is_some() && self.status() != TxStatus::Failed {
             let name = String::from_utf8_lossy(name);
             let text = format!("prepared statement \"{name}\" already exists");
             self.refuse(SqlState(*b"42P05"), text, gather);
@@ -160,6 +159,7 @@ impl Session {
         let named = Named {
             statement: statement.clone(),
             pending: true,
+            doubted: false,
         };
         let statements = &mut self.rare.get_mut().statements;
         statements.insert(name.into(), named);
@@ -193,6 +193,7 @@ impl Session {
         let named = Named {
             statement,
             pending: false,
+            doubted: false,
         };
         let statements = &mut self.rare.get_mut().statements;
         statements.insert(parse.name.into(), named);
@@ -210,9 +211,15 @@ impl Session {
     ) {
         let limit = self.pool.max_prepared() as usize;
         let Some(lease) = &mut self.lease else { return };
+        let doubted = lease.prepared.is_doubted(statement.id);
         let evicted = lease.prepared.sent(statement, limit);
         let mut wire = Vec::with_capacity(24);
         push_wire_name(&mut wire, statement.id);
+        if doubted {
+            // To close what is not there is no error.
+            write::target(gather.put(), frontend::CLOSE, b'S', &wire);
+            self.owe(entry(Kind::Close, Reply::Swallow, 0, None));
+        }
         write::parse(gather.put(), &wire, &statement.definition);
         self.pool.stats.update(|totals| totals.server_parses += 1);
         let reply = match name {
@@ -224,7 +231,7 @@ impl Session {
             name,
         };
         self.owe(entry(Kind::Parse, reply, statement.id, Some(effect)));
-        if let Some(evicted) = evicted {
+        for evicted in evicted {
             wire.clear();
             push_wire_name(&mut wire, evicted.id);
             write::target(gather.put(), frontend::CLOSE, b'S', &wire);
@@ -265,8 +272,8 @@ impl Session {
 
     /// The statement that a name of the client means, if it is one that is translated.
     fn named(&self, name: &[u8]) -> Option<Arc<Statement>> {
-        let statements = &self.rare.get()?.statements;
-        statements.get(name).map(|named| named.statement.clone())
+        let named = self.rare.get()?.statements.get(name)?;
+        (!named.doubted).then(|| named.statement.clone())
     }
 
     /// Whether a name that means nothing to us must not reach the server, where it may mean
@@ -462,6 +469,35 @@ impl Session {
         }
     }
 
+    /// DEALLOCATE ALL or DISCARD ALL is about to be sent: what follows in the stream finds nothing
+    /// of what was prepared before.
+    pub(super) fn doubt_all(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            lease.prepared.doubt_all();
+        }
+        let rare = self.rare.get_mut();
+        rare.doubting = true;
+        for named in rare.statements.values_mut() {
+            named.doubted = true;
+        }
+    }
+
+    /// Everything is answered: what a DEALLOCATE ALL has left is there.
+    #[inline]
+    pub(super) fn trust_all(&mut self) {
+        if self.rare.get().is_none_or(|rare| !rare.doubting) {
+            return;
+        }
+        if let Some(lease) = &mut self.lease {
+            lease.prepared.trust_all();
+        }
+        let rare = self.rare.get_mut();
+        rare.doubting = false;
+        for named in rare.statements.values_mut() {
+            named.doubted = false;
+        }
+    }
+
     /// DEALLOCATE ALL or DISCARD ALL was carried out: what was prepared before is gone; what was
     /// sent after it is not.
     pub(super) fn deallocated_all(&mut self) {
@@ -504,6 +540,7 @@ impl Session {
                 let named = Named {
                     statement,
                     pending: false,
+                    doubted: false,
                 };
                 let statements = &mut self.rare.get_mut().statements;
                 statements.insert(name, named);

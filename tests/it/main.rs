@@ -11,15 +11,20 @@
 //! | `PGWEIR_TEST_SEED` | first seed of the random scripts |
 //! | `PGWEIR_TEST_SCRIPTS` | how many random scripts per configuration |
 
+mod auth;
 mod cancel;
 mod differential;
 mod drivers;
+mod faults;
 mod harness;
 mod identity;
 mod licences;
+mod limits;
+mod prepared;
 mod relay;
 mod server_login;
 mod smoke;
 mod state;
 mod support;
 mod tidy;
+mod tls;

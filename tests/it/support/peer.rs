@@ -105,6 +105,33 @@ impl Peer {
         self.send_raw(&bytes);
     }
 
+    /// As [`Peer::send`], for a connection that may have ended.
+    pub(crate) fn try_send(&mut self, messages: &[Message]) -> std::io::Result<()> {
+        let bytes: Vec<u8> = messages.iter().flat_map(Message::bytes).collect();
+        self.try_send_raw(&bytes)
+    }
+
+    /// As [`Peer::send_raw`], for a connection that may have ended.
+    pub(crate) fn try_send_raw(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// Sends a simple query and gives all that answers it, to ReadyForQuery or the end.
+    pub(crate) fn until_ready_or_end(&mut self, sql: &str) -> Vec<Message> {
+        let mut messages = Vec::new();
+        if self.try_send(&[message::query(sql)]).is_err() {
+            return messages;
+        }
+        while let Heard::Message(message) = self.hear(patient(SILENCE)) {
+            let done = message.tag == b'Z';
+            messages.push(message);
+            if done {
+                break;
+            }
+        }
+        messages
+    }
+
     /// The next message, the end, or silence for longer than `limit`.
     pub(crate) fn hear(&mut self, limit: Duration) -> Heard {
         loop {

@@ -104,3 +104,8 @@ pub(crate) fn values(messages: &[Message]) -> Vec<String> {
 pub(crate) fn tags(messages: &[Message]) -> String {
     messages.iter().map(|m| char::from(m.tag)).collect()
 }
+
+/// A client of `app`, if wanted.
+pub(crate) fn client_if(pgweir: &Pgweir, wanted: bool) -> Option<Peer> {
+    wanted.then(|| client(pgweir))
+}
