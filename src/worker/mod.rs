@@ -143,8 +143,17 @@ async fn serve(seed: Seed, started: oneshot::Sender<()>) -> std::io::Result<()> 
 fn upkeep(context: &Rc<Context>, pools: bool) {
     let now = Instant::now();
     let config = context.process.config.load_full();
+    let general = general_limits(&config);
+    // Ten thousand clients are looked at ten times a second: what is the same for all is found out
+    // once.
+    let exceptions = !config.users.is_empty()
+        || (config.databases.values().chain(&config.fallback))
+            .any(|entry| entry.query_wait_timeout.is_some());
     context.clients.each(|client| {
-        let limits = time_limits(&config, &client.database, &client.user);
+        let limits = match exceptions {
+            false => general,
+            true => time_limits(&config, general, &client.database, &client.user),
+        };
         if let Some(signal) = due(client, &limits, now) {
             client.signal(signal);
         }
@@ -154,19 +163,31 @@ fn upkeep(context: &Rc<Context>, pools: bool) {
     }
 }
 
-fn time_limits(config: &Config, database: &str, user: &str) -> TimeLimits {
+/// The limits of a client without exceptions.
+fn general_limits(config: &Config) -> TimeLimits {
     let settings = &config.settings;
-    let entry = config.databases.get(database).or(config.fallback.as_ref());
     TimeLimits {
         login: settings.client_login_timeout,
+        client_idle: settings.client_idle_timeout,
+        query: settings.query_timeout,
+        query_wait: settings.query_wait_timeout,
+        query_wait_notify: settings.query_wait_notify,
+        idle_transaction: settings.idle_transaction_timeout,
+        transaction: settings.transaction_timeout,
+    }
+}
+
+fn time_limits(config: &Config, general: TimeLimits, database: &str, user: &str) -> TimeLimits {
+    let entry = config.databases.get(database).or(config.fallback.as_ref());
+    TimeLimits {
         client_idle: config.client_idle_timeout(user),
         query: config.query_timeout(user),
-        query_wait: entry.map_or(settings.query_wait_timeout, |entry| {
+        query_wait: entry.map_or(general.query_wait, |entry| {
             config.query_wait_timeout(entry, user)
         }),
-        query_wait_notify: settings.query_wait_notify,
         idle_transaction: config.idle_transaction_timeout(user),
         transaction: config.transaction_timeout(user),
+        ..general
     }
 }
 
