@@ -49,7 +49,7 @@ impl Pool {
     pub(super) fn needs_check(&self, server: &Server, now: Instant) -> bool {
         let config = self.config.borrow();
         config.settings.server_check_query.is_some()
-            && now.saturating_duration_since(server.used) > config.settings.server_check_delay
+            && now.saturating_duration_since(server.used) >= config.settings.server_check_delay
     }
 
     /// Runs the check query on a server that was put aside.
