@@ -71,7 +71,25 @@ impl Session {
                 .map_err(Stop::ServerIo)?;
         }
         walked?;
+        self.settle_late_data(&input[at..])?;
         Ok(at)
+    }
+
+    /// The rest of a message that nothing is owed for has passed (COPY data behind a failed COPY)
+    /// and the server had nothing to say about it: it can go now.
+    #[inline]
+    fn settle_late_data(&mut self, rest: &[u8]) -> Result<(), Stop> {
+        let over = self.late_data
+            && self.body_left == 0
+            && rest.is_empty()
+            && self.lease.as_ref().is_some_and(|lease| {
+                lease.ledger.is_empty() && lease.partial.is_empty() && lease.body_left == 0
+            });
+        if over {
+            self.late_data = false;
+            return self.all_answered();
+        }
+        Ok(())
     }
 
     fn walk_client(

@@ -437,13 +437,17 @@ impl Session {
     }
 
     /// The server has answered everything.
-    fn all_answered(&mut self) -> Result<(), Stop> {
+    pub(super) fn all_answered(&mut self) -> Result<(), Stop> {
         let status = self.status();
         self.trust_all();
         if self.stage == Stage::Leaving {
             return Err(Stop::ClientGone);
         }
-        if self.stage != Stage::Ready || self.body_left > 0 {
+        if self.stage != Stage::Ready {
+            return Ok(());
+        }
+        if self.body_left > 0 {
+            self.late_data = true;
             return Ok(());
         }
         let question = match status {

@@ -86,6 +86,8 @@ pub struct Session {
     body_left: u32,
     /// Whether they go to the server.
     body_forward: bool,
+    /// The server was through with everything while a message of the client was still on its way.
+    late_data: bool,
     /// Everything up to Sync is ignored, after an error of ours in the extended protocol.
     skipping: bool,
     /// The batch failed because a plan became useless and is about to be played again.
@@ -262,6 +264,7 @@ impl Session {
             input: start.leftover,
             body_left: 0,
             body_forward: false,
+            late_data: false,
             skipping: false,
             healing: false,
             output: Vec::new(),

@@ -146,3 +146,29 @@ fn a_server_with_half_a_message_is_given_to_nobody() {
     fresh.send(&[from_server::complete("SELECT 0"), from_server::ready(b'I')]);
     other.expect_tags("CZ");
 }
+
+#[test]
+fn a_failed_copy_does_not_keep_its_server() {
+    let (pgweir, _listener, mut client, mut server) = scripted(transaction());
+    let mut other = Peer::login(pgweir.address(), "t_trust", "app");
+    let rest = failed_copy(&mut client, &mut server);
+    client.send_raw(&rest);
+    client.send(&[message::copy_done()]);
+    other.send(&[message::query("SELECT 1")]);
+    assert_eq!(server.expect_raw_until(b'Q'), message::query("SELECT 1"));
+    server.send(&[from_server::complete("SELECT 0"), from_server::ready(b'I')]);
+    other.expect_tags("CZ");
+    client.expect_silence(Duration::from_millis(50));
+}
+
+impl Peer {
+    /// The next message with this tag, others left out; COPY data that came before is too.
+    fn expect_raw_until(&mut self, tag: u8) -> Message {
+        loop {
+            let message = self.next();
+            if message.tag == tag {
+                return message;
+            }
+        }
+    }
+}
