@@ -336,36 +336,38 @@ impl Session {
             self.pass(frame, gather, Some(Kind::Query));
             return Ok(());
         }
-        // A simple Query destroys the unnamed statement.
-        self.unnamed = None;
-        if let Some(lease) = &mut self.lease {
-            lease.unnamed = None;
-        }
-        if !frame.is_whole() {
-            self.flags = self.flags.union(Flags::UNANALYSED);
-            self.pass(frame, gather, Some(Kind::Query));
-            return Ok(());
-        }
-        let text = read::query(frame.body)?;
-        if sql::is_plain(text) && self.pool.lexing().ascii_safe_encoding {
-            self.pass(frame, gather, Some(Kind::Query));
-            return Ok(());
-        }
-        let analysis = self.analyse(text);
-        self.note(&analysis);
-        if let Some(name) = &analysis.deallocate
-            && let Some(renamed) = self.deallocate(name, gather)
-        {
+        let text = match frame.is_whole() {
+            true => Some(read::query(frame.body)?),
+            false => None,
+        };
+        // A simple Query destroys the unnamed statement, unless it is skipped.
+        let query = Entry {
+            kind: Kind::Query,
+            reply: Reply::Forward,
+            statement: 0,
+            effect: self.unnamed_destroyed(),
+        };
+        let safe = self.pool.lexing().ascii_safe_encoding;
+        let renamed = match text {
+            None => {
+                self.flags = self.flags.union(Flags::UNANALYSED);
+                None
+            }
+            Some(text) if sql::is_plain(text) && safe => None,
+            Some(text) => {
+                let analysis = self.analyse(text);
+                self.note(&analysis);
+                let name = analysis.deallocate.as_ref();
+                name.and_then(|name| self.deallocate(name, gather))
+            }
+        };
+        if let Some(renamed) = renamed {
             write::query(gather.put(), &renamed);
-            self.owe(Entry {
-                kind: Kind::Query,
-                reply: Reply::Forward,
-                statement: 0,
-                effect: None,
-            });
-            return Ok(());
+        } else {
+            gather.keep(frame.at, frame.end());
+            self.rest_follows(frame);
         }
-        self.pass(frame, gather, Some(Kind::Query));
+        self.owe(query);
         Ok(())
     }
 

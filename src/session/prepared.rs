@@ -347,6 +347,14 @@ impl Session {
         Ok(Step::Done)
     }
 
+    /// A message that is about to be sent destroys the unnamed statement. What has to be undone if
+    /// the server skips it, if there is one.
+    pub(super) fn unnamed_destroyed(&mut self) -> Option<Effect> {
+        let mine = self.unnamed.take();
+        let there = self.lease.as_mut().and_then(|lease| lease.unnamed.take());
+        (mine.is_some() || there.is_some()).then_some(Effect::Unnamed(mine))
+    }
+
     /// Makes sure that the server's unnamed statement is the client's, or that there is none.
     fn ensure_unnamed(&mut self, gather: &mut Gather<'_>) {
         let Some(lease) = &mut self.lease else { return };
@@ -356,13 +364,15 @@ impl Session {
             (Some(mine), _) if !mine.definition.is_empty() => {
                 let mine = mine.clone();
                 write::parse(gather.put(), b"", &mine.definition);
-                lease.unnamed = Some(mine);
-                self.owe(entry(Kind::Parse, Reply::Swallow, 0, None));
+                lease.unnamed = Some(mine.clone());
+                let effect = Effect::Unnamed(Some(mine));
+                self.owe(entry(Kind::Parse, Reply::Swallow, 0, Some(effect)));
             }
-            _ => {
+            (mine, _) => {
+                let effect = Effect::Unnamed(mine.clone());
                 write::target(gather.put(), frontend::CLOSE, b'S', b"");
                 lease.unnamed = None;
-                self.owe(entry(Kind::Close, Reply::Swallow, 0, None));
+                self.owe(entry(Kind::Close, Reply::Swallow, 0, Some(effect)));
             }
         }
     }
@@ -408,11 +418,9 @@ impl Session {
             return Ok(());
         }
         if target.name.is_empty() {
-            self.unnamed = None;
-            if let Some(lease) = &mut self.lease {
-                lease.unnamed = None;
-            }
-            self.pass(frame, gather, Some(Kind::Close));
+            let effect = self.unnamed_destroyed();
+            gather.keep(frame.at, frame.end());
+            self.owe(entry(Kind::Close, Reply::Forward, 0, effect));
             return Ok(());
         }
         let statements = self.rare.get().map(|rare| &rare.statements);

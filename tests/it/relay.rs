@@ -172,3 +172,55 @@ impl Peer {
         }
     }
 }
+
+#[test]
+fn a_skipped_parse_leaves_no_wrong_statement_behind() {
+    for postgres in each_postgres() {
+        let database = postgres.database();
+        let pgweir = transaction()
+            .set("default_pool_size", 1)
+            .database("app", postgres, &database)
+            .start();
+        let mut one = Peer::login(pgweir.address(), "t_trust", "app");
+        let mut two = Peer::login(pgweir.address(), "t_trust", "app");
+        let prepare = |peer: &mut Peer, sql: &str| {
+            peer.send(&[message::parse("", sql), message::sync()]);
+            peer.expect_tags("1Z");
+        };
+        prepare(&mut one, "SELECT 'one'");
+        prepare(&mut two, "SELECT 'two'");
+        // What the pooler puts in front of the Bind is skipped with it.
+        one.send(&[
+            message::execute("nowhere", 0),
+            message::bind("", "", &[]),
+            message::sync(),
+        ]);
+        one.expect_tags("EZ");
+        one.send(&[
+            message::bind("", "", &[]),
+            message::execute("", 0),
+            message::sync(),
+        ]);
+        let answer = one.until_ready(1);
+        let row = answer.iter().find(|m| m.tag == b'D').expect("a row");
+        assert_eq!(row.columns(), [Some("one".to_owned())]);
+        // A Query that is skipped destroys nothing.
+        let mut three = Peer::login(pgweir.address(), "t_trust", "app");
+        one.send(&[
+            message::parse("", "SELECT 'one'"),
+            message::execute("nowhere", 0),
+            message::query("SELECT 1"),
+            message::close_statement(""),
+            message::sync(),
+        ]);
+        one.expect_tags("1EZ");
+        three.send(&[
+            message::bind("", "", &[]),
+            message::execute("", 0),
+            message::sync(),
+        ]);
+        let error = three.expect(b'E');
+        assert_eq!(error.report().sqlstate(), "26000");
+        three.expect_tags("Z");
+    }
+}
