@@ -224,3 +224,38 @@ fn a_skipped_parse_leaves_no_wrong_statement_behind() {
         three.expect_tags("Z");
     }
 }
+
+#[test]
+fn a_client_that_never_reads_is_not_read_either() {
+    let (pgweir, _listener, client, _server) = scripted(transaction());
+    let mut stream = client.into_stream();
+    stream
+        .set_write_timeout(Some(Duration::from_millis(500)))
+        .expect("a write timeout");
+    let syncs: Vec<u8> = std::iter::repeat_n(message::sync().bytes(), 20_000)
+        .flatten()
+        .collect();
+    let mut sent = 0;
+    // Each Sync is answered without a server. At some point it must not take any more.
+    while sent < 200 << 20 {
+        match std::io::Write::write(&mut stream, &syncs) {
+            Ok(n) => sent += n,
+            Err(_) => break,
+        }
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pgweir.pid()))
+        .expect("the status of a process");
+    let resident = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| {
+            rest.trim()
+                .trim_end_matches("kB")
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
+        .expect("resident memory");
+    assert!(sent < 200 << 20, "all of it was taken");
+    assert!(resident < 100 << 10, "{resident} kB");
+}
