@@ -380,6 +380,10 @@ impl Session {
             // A client that does not take its answers is not asked for more questions.
             if server_free && client_free {
                 moved |= self.read_client(cx, buffers)?;
+                if self.lease.is_none() {
+                    // If it is given to this client again, somebody else listened in between.
+                    buffers.server_dry = 0;
+                }
             }
             if !moved {
                 return Ok(());
