@@ -402,8 +402,8 @@ impl Session {
         };
         if !forward {
             return match self.stage {
-                Stage::Login => self.parameters_tried(),
-                Stage::Asking => self.answered(now),
+                // Looked at when everything has been read: see `all_answered`.
+                Stage::Login | Stage::Asking => Ok(()),
                 _ => self.parameters_replayed(),
             };
         }
@@ -438,14 +438,15 @@ impl Session {
 
     /// The server has answered everything.
     pub(super) fn all_answered(&mut self) -> Result<(), Stop> {
+        match self.stage {
+            Stage::Leaving => return Err(Stop::ClientGone),
+            Stage::Login => return self.parameters_tried(),
+            Stage::Asking => self.answered()?,
+            Stage::Closing => return Ok(()),
+            Stage::Ready => {}
+        }
         let status = self.status();
         self.trust_all();
-        if self.stage == Stage::Leaving {
-            return Err(Stop::ClientGone);
-        }
-        if self.stage != Stage::Ready {
-            return Ok(());
-        }
         if self.body_left > 0 {
             self.late_data = true;
             return Ok(());

@@ -6,7 +6,6 @@
 //! difference to the new server goes in front of the client's first request, in the same write.
 
 use std::rc::Rc;
-use std::time::Instant;
 
 use super::gather::Gather;
 use super::pin::{self, Doubts, Pins, TOO_MANY_SETTINGS};
@@ -220,8 +219,8 @@ impl Session {
         Ok(())
     }
 
-    /// The answer is complete: the server is kept or let go.
-    pub(super) fn answered(&mut self, now: Instant) -> Result<(), Stop> {
+    /// The answer is complete.
+    pub(super) fn answered(&mut self) -> Result<(), Stop> {
         self.stage = Stage::Ready;
         let rare = self.rare.get_mut();
         let question = std::mem::take(&mut rare.question);
@@ -266,9 +265,7 @@ impl Session {
         }
         self.set_pins(pins);
         self.transaction_over();
-        if pins.is_empty() && self.tracks() {
-            self.detach(now);
-        } else if let Some(lease) = &self.lease {
+        if let Some(lease) = &self.lease {
             self.me.server.replace(Some(lease.shared.clone()));
         }
         Ok(())

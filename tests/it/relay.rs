@@ -259,3 +259,35 @@ fn a_client_that_never_reads_is_not_read_either() {
     assert!(sent < 200 << 20, "all of it was taken");
     assert!(resident < 100 << 10, "{resident} kB");
 }
+
+#[test]
+fn bytes_behind_an_answer_of_ours_stay_in_step() {
+    let (_pgweir, _listener, mut client, mut server) = scripted(transaction());
+    client.send(&[message::query("CREATE TEMP TABLE x ()")]);
+    server.expect(b'Q');
+    server.send(&[
+        from_server::complete("CREATE TABLE"),
+        from_server::ready(b'I'),
+    ]);
+    client.expect_tags("CZ");
+    // The question what is left, answered in pieces, with the front of a report behind it.
+    server.expect(b'Q');
+    let row = from_server::row(&["0"]).bytes();
+    let report = from_server::parameter_status("TimeZone", "Europe/Berlin").bytes();
+    server.send(&[from_server::row_description(&["x"])]);
+    server.send_raw(&row[..row.len() - 1]);
+    std::thread::sleep(Duration::from_millis(100));
+    let mut rest = row[row.len() - 1..].to_vec();
+    rest.extend(from_server::complete("SELECT 1").bytes());
+    rest.extend(from_server::ready(b'I').bytes());
+    rest.extend(&report[..7]);
+    server.send_raw(&rest);
+    std::thread::sleep(Duration::from_millis(100));
+    server.send_raw(&report[7..]);
+    client.send(&[message::query("SELECT 1")]);
+    server.expect(b'Q');
+    server.send(&[from_server::complete("SELECT 0"), from_server::ready(b'I')]);
+    let heard = client.until_ready(1);
+    let tags: String = heard.iter().map(|m| char::from(m.tag)).collect();
+    assert!(matches!(tags.as_str(), "CZ" | "SCZ"), "{heard:?}");
+}
