@@ -460,7 +460,7 @@ impl Session {
         cx: &mut TaskContext<'_>,
         buffers: &mut Buffers,
     ) -> Result<bool, Stop> {
-        let may_handle = matches!(self.stage, Stage::Ready) && self.seat.is_none();
+        let may_handle = self.stage == Stage::Ready && self.seat.is_none() && !self.healing;
         let Buffers {
             input,
             built,
@@ -513,8 +513,7 @@ impl Session {
             }
         }
         // A message whose rest is missing is read in whole; beyond that, what waits is bounded.
-        let blocked = !(matches!(self.stage, Stage::Ready) && self.seat.is_none());
-        if blocked && self.input.len() >= CHUNK {
+        if !may_handle && self.input.len() >= CHUNK {
             return Ok(moved);
         }
         let Poll::Ready(read) = self.stream.poll_read(cx, input) else {

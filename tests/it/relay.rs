@@ -291,3 +291,40 @@ fn bytes_behind_an_answer_of_ours_stay_in_step() {
     let tags: String = heard.iter().map(|m| char::from(m.tag)).collect();
     assert!(matches!(tags.as_str(), "CZ" | "SCZ"), "{heard:?}");
 }
+
+#[test]
+fn a_batch_is_not_played_again_behind_the_next() {
+    let (_pgweir, _listener, mut client, mut server) = scripted(transaction());
+    client.send(&[message::parse("a", "SELECT 1"), message::sync()]);
+    server.expect_tags("PS");
+    server.send(&[Message::new(b'1', []), from_server::ready(b'I')]);
+    client.expect_tags("1Z");
+    let batch = [
+        message::bind("", "a", &[]),
+        message::execute("", 0),
+        message::sync(),
+    ];
+    client.send(&batch);
+    server.expect_tags("BES");
+    let mut stale = from_server::report(b'E', "ERROR", "0A000", "cached plan").body;
+    stale.pop();
+    stale.extend(b"RRevalidateCachedQuery\0\0");
+    server.send(&[Message::new(b'E', stale)]);
+    std::thread::sleep(Duration::from_millis(100));
+    client.send(&[message::query("SELECT 2")]);
+    std::thread::sleep(Duration::from_millis(100));
+    server.send(&[from_server::ready(b'I')]);
+    // First the batch once more, then the query.
+    server.expect_tags("CPBESQ");
+    server.send(&[
+        Message::new(b'3', []),
+        Message::new(b'1', []),
+        Message::new(b'2', []),
+        from_server::complete("SELECT 0"),
+        from_server::ready(b'I'),
+        from_server::complete("SELECT 0"),
+        from_server::ready(b'I'),
+    ]);
+    client.expect_tags("2CZCZ");
+    assert_eq!(client.hear(Duration::from_millis(50)), Heard::Silence);
+}
