@@ -103,6 +103,9 @@ pub struct Session {
     /// What the texts of the transaction may have done.
     flags: Flags,
     pins: Pins,
+    /// A text may have set parameters whose names no list of the server shows: what its server has
+    /// of them is taken back before the next client's first request.
+    hides_settings: bool,
     unnamed: Option<Rc<Unnamed>>,
     /// What few sessions have.
     rare: Rare,
@@ -273,6 +276,7 @@ impl Session {
             may_set: false,
             flags: Flags::NONE,
             pins: Pins::default(),
+            hides_settings: false,
             unnamed: None,
             rare,
             _guards: Box::new((start.registered, start.permits, start.key)),
@@ -601,8 +605,19 @@ impl Session {
         self.me.server.replace(None);
         self.me.enter(ClientState::Idle, now);
         lease.ledger.shrink();
+        self.mark_hidden(&mut lease);
         // What the server has now is what the client had.
         drop(lease);
+    }
+
+    /// The client is about to lose its server.
+    #[inline]
+    fn mark_hidden(&mut self, lease: &mut Lease) {
+        if std::mem::take(&mut self.hides_settings) {
+            let mut applied = (*lease.applied).clone();
+            applied.hide_some();
+            lease.applied = Rc::new(applied);
+        }
     }
 
     /// The client ends while it has a server: what it may have left there is swept up before
@@ -610,6 +625,7 @@ impl Session {
     fn leave_server(&mut self) -> Option<Lease> {
         let mut lease = self.lease.take()?;
         self.me.server.replace(None);
+        self.mark_hidden(&mut lease);
         // Half a message of the client is there, and nothing may be owed for it (COPY data behind
         // a failed COPY): what comes next would be taken for the rest of it.
         lease.broken |= self.body_left > 0 && self.body_forward && lease.ledger.is_empty();

@@ -264,6 +264,8 @@ impl Session {
             }
         }
         self.set_pins(pins);
+        let unknown = Flags::SETS_UNKNOWN.union(Flags::UNANALYSED);
+        self.hides_settings |= self.tracks() && self.flags.intersects(unknown);
         self.transaction_over();
         if let Some(lease) = &self.lease {
             self.me.server.replace(Some(lease.shared.clone()));

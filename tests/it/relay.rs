@@ -328,3 +328,28 @@ fn a_batch_is_not_played_again_behind_the_next() {
     client.expect_tags("2CZCZ");
     assert_eq!(client.hear(Duration::from_millis(50)), Heard::Silence);
 }
+
+#[test]
+fn a_setting_whose_name_no_text_shows_is_seen_by_nobody() {
+    for postgres in each_postgres() {
+        let database = postgres.database();
+        let pgweir = transaction()
+            .set("default_pool_size", 1)
+            .database("app", postgres, &database)
+            .start();
+        let mut one = Peer::login(pgweir.address(), "t_trust", "app");
+        one.send(&[
+            message::parse("", "SELECT set_config($1, $2, false)"),
+            message::bind("", "", &[Some("app.tenant"), Some("acme")]),
+            message::execute("", 0),
+            message::sync(),
+        ]);
+        one.expect_tags("12DCZ");
+        let tenant = "SELECT coalesce(current_setting('app.tenant', true), '')";
+        let mut three = Peer::login(pgweir.address(), "t_trust", "app");
+        assert_eq!(three.value(tenant), "");
+        drop(one);
+        let mut two = Peer::login(pgweir.address(), "t_trust", "app");
+        assert_eq!(two.value(tenant), "");
+    }
+}
