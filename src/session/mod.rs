@@ -629,7 +629,11 @@ impl Session {
         // Half a message of the client is there, and nothing may be owed for it (COPY data behind
         // a failed COPY): what comes next would be taken for the rest of it.
         lease.broken |= self.body_left > 0 && self.body_forward && lease.ledger.is_empty();
-        lease.soiled |= self.tracks() && (!self.pins.is_empty() || !self.flags.is_empty());
+        lease.soiled |= match self.tracks() {
+            true => !self.pins.is_empty() || !self.flags.is_empty(),
+            // The pool was one for sessions when it got its server and is not any more.
+            false => self.pool.settings().mode != PoolMode::Session,
+        };
         // No query takes a library out again.
         if self.pins.has_loaded() || self.flags.contains(Flags::LOAD) {
             lease.shared.close_needed.set(true);
@@ -692,11 +696,9 @@ impl Session {
         if me.has(Signal::DRAIN) && self.lease.is_none() && self.seat.is_none() {
             return fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down");
         }
-        if me.take(Signal::RELOADED) {
-            self.mode = match self.lease {
-                None => self.pool.settings().mode,
-                Some(_) => self.mode,
-            };
+        // The mode stays as it is as long as the client has a server.
+        if self.lease.is_none() && me.take(Signal::RELOADED) {
+            self.mode = self.pool.settings().mode;
         }
         Ok(())
     }

@@ -353,3 +353,39 @@ fn a_setting_whose_name_no_text_shows_is_seen_by_nobody() {
         assert_eq!(two.value(tenant), "");
     }
 }
+
+#[test]
+fn an_idle_session_has_not_been_running_a_query() {
+    for postgres in each_postgres() {
+        let database = postgres.database();
+        let pgweir = Setup::new()
+            .set("pool_mode", "session")
+            .set("query_timeout", 1)
+            .database("app", postgres, &database)
+            .start();
+        let mut one = Peer::login(pgweir.address(), "t_trust", "app");
+        assert_eq!(one.value("SELECT 1"), "1");
+        std::thread::sleep(Duration::from_millis(1500));
+        assert_eq!(one.value("SELECT 2 FROM pg_sleep(0.4)"), "2");
+    }
+}
+
+#[test]
+fn a_session_pool_that_becomes_a_transaction_pool_still_cleans_up() {
+    for postgres in each_postgres() {
+        let database = postgres.database();
+        let setup = Setup::new()
+            .set("default_pool_size", 1)
+            .database("app", postgres, &database);
+        let pgweir = setup.clone().set("pool_mode", "session").start();
+        let mut one = Peer::login(pgweir.address(), "t_trust", "app");
+        one.query("SET application_name = 'mine'");
+        one.query("SET work_mem = '77MB'");
+        pgweir.rewrite(&setup.set("pool_mode", "transaction"));
+        let mut console = Peer::login(pgweir.address(), "postgres", "pgweir");
+        console.query("RELOAD");
+        drop(one);
+        let mut two = Peer::login(pgweir.address(), "t_trust", "app");
+        assert_ne!(two.value("SHOW work_mem"), "77MB");
+    }
+}
