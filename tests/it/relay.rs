@@ -389,3 +389,27 @@ fn a_session_pool_that_becomes_a_transaction_pool_still_cleans_up() {
         assert_ne!(two.value("SHOW work_mem"), "77MB");
     }
 }
+
+#[test]
+fn a_cancel_request_that_is_lost_on_its_way_hits_nobody_else() {
+    let (pgweir, listener, mut client, mut server) =
+        scripted(transaction().set("cancel_wait_timeout", 1));
+    let mut other = Peer::login(pgweir.address(), "t_trust", "app");
+    client.send(&[message::query("SELECT 1")]);
+    server.expect(b'Q');
+    let (pid, key) = client.key();
+    let mut canceller = Peer::connect(pgweir.address());
+    canceller.send_raw(&message::cancel(pid, key));
+    // It arrives, but nothing tells when it will be obeyed.
+    let (slow, code, _) = listener.accept_startup();
+    assert_eq!(code, 80_877_102);
+    std::thread::sleep(Duration::from_millis(1500));
+    server.send(&[from_server::complete("SELECT 0"), from_server::ready(b'I')]);
+    client.expect_tags("CZ");
+    other.send(&[message::query("SELECT 2")]);
+    let mut fresh = listener.accept_login(2);
+    assert_eq!(fresh.expect(b'Q'), message::query("SELECT 2"));
+    fresh.send(&[from_server::complete("SELECT 0"), from_server::ready(b'I')]);
+    other.expect_tags("CZ");
+    drop(slow);
+}
