@@ -355,6 +355,31 @@ fn a_setting_whose_name_no_text_shows_is_seen_by_nobody() {
 }
 
 #[test]
+fn pause_ends_though_a_login_was_under_way() {
+    let (pgweir, listener, mut client, mut server) = scripted(transaction());
+    let mut console = Peer::login(pgweir.address(), "postgres", "pgweir");
+    // The only server is lost; another is being opened for the client.
+    server.send(&[]);
+    drop(server);
+    client.send(&[message::query("SELECT 1")]);
+    let (mut opening, _, _) = listener.accept_startup();
+    console.send(&[message::query("PAUSE")]);
+    console.expect_silence(Duration::from_millis(200));
+    opening.send(&[
+        from_server::authentication_ok(),
+        from_server::backend_key(2, &[1, 2, 3, 4]),
+        from_server::ready(b'I'),
+    ]);
+    console.expect_tags("CZ");
+    console.send(&[message::query("RESUME")]);
+    console.expect_tags("CZ");
+    let mut fresh = listener.accept_login(3);
+    fresh.expect(b'Q');
+    fresh.send(&[from_server::complete("SELECT 0"), from_server::ready(b'I')]);
+    client.expect_tags("CZ");
+}
+
+#[test]
 fn an_idle_session_has_not_been_running_a_query() {
     for postgres in each_postgres() {
         let database = postgres.database();
