@@ -348,6 +348,7 @@ impl Session {
         }
         self.input = Vec::new();
         self.stage = Stage::Closing;
+        self.me.closing.set(Some(self.now()));
         matches!(stop, Stop::ClientGone | Stop::ClientIo(_))
     }
 
@@ -645,6 +646,13 @@ impl Session {
     fn heed_signals(&mut self, cx: &mut TaskContext<'_>) -> Result<(), Stop> {
         let fatal = |state, text: &str| Err(Stop::fatal(state, text, Fault::Pooler));
         let me = self.me.clone();
+        if self.stage == Stage::Closing {
+            // Its last words are on their way; nothing but KILL cuts them short.
+            return match me.take(Signal::KILL) {
+                true => Err(Stop::ClientGone),
+                false => Ok(()),
+            };
+        }
         if me.take(Signal::KILL) {
             return fatal(SqlState::ADMIN_SHUTDOWN, "admin forced disconnect");
         }
@@ -660,7 +668,8 @@ impl Session {
         if me.take(Signal::QUERY_TIMEOUT) && me.query_since.get().is_some() {
             return fatal(SqlState::QUERY_CANCELED, "query timeout");
         }
-        if me.take(Signal::IDLE_TRANSACTION_TIMEOUT) {
+        let waits = me.query_since.get().is_none() && me.xact_since.get().is_some();
+        if me.take(Signal::IDLE_TRANSACTION_TIMEOUT) && waits {
             return fatal(
                 SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
                 "idle transaction timeout",

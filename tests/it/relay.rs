@@ -7,6 +7,7 @@ use crate::support::message::{self, Message, from_server};
 use crate::support::peer::{FakeServer, Peer};
 use crate::support::pgweir::{Pgweir, Setup};
 use crate::support::postgres::each_postgres;
+use crate::support::wait::eventually;
 
 /// pgweir in front of a scripted server with one connection, and a first client with that
 /// connection logged in.
@@ -355,6 +356,22 @@ fn a_setting_whose_name_no_text_shows_is_seen_by_nobody() {
 }
 
 #[test]
+fn last_words_are_said_when_draining() {
+    let postgres = each_postgres().next().expect("a PostgreSQL");
+    let database = postgres.database();
+    let pgweir = transaction().database("app", postgres, &database).start();
+    let mut one = Peer::login(pgweir.address(), "t_trust", "app");
+    assert_eq!(one.value("SELECT 1"), "1");
+    pgweir.signal("INT");
+    let heard = one.expect_end();
+    let states: Vec<_> = heard
+        .iter()
+        .map(|m| m.report().sqlstate().to_owned())
+        .collect();
+    assert_eq!(states, ["57P01"]);
+}
+
+#[test]
 fn pause_ends_though_a_login_was_under_way() {
     let (pgweir, listener, mut client, mut server) = scripted(transaction());
     let mut console = Peer::login(pgweir.address(), "postgres", "pgweir");
@@ -437,4 +454,28 @@ fn a_cancel_request_that_is_lost_on_its_way_hits_nobody_else() {
     fresh.send(&[from_server::complete("SELECT 0"), from_server::ready(b'I')]);
     other.expect_tags("CZ");
     drop(slow);
+}
+
+#[test]
+fn a_client_that_never_reads_is_closed_in_the_end() {
+    let postgres = each_postgres().next().expect("a PostgreSQL");
+    let database = postgres.database();
+    let pgweir = transaction().database("app", postgres, &database).start();
+    let mut console = Peer::login(pgweir.address(), "postgres", "pgweir");
+    let mut deaf = Peer::login(pgweir.address(), "t_trust", "app");
+    deaf.send(&[message::query(
+        "SELECT repeat('x', 1000) FROM generate_series(1, 100000)",
+    )]);
+    std::thread::sleep(Duration::from_millis(500));
+    let clients = |console: &mut Peer| {
+        let rows = console.query("SHOW CLIENTS");
+        let mut rows = rows.iter().filter(|m| m.tag == b'D').map(Message::columns);
+        rows.any(|row| row.contains(&Some("t_trust".to_owned())))
+    };
+    assert!(clients(&mut console));
+    console.query("KILL app");
+    console.query("RESUME app");
+    eventually("the client is gone", || {
+        (!clients(&mut console)).then_some(())
+    });
 }
