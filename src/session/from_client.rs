@@ -215,7 +215,7 @@ impl Session {
             frontend::BIND => return self.bind(frame, gather),
             frontend::DESCRIBE => self.describe(frame, gather)?,
             frontend::CLOSE => self.close(frame, gather)?,
-            frontend::EXECUTE => self.pass(frame, gather, Some(Kind::Execute)),
+            frontend::EXECUTE => self.execute(frame, gather),
             frontend::FUNCTION_CALL => {
                 // In session mode a question would cost the client its unnamed statement.
                 if self.tracks() {
@@ -341,7 +341,7 @@ impl Session {
             false => None,
         };
         // A simple Query destroys the unnamed statement, unless it is skipped.
-        let query = Entry {
+        let mut query = Entry {
             kind: Kind::Query,
             reply: Reply::Forward,
             statement: 0,
@@ -358,7 +358,11 @@ impl Session {
                 let analysis = self.analyse(text);
                 self.note(&analysis);
                 let name = analysis.deallocate.as_ref();
-                name.and_then(|name| self.deallocate(name, gather))
+                let renamed = name.and_then(|name| self.deallocate(name, gather));
+                if let (Some(name), true) = (name, renamed.is_some()) {
+                    query.effect = self.deallocates(name, query.effect);
+                }
+                renamed
             }
         };
         if let Some(renamed) = renamed {

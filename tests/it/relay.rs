@@ -356,6 +356,104 @@ fn a_setting_whose_name_no_text_shows_is_seen_by_nobody() {
 }
 
 #[test]
+fn deallocate_in_a_pipeline_hits_the_statement_it_names() {
+    for postgres in each_postgres() {
+        let database = postgres.database();
+        let pgweir = transaction()
+            .set("default_pool_size", 1)
+            .database("app", postgres, &database)
+            .start();
+        let mut one = Peer::login(pgweir.address(), "t_trust", "app");
+        let mut two = Peer::login(pgweir.address(), "t_trust", "app");
+        for peer in [&mut one, &mut two] {
+            peer.send(&[
+                message::parse("a", "SELECT 'a'"),
+                message::parse("b", "SELECT 'b'"),
+                message::sync(),
+            ]);
+            peer.expect_tags("11Z");
+        }
+        let batch = |sql: &str| {
+            [
+                message::parse("", sql),
+                message::bind("", "", &[]),
+                message::execute("", 0),
+                message::sync(),
+            ]
+        };
+        one.send(&batch("DEALLOCATE a"));
+        one.send(&batch("DEALLOCATE b"));
+        one.expect_tags("12CZ12CZ");
+        // Another client's statements of the same text are not affected.
+        for name in ["a", "b"] {
+            let run = [
+                message::bind("", name, &[]),
+                message::execute("", 0),
+                message::sync(),
+            ];
+            two.send(&run);
+            two.expect_tags("2DCZ");
+            one.send(&run);
+            assert_eq!(one.expect(b'E').report().sqlstate(), "26000");
+            one.expect(b'Z');
+        }
+        // One that fails names nothing for the next.
+        one.send(&[
+            message::parse("a", "SELECT 'a'"),
+            message::parse("b", "SELECT 'b'"),
+            message::sync(),
+        ]);
+        one.expect_tags("11Z");
+        one.query("BEGIN");
+        one.query("SELECT 1/0");
+        one.query("DEALLOCATE a");
+        one.query("ROLLBACK");
+        one.query("DEALLOCATE b");
+        one.send(&[
+            message::bind("", "a", &[]),
+            message::execute("", 0),
+            message::sync(),
+        ]);
+        one.expect_tags("2DCZ");
+        one.send(&[message::bind("", "b", &[]), message::sync()]);
+        one.expect_tags("EZ");
+    }
+}
+
+#[test]
+fn what_follows_deallocate_all_in_a_pipeline_is_prepared_anew() {
+    for postgres in each_postgres() {
+        let database = postgres.database();
+        let pgweir = transaction()
+            .set("default_pool_size", 1)
+            .database("app", postgres, &database)
+            .start();
+        let mut one = Peer::login(pgweir.address(), "t_trust", "app");
+        one.send(&[message::parse("a", "SELECT 'a'"), message::sync()]);
+        one.expect_tags("1Z");
+        one.send(&[
+            message::query("DEALLOCATE ALL"),
+            message::parse("z", "SELECT 'a'"),
+            message::bind("", "z", &[]),
+            message::execute("", 0),
+            message::sync(),
+        ]);
+        one.expect_tags("CZ12DCZ");
+        one.send(&[
+            message::parse("", "DEALLOCATE ALL"),
+            message::bind("", "", &[]),
+            message::execute("", 0),
+            message::parse("y", "SELECT 'a'"),
+            message::bind("", "y", &[]),
+            message::execute("", 0),
+            message::sync(),
+        ]);
+        one.expect_tags("12C12DCZ");
+        assert_eq!(one.value("SELECT 1"), "1");
+    }
+}
+
+#[test]
 fn last_words_are_said_when_draining() {
     let postgres = each_postgres().next().expect("a PostgreSQL");
     let database = postgres.database();
