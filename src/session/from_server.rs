@@ -122,11 +122,12 @@ impl Session {
                     self.account(tag, dropped)?
                 }
                 backend::NOTICE => lease.ledger.asynchronous_is_forwarded(),
-                // Whoever listens is told, also while a query of ours runs.
+                // Also while a query of ours runs: notifications are nobody's answer.
                 backend::NOTIFICATION => {
-                    !self.tracks()
-                        || self.pins.listens()
-                        || self.flags.contains(crate::sql::Flags::LISTEN)
+                    self.stage != Stage::Login
+                        && (!self.tracks()
+                            || self.pins.listens()
+                            || self.flags.contains(crate::sql::Flags::LISTEN))
                 }
                 backend::PARAMETER_STATUS => {
                     let forward = lease.ledger.asynchronous_is_forwarded();

@@ -577,3 +577,22 @@ fn a_client_that_never_reads_is_closed_in_the_end() {
         (!clients(&mut console)).then_some(())
     });
 }
+
+#[test]
+fn a_notification_during_a_question_of_ours_is_not_lost() {
+    let (_pgweir, _listener, mut client, mut server) = scripted(transaction());
+    client.send(&[message::query("LISTEN news")]);
+    server.expect(b'Q');
+    server.send(&[from_server::complete("LISTEN"), from_server::ready(b'I')]);
+    client.expect_tags("CZ");
+    server.expect(b'Q');
+    let news = Message::new(b'A', *b"\x00\x00\x00\x07news\x00\x00");
+    server.send(&[
+        from_server::row_description(&["x"]),
+        from_server::row(&["4"]),
+        from_server::complete("SELECT 1"),
+        news.clone(),
+        from_server::ready(b'I'),
+    ]);
+    assert_eq!(client.expect(b'A'), news);
+}
