@@ -153,6 +153,15 @@ impl Session {
         if self.skipping && tag != frontend::SYNC && tag != frontend::TERMINATE {
             return Ok(self.drop_message(frame));
         }
+        // A server is taken for a message that can be sent on, not for the front of one.
+        let inspected = matches!(
+            tag,
+            frontend::QUERY | frontend::PARSE | frontend::DESCRIBE | frontend::CLOSE
+        );
+        let short = frame.header.body_len <= limits::INSPECT;
+        if inspected && !frame.is_whole() && (short || frame.body.is_empty()) {
+            return Ok(Step::Incomplete);
+        }
         if self.lease.is_none() {
             match tag {
                 frontend::TERMINATE => return Err(Stop::ClientGone),
@@ -167,9 +176,6 @@ impl Session {
                     return Ok(Step::Done);
                 }
                 frontend::CLOSE if self.tracks() => {
-                    if !frame.is_whole() {
-                        return Ok(Step::Incomplete);
-                    }
                     let target = read::target(tag, frame.body)?;
                     if target.kind == b'S' && !target.name.is_empty() {
                         self.forget_name(target.name);
@@ -202,13 +208,6 @@ impl Session {
         self.put_replay(gather);
         self.close_stale(gather);
         let tag = frame.header.tag;
-        let inspected = matches!(
-            tag,
-            frontend::QUERY | frontend::PARSE | frontend::DESCRIBE | frontend::CLOSE
-        );
-        if inspected && !frame.is_whole() && frame.header.body_len <= limits::INSPECT {
-            return Ok(Step::Incomplete);
-        }
         match tag {
             frontend::QUERY => self.query(frame, gather)?,
             frontend::PARSE => self.parse(frame, gather)?,

@@ -596,3 +596,33 @@ fn a_notification_during_a_question_of_ours_is_not_lost() {
     ]);
     assert_eq!(client.expect(b'A'), news);
 }
+
+#[test]
+fn half_a_query_takes_no_server() {
+    let (pgweir, _listener, mut client, mut server) = scripted(transaction());
+    let mut other = Peer::login(pgweir.address(), "t_trust", "app");
+    let bytes = message::query("SELECT 1").bytes();
+    client.send_raw(&bytes[..9]);
+    std::thread::sleep(Duration::from_millis(100));
+    other.send(&[message::query("SELECT 2")]);
+    assert_eq!(server.expect(b'Q'), message::query("SELECT 2"));
+    server.send(&[from_server::complete("SELECT 0"), from_server::ready(b'I')]);
+    other.expect_tags("CZ");
+    client.send_raw(&bytes[9..]);
+    assert_eq!(server.expect(b'Q'), message::query("SELECT 1"));
+}
+
+#[test]
+fn a_long_unnamed_parse_may_be_cut_behind_its_header() {
+    let (_pgweir, _listener, mut client, mut server) = scripted(transaction());
+    let long = message::parse("", &format!("SELECT '{}'", "x".repeat(2 << 20)));
+    let bytes = long.bytes();
+    client.send_raw(&bytes[..5]);
+    std::thread::sleep(Duration::from_millis(100));
+    client.send_raw(&bytes[5..]);
+    client.send(&[message::sync()]);
+    assert_eq!(server.expect(b'P'), long);
+    server.expect(b'S');
+    server.send(&[Message::new(b'1', []), from_server::ready(b'I')]);
+    client.expect_tags("1Z");
+}
