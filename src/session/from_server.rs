@@ -278,12 +278,22 @@ impl Session {
         }
     }
 
-    /// "cached plan must not change result type": the server's copy of the statement is useless
+    /// "cached plan must not change result type", or the server has lost the statement: the server's copy of the statement is useless
     /// from now on. It is closed there, so that the next use prepares it anew. `true` if the whole
     /// batch will be played again, so that the client need not know.
     fn is_stale(&mut self, id: u32, body: &[u8]) -> bool {
-        let stale = read::error_field(body, b'C') == Some(b"0A000")
-            && read::error_field(body, b'R') == Some(b"RevalidateCachedQuery");
+        let said = (
+            read::error_field(body, b'C').unwrap_or_default(),
+            read::error_field(body, b'R').unwrap_or_default(),
+        );
+        // The second and third: a function has run a DEALLOCATE that no text shows. The routine
+        // tells them from errors that functions raise.
+        let stale = [
+            (&b"0A000"[..], &b"RevalidateCachedQuery"[..]),
+            (b"26000", b"FetchPreparedStatement"),
+            (b"42P05", b"StorePreparedStatement"),
+        ]
+        .contains(&said);
         let Some(lease) = &mut self.lease else {
             return false;
         };

@@ -626,3 +626,24 @@ fn a_long_unnamed_parse_may_be_cut_behind_its_header() {
     server.send(&[Message::new(b'1', []), from_server::ready(b'I')]);
     client.expect_tags("1Z");
 }
+
+#[test]
+fn a_server_that_lost_a_statement_is_given_it_again() {
+    for postgres in each_postgres() {
+        let database = postgres.database();
+        let pgweir = transaction()
+            .set("default_pool_size", 1)
+            .database("app", postgres, &database)
+            .start();
+        let mut one = Peer::login(pgweir.address(), "t_trust", "app");
+        one.send(&[message::parse("a", "SELECT 'a'"), message::sync()]);
+        one.expect_tags("1Z");
+        one.query("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$");
+        one.send(&[
+            message::bind("", "a", &[]),
+            message::execute("", 0),
+            message::sync(),
+        ]);
+        one.expect_tags("2DCZ");
+    }
+}
