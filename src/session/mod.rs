@@ -45,6 +45,10 @@ use cancel::CancelKey;
 use context::{Buffers, CHUNK, Context};
 use pin::{Answer, Pins, Question};
 
+/// Requests whose replies may be owed at once. Beyond that the client waits; a server holds back
+/// replies of a few kilobytes only, so it answers meanwhile.
+const OWED: usize = 64 * 1024;
+
 /// Chunks handled in one poll before others get their turn.
 const CHUNKS_PER_POLL: usize = 4;
 
@@ -465,7 +469,9 @@ impl Session {
         cx: &mut TaskContext<'_>,
         buffers: &mut Buffers,
     ) -> Result<bool, Stop> {
-        let may_handle = self.stage == Stage::Ready && self.seat.is_none() && !self.healing;
+        let flooded = (self.lease.as_ref()).is_some_and(|lease| lease.ledger.len() > OWED);
+        let may_handle =
+            self.stage == Stage::Ready && self.seat.is_none() && !self.healing && !flooded;
         let Buffers {
             input,
             built,

@@ -244,21 +244,8 @@ fn a_client_that_never_reads_is_not_read_either() {
             Err(_) => break,
         }
     }
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pgweir.pid()))
-        .expect("the status of a process");
-    let resident = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| {
-            rest.trim()
-                .trim_end_matches("kB")
-                .trim()
-                .parse::<u64>()
-                .ok()
-        })
-        .expect("resident memory");
     assert!(sent < 200 << 20, "all of it was taken");
-    assert!(resident < 100 << 10, "{resident} kB");
+    assert!(pgweir.resident() < 100 << 10, "{} kB", pgweir.resident());
 }
 
 #[test]
@@ -645,5 +632,39 @@ fn a_server_that_lost_a_statement_is_given_it_again() {
             message::sync(),
         ]);
         one.expect_tags("2DCZ");
+    }
+}
+
+#[test]
+fn what_is_owed_is_bounded() {
+    let (pgweir, _listener, mut client, mut server) = scripted(transaction());
+    client.send(&[message::query("SELECT 1")]);
+    server.expect(b'Q');
+    // The server answers nothing; closing names it has never heard of costs it no byte.
+    let mut stream = client.into_stream();
+    stream
+        .set_write_timeout(Some(Duration::from_millis(500)))
+        .expect("a write timeout");
+    let close = message::close_statement("_pgweir_x").bytes();
+    let closes: Vec<u8> = std::iter::repeat_n(close, 20_000).flatten().collect();
+    let mut sent = 0;
+    while sent < 100 << 20 {
+        match std::io::Write::write(&mut stream, &closes) {
+            Ok(n) => sent += n,
+            Err(_) => break,
+        }
+    }
+    assert!(sent < 100 << 20, "all of it was taken");
+    assert!(pgweir.resident() < 100 << 10, "{} kB", pgweir.resident());
+}
+
+impl Pgweir {
+    /// Its resident memory, in kB.
+    fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("the status of a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.map(|rest| rest.trim().trim_end_matches("kB").trim().parse());
+        number.expect("resident memory").expect("a number")
     }
 }
