@@ -143,6 +143,8 @@ struct RareState {
     touched: Vec<(Box<str>, bool)>,
     question: Question,
     answer: Answer,
+    /// A cancel request was on its way to the server when it was asked: it may hit the question.
+    cancel_under_way: bool,
     /// What the server said against a query of ours.
     refusal: Option<Refused>,
     /// Whether a DEALLOCATE ALL is under way.
@@ -698,7 +700,11 @@ impl Session {
                 "No server connection available in postgres backend, client being queued",
             );
         }
-        if me.take(Signal::CANCEL)
+        // Settings of ours run in front of the query: see `parameters_replayed`.
+        let replaying =
+            self.stage == Stage::Ready && self.lease.is_some() && me.server.borrow().is_none();
+        if !replaying
+            && me.take(Signal::CANCEL)
             && self.stage == Stage::Ready
             && let Some(seat) = self.seat.take()
         {

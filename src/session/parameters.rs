@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::gather::Gather;
 use super::pin::{self, Doubts, Pins, TOO_MANY_SETTINGS};
-use super::{Session, Stage, Stop};
+use super::{Session, Signal, Stage, Stop};
 use crate::error::{Fault, SqlState};
 use crate::server::inflight::{Entry, Kind, Reply};
 use crate::server::params::ParamSet;
@@ -140,6 +140,8 @@ impl Session {
         lease.applied = self.vars.clone();
         if let Some(sql) = sql {
             lease.unnamed = None;
+            // A cancel request is for the client's query, not for this one: it waits.
+            self.me.server.replace(None);
             write::query(gather.put(), sql.as_bytes());
             self.owe(OURS);
         }
@@ -147,6 +149,13 @@ impl Session {
 
     /// The SETs in front of the client's request were carried out.
     pub(super) fn parameters_replayed(&mut self) -> Result<(), Stop> {
+        if let Some(lease) = &self.lease {
+            self.me.server.replace(Some(lease.shared.clone()));
+            if self.me.take(Signal::CANCEL) {
+                let cancel = super::cancel::cancel(self.context.clone(), self.me.id);
+                tokio::task::spawn_local(cancel);
+            }
+        }
         if self.rare.get().is_none_or(|rare| rare.refusal.is_none()) {
             return Ok(());
         }
@@ -200,12 +209,13 @@ impl Session {
     /// Asks. Until the answer is complete the client's next messages wait, and no cancel request
     /// of it reaches this server.
     pub(super) fn ask(&mut self, question: pin::Question, sql: &str) {
+        self.stage = Stage::Asking;
+        self.me.server.replace(None);
         let rare = self.rare.get_mut();
         rare.question = question;
         rare.answer = pin::Answer::default();
-        self.stage = Stage::Asking;
-        self.me.server.replace(None);
         let Some(lease) = &mut self.lease else { return };
+        rare.cancel_under_way = lease.shared.cancels.get() > 0;
         lease.unnamed = None;
         write::query(&mut lease.unsent, sql.as_bytes());
         self.owe(OURS);
@@ -226,6 +236,11 @@ impl Session {
         let question = std::mem::take(&mut rare.question);
         let answer = std::mem::take(&mut rare.answer);
         let finished = match rare.refusal.take() {
+            Some(refused) if refused.state == SqlState::QUERY_CANCELED && rare.cancel_under_way => {
+                // It was meant for the client's query and came late: it is asked once more. No new
+                // request can be on its way, so this ends.
+                return Ok(());
+            }
             Some(refused) => Err(refused.text),
             None => answer
                 .finish(&question)

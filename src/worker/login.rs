@@ -241,9 +241,7 @@ impl Logins {
         // The configuration in force now: a RELOAD during the login is over for existing pools.
         let config = context.process.config.load_full();
         let pool = match config.database(&client.asked) {
-            Some(database) => context
-                .pools
-                .get_or_create(&client.key, &config, &database),
+            Some(database) => context.pools.get_or_create(&client.key, &config, &database),
             None => {
                 let pools = &context.pools;
                 pools.get_or_create(&client.key, &client.config, &client.database)

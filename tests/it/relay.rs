@@ -668,3 +668,68 @@ impl Pgweir {
         number.expect("resident memory").expect("a number")
     }
 }
+
+/// Asks pgweir to cancel what `client` does; the server's end of the request, not yet closed.
+fn cancel(pgweir: &Pgweir, listener: &FakeServer, client: &Peer) -> (Peer, Peer) {
+    let (pid, key) = client.key();
+    let mut canceller = Peer::connect(pgweir.address());
+    canceller.send_raw(&message::cancel(pid, key));
+    let (arrived, code, _) = listener.accept_startup();
+    assert_eq!(code, 80_877_102);
+    (canceller, arrived)
+}
+
+#[test]
+fn a_late_cancel_request_may_hit_our_question() {
+    let (pgweir, listener, mut client, mut server) = scripted(transaction());
+    client.send(&[message::query("CREATE TEMP TABLE x ()")]);
+    server.expect(b'Q');
+    let request = cancel(&pgweir, &listener, &client);
+    server.send(&[
+        from_server::complete("CREATE TABLE"),
+        from_server::ready(b'I'),
+    ]);
+    client.expect_tags("CZ");
+    let question = server.expect(b'Q');
+    server.send(&[
+        from_server::report(b'E', "ERROR", "57014", "canceling statement"),
+        from_server::ready(b'I'),
+    ]);
+    drop(request);
+    assert_eq!(server.expect(b'Q'), question);
+    server.send(&[
+        from_server::row_description(&["x"]),
+        from_server::row(&["0"]),
+        from_server::complete("SELECT 1"),
+        from_server::ready(b'I'),
+    ]);
+    client.send(&[message::query("SELECT 1")]);
+    assert_eq!(server.expect(b'Q'), message::query("SELECT 1"));
+}
+
+#[test]
+fn a_cancel_request_waits_for_our_settings() {
+    let (pgweir, listener, first, mut server) = scripted(transaction());
+    drop(first);
+    let with = [
+        ("user", "t_trust"),
+        ("database", "app"),
+        ("application_name", "mine"),
+    ];
+    let mut client = Peer::login_with(pgweir.address(), &with);
+    client.send(&[message::query("SELECT 1")]);
+    server.expect_tags("QQ");
+    let (pid, key) = client.key();
+    let mut canceller = Peer::connect(pgweir.address());
+    canceller.send_raw(&message::cancel(pid, key));
+    std::thread::sleep(Duration::from_millis(200));
+    server.send(&[from_server::complete("SET"), from_server::ready(b'I')]);
+    let (arrived, code, _) = listener.accept_startup();
+    assert_eq!(code, 80_877_102);
+    drop(arrived);
+    server.send(&[
+        from_server::report(b'E', "ERROR", "57014", "canceling statement"),
+        from_server::ready(b'I'),
+    ]);
+    client.expect_tags("EZ");
+}
