@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::message::{self, Message, from_server};
-use crate::support::peer::{FakeServer, Peer};
+use crate::support::peer::{FakeServer, Heard, Peer};
 use crate::support::pgweir::{Pgweir, Setup};
 use crate::support::postgres::each_postgres;
 use crate::support::wait::eventually;

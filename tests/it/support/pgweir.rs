@@ -39,9 +39,7 @@ impl Setup {
         setup
             .secret("postgres", PASSWORD)
             .set("listen_addr", "127.0.0.1")
-            .set("http_listen", "")
             .set("auth_type", "trust")
-            .set("http_listen", "")
             .set("admin_users", "postgres")
     }
 
