@@ -164,6 +164,8 @@ pub struct Pool {
     accepted: RefCell<BTreeMap<NameAndValue, Box<str>>>,
     failure: RefCell<Option<Failure>>,
     paused: Cell<bool>,
+    /// Rises with each RECONNECT: logins that began before it are of no use.
+    epoch: Cell<u64>,
     /// Clients that are logged in to this pool.
     clients: Cell<u32>,
     last_client: Cell<Instant>,
@@ -213,6 +215,7 @@ impl Pool {
             accepted: RefCell::default(),
             failure: RefCell::default(),
             paused: Cell::new(paused),
+            epoch: Cell::new(0),
             clients: Cell::new(0),
             last_client: Cell::new(Instant::now()),
             scram_keys: RefCell::default(),

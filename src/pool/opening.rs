@@ -76,6 +76,7 @@ impl Pool {
             pool: &self,
             failed: true,
         };
+        let epoch = self.epoch.get();
         let spec = self.connect_spec();
         let connected = connect::connect(&spec, &self.derivation).await;
         match connected {
@@ -93,6 +94,14 @@ impl Pool {
                     }
                 }
                 *self.failure.borrow_mut() = None;
+                if self.paused.get() || self.epoch.get() != epoch {
+                    // Nobody may have it any more: PAUSE waits for its end, RECONNECT and a changed
+                    // address are about others.
+                    drop(opening);
+                    server.terminate();
+                    self.pump();
+                    return;
+                }
                 opening.succeeded();
                 let now = self.clock.tick();
                 let served = self

@@ -262,6 +262,7 @@ impl Pool {
         for server in self.servers.borrow().values() {
             server.close_needed.set(true);
         }
+        self.epoch.set(self.epoch.get() + 1);
         *self.failure.borrow_mut() = None;
         self.close_idle();
         self.pump();

@@ -161,6 +161,11 @@ impl<E> Ledger<E> {
         self.queue.front()
     }
 
+    /// What the request whose reply comes next changes in our books.
+    pub fn front_effect(&self) -> Option<&E> {
+        self.queue.front()?.effect.as_ref()
+    }
+
     /// Whether a message that can come at any time (notice, notification, parameter) is meant for
     /// the client: it is not while the server works on something that we asked.
     #[inline]

@@ -15,7 +15,11 @@ const LIST_OF_NAMES: &[&str] = &[
 /// Explicit settings of a session, by lower-case name. What is not in the set has the server's
 /// default. Values are compared exactly, at any length.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ParamSet(BTreeMap<Box<str>, Box<str>>);
+pub struct ParamSet(BTreeMap<Box<str>, Box<str>>, Hidden);
+
+/// Whether there may be settings that nobody knows the names of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Hidden(bool);
 
 impl ParamSet {
     /// The value of `name` (lower case), if it is set.
@@ -31,6 +35,12 @@ impl ParamSet {
     /// Forgets `name` (lower case): it has the server's default again.
     pub fn unset(&mut self, name: &str) {
         self.0.remove(name);
+    }
+
+    /// There may be other settings, whose names no text showed and no list of the server shows
+    /// (parameters with a prefix). They end with `RESET ALL`, before anything else is set.
+    pub fn hide_some(&mut self) {
+        self.1 = Hidden(true);
     }
 
     /// Names and values, in the order of names.
@@ -61,13 +71,19 @@ impl ParamSet {
     /// `standard_conforming_strings` is.
     pub fn sql_to(&self, target: &ParamSet) -> Option<String> {
         let mut sql = String::new();
+        let Hidden(from_nothing) = self.1;
+        if from_nothing {
+            sql.push_str("RESET ALL;");
+        }
         for (name, value) in target.iter() {
-            if self.get(name) != Some(value) {
+            if from_nothing || self.get(name) != Some(value) {
                 push_set(&mut sql, name, value);
             }
         }
         for (name, _) in self.iter() {
-            if target.get(name).is_none() {
+            // RESET ALL spares the role.
+            let left = !from_nothing || name == "role";
+            if left && target.get(name).is_none() {
                 sql.push_str("RESET ");
                 push_identifier(&mut sql, name);
                 sql.push(';');
@@ -208,6 +224,17 @@ mod tests {
             "SET \"application_name\" TO 'A';SELECT pg_catalog.set_config('search_path','a, \"B\"',false);RESET \"my\".\"x\";"
         );
         assert_eq!(to.sql_to(&to), None);
+    }
+
+    #[test]
+    fn what_has_no_name_is_reset_first() {
+        let mut from = set(&[("application_name", "a"), ("timezone", "UTC")]);
+        from.hide_some();
+        let to = set(&[("application_name", "a")]);
+        assert_eq!(
+            from.sql_to(&to).unwrap(),
+            "RESET ALL;SET \"application_name\" TO 'a';"
+        );
     }
 
     #[test]

@@ -188,6 +188,20 @@ impl Prepared {
         self.known.values_mut().for_each(|slot| slot.doubted = true);
     }
 
+    /// DEALLOCATE of this statement is being sent.
+    pub fn doubt(&mut self, id: u32) {
+        if let Some(slot) = self.known.get_mut(&id) {
+            slot.doubted = true;
+        }
+    }
+
+    /// DEALLOCATE of this statement was carried out; it may have been sent again behind it.
+    pub fn deallocated(&mut self, id: u32) {
+        if self.is_doubted(id) {
+            self.known.remove(&id);
+        }
+    }
+
     /// Whether the server may or may not have this statement.
     pub fn is_doubted(&self, id: u32) -> bool {
         self.known.get(&id).is_some_and(|slot| slot.doubted)
@@ -290,6 +304,13 @@ pub enum Effect {
     Evicted(Arc<Statement>),
     /// The client's unnamed statement was replaced; this is what it was.
     Unnamed(Option<Rc<Unnamed>>),
+    /// A DEALLOCATE of a client's name, which nobody counts on before the server says it is done.
+    Deallocates {
+        /// The name.
+        name: Box<[u8]>,
+        /// What else the request changed.
+        and: Option<Box<Effect>>,
+    },
     /// The request is there to fail: its error is replaced by this one.
     FailAs(Box<Refusal>),
 }

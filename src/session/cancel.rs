@@ -120,6 +120,8 @@ pub async fn cancel(context: Rc<Context>, client: u64) {
     let under_way = CancelUnderWay::begin(&server);
     if let Err(error) = connect::send_cancel(&server, limit).await {
         tracing::warn!(client = client.id, server = server.id, %error, "cancel request was not delivered");
+        // It may be on its way still, and must not hit anybody else.
+        server.close_needed.set(true);
     }
     drop(under_way);
 }

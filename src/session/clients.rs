@@ -95,6 +95,8 @@ pub struct ClientShared {
     pub server: RefCell<Option<Rc<ServerShared>>>,
     /// Why it keeps its server beyond the transaction: bits of `session::pin`.
     pub pins: Cell<u8>,
+    /// Since when its last words are being written.
+    pub closing: Cell<Option<Instant>>,
     /// Prepared statements it has.
     pub prepared: Cell<u32>,
     /// Its `application_name`.
@@ -139,6 +141,7 @@ impl ClientShared {
             requested: Cell::new(now),
             server: RefCell::new(None),
             pins: Cell::new(0),
+            closing: Cell::new(None),
             prepared: Cell::new(0),
             application_name: RefCell::new(identity.application_name),
             signals: Cell::new(0),

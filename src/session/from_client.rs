@@ -71,7 +71,25 @@ impl Session {
                 .map_err(Stop::ServerIo)?;
         }
         walked?;
+        self.settle_late_data(&input[at..])?;
         Ok(at)
+    }
+
+    /// The rest of a message that nothing is owed for has passed (COPY data behind a failed COPY)
+    /// and the server had nothing to say about it: it can go now.
+    #[inline]
+    fn settle_late_data(&mut self, rest: &[u8]) -> Result<(), Stop> {
+        let over = self.late_data
+            && self.body_left == 0
+            && rest.is_empty()
+            && self.lease.as_ref().is_some_and(|lease| {
+                lease.ledger.is_empty() && lease.partial.is_empty() && lease.body_left == 0
+            });
+        if over {
+            self.late_data = false;
+            return self.all_answered();
+        }
+        Ok(())
     }
 
     fn walk_client(
@@ -135,6 +153,15 @@ impl Session {
         if self.skipping && tag != frontend::SYNC && tag != frontend::TERMINATE {
             return Ok(self.drop_message(frame));
         }
+        // A server is taken for a message that can be sent on, not for the front of one.
+        let inspected = matches!(
+            tag,
+            frontend::QUERY | frontend::PARSE | frontend::DESCRIBE | frontend::CLOSE
+        );
+        let short = frame.header.body_len <= limits::INSPECT;
+        if inspected && !frame.is_whole() && (short || frame.body.is_empty()) {
+            return Ok(Step::Incomplete);
+        }
         if self.lease.is_none() {
             match tag {
                 frontend::TERMINATE => return Err(Stop::ClientGone),
@@ -149,9 +176,6 @@ impl Session {
                     return Ok(Step::Done);
                 }
                 frontend::CLOSE if self.tracks() => {
-                    if !frame.is_whole() {
-                        return Ok(Step::Incomplete);
-                    }
                     let target = read::target(tag, frame.body)?;
                     if target.kind == b'S' && !target.name.is_empty() {
                         self.forget_name(target.name);
@@ -184,20 +208,13 @@ impl Session {
         self.put_replay(gather);
         self.close_stale(gather);
         let tag = frame.header.tag;
-        let inspected = matches!(
-            tag,
-            frontend::QUERY | frontend::PARSE | frontend::DESCRIBE | frontend::CLOSE
-        );
-        if inspected && !frame.is_whole() && frame.header.body_len <= limits::INSPECT {
-            return Ok(Step::Incomplete);
-        }
         match tag {
             frontend::QUERY => self.query(frame, gather)?,
             frontend::PARSE => self.parse(frame, gather)?,
             frontend::BIND => return self.bind(frame, gather),
             frontend::DESCRIBE => self.describe(frame, gather)?,
             frontend::CLOSE => self.close(frame, gather)?,
-            frontend::EXECUTE => self.pass(frame, gather, Some(Kind::Execute)),
+            frontend::EXECUTE => self.execute(frame, gather),
             frontend::FUNCTION_CALL => {
                 // In session mode a question would cost the client its unnamed statement.
                 if self.tracks() {
@@ -318,36 +335,42 @@ impl Session {
             self.pass(frame, gather, Some(Kind::Query));
             return Ok(());
         }
-        // A simple Query destroys the unnamed statement.
-        self.unnamed = None;
-        if let Some(lease) = &mut self.lease {
-            lease.unnamed = None;
-        }
-        if !frame.is_whole() {
-            self.flags = self.flags.union(Flags::UNANALYSED);
-            self.pass(frame, gather, Some(Kind::Query));
-            return Ok(());
-        }
-        let text = read::query(frame.body)?;
-        if sql::is_plain(text) && self.pool.lexing().ascii_safe_encoding {
-            self.pass(frame, gather, Some(Kind::Query));
-            return Ok(());
-        }
-        let analysis = self.analyse(text);
-        self.note(&analysis);
-        if let Some(name) = &analysis.deallocate
-            && let Some(renamed) = self.deallocate(name, gather)
-        {
+        let text = match frame.is_whole() {
+            true => Some(read::query(frame.body)?),
+            false => None,
+        };
+        // A simple Query destroys the unnamed statement, unless it is skipped.
+        let mut query = Entry {
+            kind: Kind::Query,
+            reply: Reply::Forward,
+            statement: 0,
+            effect: self.unnamed_destroyed(),
+        };
+        let safe = self.pool.lexing().ascii_safe_encoding;
+        let renamed = match text {
+            None => {
+                self.flags = self.flags.union(Flags::UNANALYSED);
+                None
+            }
+            Some(text) if sql::is_plain(text) && safe => None,
+            Some(text) => {
+                let analysis = self.analyse(text);
+                self.note(&analysis);
+                let name = analysis.deallocate.as_ref();
+                let renamed = name.and_then(|name| self.deallocate(name, gather));
+                if let (Some(name), true) = (name, renamed.is_some()) {
+                    query.effect = self.deallocates(name, query.effect);
+                }
+                renamed
+            }
+        };
+        if let Some(renamed) = renamed {
             write::query(gather.put(), &renamed);
-            self.owe(Entry {
-                kind: Kind::Query,
-                reply: Reply::Forward,
-                statement: 0,
-                effect: None,
-            });
-            return Ok(());
+        } else {
+            gather.keep(frame.at, frame.end());
+            self.rest_follows(frame);
         }
-        self.pass(frame, gather, Some(Kind::Query));
+        self.owe(query);
         Ok(())
     }
 

@@ -122,11 +122,12 @@ impl Session {
                     self.account(tag, dropped)?
                 }
                 backend::NOTICE => lease.ledger.asynchronous_is_forwarded(),
-                // Whoever listens is told, also while a query of ours runs.
+                // Also while a query of ours runs: notifications are nobody's answer.
                 backend::NOTIFICATION => {
-                    !self.tracks()
-                        || self.pins.listens()
-                        || self.flags.contains(crate::sql::Flags::LISTEN)
+                    self.stage != Stage::Login
+                        && (!self.tracks()
+                            || self.pins.listens()
+                            || self.flags.contains(crate::sql::Flags::LISTEN))
                 }
                 backend::PARAMETER_STATUS => {
                     let forward = lease.ledger.asynchronous_is_forwarded();
@@ -277,12 +278,22 @@ impl Session {
         }
     }
 
-    /// "cached plan must not change result type": the server's copy of the statement is useless
+    /// "cached plan must not change result type", or the server has lost the statement: the server's copy of the statement is useless
     /// from now on. It is closed there, so that the next use prepares it anew. `true` if the whole
     /// batch will be played again, so that the client need not know.
     fn is_stale(&mut self, id: u32, body: &[u8]) -> bool {
-        let stale = read::error_field(body, b'C') == Some(b"0A000")
-            && read::error_field(body, b'R') == Some(b"RevalidateCachedQuery");
+        let said = (
+            read::error_field(body, b'C').unwrap_or_default(),
+            read::error_field(body, b'R').unwrap_or_default(),
+        );
+        // The second and third: a function has run a DEALLOCATE that no text shows. The routine
+        // tells them from errors that functions raise.
+        let stale = [
+            (&b"0A000"[..], &b"RevalidateCachedQuery"[..]),
+            (b"26000", b"FetchPreparedStatement"),
+            (b"42P05", b"StorePreparedStatement"),
+        ]
+        .contains(&said);
         let Some(lease) = &mut self.lease else {
             return false;
         };
@@ -402,8 +413,8 @@ impl Session {
         };
         if !forward {
             return match self.stage {
-                Stage::Login => self.parameters_tried(),
-                Stage::Asking => self.answered(now),
+                // Looked at when everything has been read: see `all_answered`.
+                Stage::Login | Stage::Asking => Ok(()),
                 _ => self.parameters_replayed(),
             };
         }
@@ -437,13 +448,18 @@ impl Session {
     }
 
     /// The server has answered everything.
-    fn all_answered(&mut self) -> Result<(), Stop> {
+    pub(super) fn all_answered(&mut self) -> Result<(), Stop> {
+        match self.stage {
+            Stage::Leaving => return Err(Stop::ClientGone),
+            Stage::Login => return self.parameters_tried(),
+            Stage::Asking => self.answered()?,
+            Stage::Closing => return Ok(()),
+            Stage::Ready => {}
+        }
         let status = self.status();
         self.trust_all();
-        if self.stage == Stage::Leaving {
-            return Err(Stop::ClientGone);
-        }
-        if self.stage != Stage::Ready || self.body_left > 0 {
+        if self.body_left > 0 {
+            self.late_data = true;
             return Ok(());
         }
         let question = match status {

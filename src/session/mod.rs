@@ -45,6 +45,10 @@ use cancel::CancelKey;
 use context::{Buffers, CHUNK, Context};
 use pin::{Answer, Pins, Question};
 
+/// Requests whose replies may be owed at once. Beyond that the client waits; a server holds back
+/// replies of a few kilobytes only, so it answers meanwhile.
+const OWED: usize = 64 * 1024;
+
 /// Chunks handled in one poll before others get their turn.
 const CHUNKS_PER_POLL: usize = 4;
 
@@ -86,6 +90,8 @@ pub struct Session {
     body_left: u32,
     /// Whether they go to the server.
     body_forward: bool,
+    /// The server was through with everything while a message of the client was still on its way.
+    late_data: bool,
     /// Everything up to Sync is ignored, after an error of ours in the extended protocol.
     skipping: bool,
     /// The batch failed because a plan became useless and is about to be played again.
@@ -101,6 +107,9 @@ pub struct Session {
     /// What the texts of the transaction may have done.
     flags: Flags,
     pins: Pins,
+    /// A text may have set parameters whose names no list of the server shows: what its server has
+    /// of them is taken back before the next client's first request.
+    hides_settings: bool,
     unnamed: Option<Rc<Unnamed>>,
     /// What few sessions have.
     rare: Rare,
@@ -134,6 +143,8 @@ struct RareState {
     touched: Vec<(Box<str>, bool)>,
     question: Question,
     answer: Answer,
+    /// A cancel request was on its way to the server when it was asked: it may hit the question.
+    cancel_under_way: bool,
     /// What the server said against a query of ours.
     refusal: Option<Refused>,
     /// Whether a DEALLOCATE ALL is under way.
@@ -262,6 +273,7 @@ impl Session {
             input: start.leftover,
             body_left: 0,
             body_forward: false,
+            late_data: false,
             skipping: false,
             healing: false,
             output: Vec::new(),
@@ -270,6 +282,7 @@ impl Session {
             may_set: false,
             flags: Flags::NONE,
             pins: Pins::default(),
+            hides_settings: false,
             unnamed: None,
             rare,
             _guards: Box::new((start.registered, start.permits, start.key)),
@@ -341,6 +354,7 @@ impl Session {
         }
         self.input = Vec::new();
         self.stage = Stage::Closing;
+        self.me.closing.set(Some(self.now()));
         matches!(stop, Stop::ClientGone | Stop::ClientIo(_))
     }
 
@@ -377,6 +391,10 @@ impl Session {
             // A client that does not take its answers is not asked for more questions.
             if server_free && client_free {
                 moved |= self.read_client(cx, buffers)?;
+                if self.lease.is_none() {
+                    // If it is given to this client again, somebody else listened in between.
+                    buffers.server_dry = 0;
+                }
             }
             if !moved {
                 return Ok(());
@@ -453,7 +471,9 @@ impl Session {
         cx: &mut TaskContext<'_>,
         buffers: &mut Buffers,
     ) -> Result<bool, Stop> {
-        let may_handle = matches!(self.stage, Stage::Ready) && self.seat.is_none();
+        let flooded = (self.lease.as_ref()).is_some_and(|lease| lease.ledger.len() > OWED);
+        let may_handle =
+            self.stage == Stage::Ready && self.seat.is_none() && !self.healing && !flooded;
         let Buffers {
             input,
             built,
@@ -506,8 +526,7 @@ impl Session {
             }
         }
         // A message whose rest is missing is read in whole; beyond that, what waits is bounded.
-        let blocked = !(matches!(self.stage, Stage::Ready) && self.seat.is_none());
-        if blocked && self.input.len() >= CHUNK {
+        if !may_handle && self.input.len() >= CHUNK {
             return Ok(moved);
         }
         let Poll::Ready(read) = self.stream.poll_read(cx, input) else {
@@ -595,8 +614,19 @@ impl Session {
         self.me.server.replace(None);
         self.me.enter(ClientState::Idle, now);
         lease.ledger.shrink();
+        self.mark_hidden(&mut lease);
         // What the server has now is what the client had.
         drop(lease);
+    }
+
+    /// The client is about to lose its server.
+    #[inline]
+    fn mark_hidden(&mut self, lease: &mut Lease) {
+        if std::mem::take(&mut self.hides_settings) {
+            let mut applied = (*lease.applied).clone();
+            applied.hide_some();
+            lease.applied = Rc::new(applied);
+        }
     }
 
     /// The client ends while it has a server: what it may have left there is swept up before
@@ -604,10 +634,15 @@ impl Session {
     fn leave_server(&mut self) -> Option<Lease> {
         let mut lease = self.lease.take()?;
         self.me.server.replace(None);
+        self.mark_hidden(&mut lease);
         // Half a message of the client is there, and nothing may be owed for it (COPY data behind
         // a failed COPY): what comes next would be taken for the rest of it.
         lease.broken |= self.body_left > 0 && self.body_forward && lease.ledger.is_empty();
-        lease.soiled |= self.tracks() && (!self.pins.is_empty() || !self.flags.is_empty());
+        lease.soiled |= match self.tracks() {
+            true => !self.pins.is_empty() || !self.flags.is_empty(),
+            // The pool was one for sessions when it got its server and is not any more.
+            false => self.pool.settings().mode != PoolMode::Session,
+        };
         // No query takes a library out again.
         if self.pins.has_loaded() || self.flags.contains(Flags::LOAD) {
             lease.shared.close_needed.set(true);
@@ -619,6 +654,13 @@ impl Session {
     fn heed_signals(&mut self, cx: &mut TaskContext<'_>) -> Result<(), Stop> {
         let fatal = |state, text: &str| Err(Stop::fatal(state, text, Fault::Pooler));
         let me = self.me.clone();
+        if self.stage == Stage::Closing {
+            // Its last words are on their way; nothing but KILL cuts them short.
+            return match me.take(Signal::KILL) {
+                true => Err(Stop::ClientGone),
+                false => Ok(()),
+            };
+        }
         if me.take(Signal::KILL) {
             return fatal(SqlState::ADMIN_SHUTDOWN, "admin forced disconnect");
         }
@@ -634,7 +676,8 @@ impl Session {
         if me.take(Signal::QUERY_TIMEOUT) && me.query_since.get().is_some() {
             return fatal(SqlState::QUERY_CANCELED, "query timeout");
         }
-        if me.take(Signal::IDLE_TRANSACTION_TIMEOUT) {
+        let waits = me.query_since.get().is_none() && me.xact_since.get().is_some();
+        if me.take(Signal::IDLE_TRANSACTION_TIMEOUT) && waits {
             return fatal(
                 SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
                 "idle transaction timeout",
@@ -657,7 +700,11 @@ impl Session {
                 "No server connection available in postgres backend, client being queued",
             );
         }
-        if me.take(Signal::CANCEL)
+        // Settings of ours run in front of the query: see `parameters_replayed`.
+        let replaying =
+            self.stage == Stage::Ready && self.lease.is_some() && me.server.borrow().is_none();
+        if !replaying
+            && me.take(Signal::CANCEL)
             && self.stage == Stage::Ready
             && let Some(seat) = self.seat.take()
         {
@@ -670,11 +717,9 @@ impl Session {
         if me.has(Signal::DRAIN) && self.lease.is_none() && self.seat.is_none() {
             return fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down");
         }
-        if me.take(Signal::RELOADED) {
-            self.mode = match self.lease {
-                None => self.pool.settings().mode,
-                Some(_) => self.mode,
-            };
+        // The mode stays as it is as long as the client has a server.
+        if self.lease.is_none() && me.take(Signal::RELOADED) {
+            self.mode = self.pool.settings().mode;
         }
         Ok(())
     }

@@ -6,11 +6,10 @@
 //! difference to the new server goes in front of the client's first request, in the same write.
 
 use std::rc::Rc;
-use std::time::Instant;
 
 use super::gather::Gather;
 use super::pin::{self, Doubts, Pins, TOO_MANY_SETTINGS};
-use super::{Session, Stage, Stop};
+use super::{Session, Signal, Stage, Stop};
 use crate::error::{Fault, SqlState};
 use crate::server::inflight::{Entry, Kind, Reply};
 use crate::server::params::ParamSet;
@@ -141,6 +140,8 @@ impl Session {
         lease.applied = self.vars.clone();
         if let Some(sql) = sql {
             lease.unnamed = None;
+            // A cancel request is for the client's query, not for this one: it waits.
+            self.me.server.replace(None);
             write::query(gather.put(), sql.as_bytes());
             self.owe(OURS);
         }
@@ -148,6 +149,13 @@ impl Session {
 
     /// The SETs in front of the client's request were carried out.
     pub(super) fn parameters_replayed(&mut self) -> Result<(), Stop> {
+        if let Some(lease) = &self.lease {
+            self.me.server.replace(Some(lease.shared.clone()));
+            if self.me.take(Signal::CANCEL) {
+                let cancel = super::cancel::cancel(self.context.clone(), self.me.id);
+                tokio::task::spawn_local(cancel);
+            }
+        }
         if self.rare.get().is_none_or(|rare| rare.refusal.is_none()) {
             return Ok(());
         }
@@ -201,12 +209,13 @@ impl Session {
     /// Asks. Until the answer is complete the client's next messages wait, and no cancel request
     /// of it reaches this server.
     pub(super) fn ask(&mut self, question: pin::Question, sql: &str) {
+        self.stage = Stage::Asking;
+        self.me.server.replace(None);
         let rare = self.rare.get_mut();
         rare.question = question;
         rare.answer = pin::Answer::default();
-        self.stage = Stage::Asking;
-        self.me.server.replace(None);
         let Some(lease) = &mut self.lease else { return };
+        rare.cancel_under_way = lease.shared.cancels.get() > 0;
         lease.unnamed = None;
         write::query(&mut lease.unsent, sql.as_bytes());
         self.owe(OURS);
@@ -220,13 +229,18 @@ impl Session {
         Ok(())
     }
 
-    /// The answer is complete: the server is kept or let go.
-    pub(super) fn answered(&mut self, now: Instant) -> Result<(), Stop> {
+    /// The answer is complete.
+    pub(super) fn answered(&mut self) -> Result<(), Stop> {
         self.stage = Stage::Ready;
         let rare = self.rare.get_mut();
         let question = std::mem::take(&mut rare.question);
         let answer = std::mem::take(&mut rare.answer);
         let finished = match rare.refusal.take() {
+            Some(refused) if refused.state == SqlState::QUERY_CANCELED && rare.cancel_under_way => {
+                // It was meant for the client's query and came late: it is asked once more. No new
+                // request can be on its way, so this ends.
+                return Ok(());
+            }
             Some(refused) => Err(refused.text),
             None => answer
                 .finish(&question)
@@ -265,10 +279,10 @@ impl Session {
             }
         }
         self.set_pins(pins);
+        let unknown = Flags::SETS_UNKNOWN.union(Flags::UNANALYSED);
+        self.hides_settings |= self.tracks() && self.flags.intersects(unknown);
         self.transaction_over();
-        if pins.is_empty() && self.tracks() {
-            self.detach(now);
-        } else if let Some(lease) = &self.lease {
+        if let Some(lease) = &self.lease {
             self.me.server.replace(Some(lease.shared.clone()));
         }
         Ok(())

@@ -56,6 +56,7 @@ impl Session {
         if let Some(name) = &analysis.deallocate
             && let Some(text) = self.deallocate(name, gather)
         {
+            self.rare.get_mut().deallocating = Some(name.clone());
             let analysis = self.analyse(&text);
             let mut definition = text;
             definition.push(0);
@@ -296,6 +297,17 @@ impl Session {
         self.owe(entry(Kind::Parse, Reply::Forward, 0, Some(effect)));
     }
 
+    /// An Execute. If a DEALLOCATE has been parsed, it is taken to be this one: whether it is, the
+    /// server's words tell.
+    pub(super) fn execute(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) {
+        gather.keep(frame.at, frame.end());
+        self.rest_follows(frame);
+        let parsed = self.rare.0.as_mut();
+        let name = parsed.and_then(|rare| rare.deallocating.take());
+        let effect = name.and_then(|name| self.deallocates(&name, None));
+        self.owe(entry(Kind::Execute, Reply::Forward, 0, effect));
+    }
+
     pub(super) fn bind(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<Step, Stop> {
         if !self.tracks() {
             self.pass(frame, gather, Some(Kind::Bind));
@@ -347,6 +359,14 @@ impl Session {
         Ok(Step::Done)
     }
 
+    /// A message that is about to be sent destroys the unnamed statement. What has to be undone if
+    /// the server skips it, if there is one.
+    pub(super) fn unnamed_destroyed(&mut self) -> Option<Effect> {
+        let mine = self.unnamed.take();
+        let there = self.lease.as_mut().and_then(|lease| lease.unnamed.take());
+        (mine.is_some() || there.is_some()).then_some(Effect::Unnamed(mine))
+    }
+
     /// Makes sure that the server's unnamed statement is the client's, or that there is none.
     fn ensure_unnamed(&mut self, gather: &mut Gather<'_>) {
         let Some(lease) = &mut self.lease else { return };
@@ -356,13 +376,15 @@ impl Session {
             (Some(mine), _) if !mine.definition.is_empty() => {
                 let mine = mine.clone();
                 write::parse(gather.put(), b"", &mine.definition);
-                lease.unnamed = Some(mine);
-                self.owe(entry(Kind::Parse, Reply::Swallow, 0, None));
+                lease.unnamed = Some(mine.clone());
+                let effect = Effect::Unnamed(Some(mine));
+                self.owe(entry(Kind::Parse, Reply::Swallow, 0, Some(effect)));
             }
-            _ => {
+            (mine, _) => {
+                let effect = Effect::Unnamed(mine.clone());
                 write::target(gather.put(), frontend::CLOSE, b'S', b"");
                 lease.unnamed = None;
-                self.owe(entry(Kind::Close, Reply::Swallow, 0, None));
+                self.owe(entry(Kind::Close, Reply::Swallow, 0, Some(effect)));
             }
         }
     }
@@ -408,11 +430,9 @@ impl Session {
             return Ok(());
         }
         if target.name.is_empty() {
-            self.unnamed = None;
-            if let Some(lease) = &mut self.lease {
-                lease.unnamed = None;
-            }
-            self.pass(frame, gather, Some(Kind::Close));
+            let effect = self.unnamed_destroyed();
+            gather.keep(frame.at, frame.end());
+            self.owe(entry(Kind::Close, Reply::Forward, 0, effect));
             return Ok(());
         }
         let statements = self.rare.get().map(|rare| &rare.statements);
@@ -446,26 +466,39 @@ impl Session {
     pub(super) fn deallocate(&mut self, name: &[u8], gather: &mut Gather<'_>) -> Option<Vec<u8>> {
         let statement = self.named(name)?;
         self.ensure(&statement, gather);
-        self.rare.get_mut().deallocating = Some(name.into());
         let mut text = b"DEALLOCATE ".to_vec();
         push_wire_name(&mut text, statement.id);
         Some(text)
     }
 
+    /// A DEALLOCATE of the client's `name` is being sent to be carried out.
+    /// `and` is what else the request changes.
+    pub(super) fn deallocates(&mut self, name: &[u8], and: Option<Effect>) -> Option<Effect> {
+        let Some(statement) = self.named(name) else {
+            return and;
+        };
+        if let Some(lease) = &mut self.lease {
+            lease.prepared.doubt(statement.id);
+            self.rare.get_mut().doubting = true;
+        }
+        Some(Effect::Deallocates {
+            name: name.into(),
+            and: and.map(Box::new),
+        })
+    }
+
     /// A DEALLOCATE was carried out.
     pub(super) fn deallocated(&mut self) {
-        if self
-            .rare
-            .get()
-            .is_none_or(|rare| rare.deallocating.is_none())
+        let front = self.lease.as_ref().map(|lease| &lease.ledger);
+        if let Some(Effect::Deallocates { name, .. }) =
+            front.and_then(|ledger| ledger.front_effect())
         {
-            return;
-        }
-        if let Some(name) = self.rare.get_mut().deallocating.take()
-            && let Some(statement) = self.forget_name(&name)
-            && let Some(lease) = &mut self.lease
-        {
-            lease.prepared.forget(statement.id);
+            let name = name.clone();
+            if let Some(statement) = self.forget_name(&name)
+                && let Some(lease) = &mut self.lease
+            {
+                lease.prepared.deallocated(statement.id);
+            }
         }
     }
 
@@ -559,6 +592,11 @@ impl Session {
                         definition: Box::default(),
                         analysis: Arc::new(crate::sql::analyse(b"", LEXING)),
                     }));
+                }
+            }
+            Effect::Deallocates { and, .. } => {
+                if let Some(effect) = and {
+                    self.undo(*effect);
                 }
             }
             Effect::FailAs(_) => {}

@@ -24,11 +24,17 @@ pub struct TimeLimits {
     pub transaction: Duration,
 }
 
+/// How long a client may take to read our last words.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// Signals for what `client` has passed by `now`.
 pub fn due(client: &ClientShared, limits: &TimeLimits, now: Instant) -> Option<Signal> {
     let passed = |limit: Duration, since: Instant| {
         !limit.is_zero() && now.saturating_duration_since(since) >= limit
     };
+    if let Some(since) = client.closing.get() {
+        return passed(LAST_WORDS, since).then_some(Signal::KILL);
+    }
     let since = client.since.get();
     if client.logging_in.get() {
         return passed(limits.login, since_start(client, now)).then_some(Signal::LOGIN_TIMEOUT);

@@ -238,9 +238,15 @@ impl Logins {
             tracing::error!("the system has no random numbers: a client is turned away");
             return;
         };
-        let pool = context
-            .pools
-            .get_or_create(&client.key, &client.config, &client.database);
+        // The configuration in force now: a RELOAD during the login is over for existing pools.
+        let config = context.process.config.load_full();
+        let pool = match config.database(&client.asked) {
+            Some(database) => context.pools.get_or_create(&client.key, &config, &database),
+            None => {
+                let pools = &context.pools;
+                pools.get_or_create(&client.key, &client.config, &client.database)
+            }
+        };
         pool.client_came(client.scram_keys, client.password);
         let application_name = client
             .params

@@ -39,7 +39,6 @@ impl Setup {
         setup
             .secret("postgres", PASSWORD)
             .set("listen_addr", "127.0.0.1")
-            .set("http_listen", "")
             .set("auth_type", "trust")
             .set("admin_users", "postgres")
     }
