@@ -261,6 +261,7 @@ impl Session {
         rare.get_mut().login = Some(Box::new(welcome::Login {
             params: start.params,
             prelude: start.prelude,
+            lost: 0,
         }));
         Self {
             mode: start.pool.settings().mode,
@@ -302,6 +303,10 @@ impl Session {
                 Poll::Pending => break Poll::Pending,
                 Poll::Ready(stop) => {
                     buffers.built.clear();
+                    buffers.dropped.clear();
+                    let Some(stop) = self.lost_in_login(stop) else {
+                        continue;
+                    };
                     if self.stop(stop) {
                         break Poll::Ready(());
                     }

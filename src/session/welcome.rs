@@ -16,7 +16,12 @@ pub(super) struct Login {
     pub(super) params: Vec<(String, String)>,
     /// Bytes to send before AuthenticationOk.
     pub(super) prelude: Vec<u8>,
+    /// How many servers were lost while they were asked for this client.
+    pub(super) lost: u8,
 }
+
+/// Servers that may be lost during one login before the client is told.
+const LOST: u8 = 3;
 
 /// How a server spells a value that needs no server to be checked.
 fn obvious<'a>(name: &str, value: &'a str) -> Option<&'a str> {
@@ -48,6 +53,30 @@ impl Session {
         }
         self.welcome(vars, &base);
         Ok(())
+    }
+
+    /// A server was lost while it was asked whether it accepts the client's parameters. Nothing was
+    /// done for the client yet, so another one is asked; after a few, the client gets the server's
+    /// own words if there were any. `None` if the login goes on.
+    pub(super) fn lost_in_login(&mut self, stop: Stop) -> Option<Stop> {
+        let lost = matches!(stop, Stop::ServerIo(_) | Stop::ServerSaidWhy);
+        if !lost || self.stage != Stage::Login {
+            return Some(stop);
+        }
+        let rare = self.rare.get_mut();
+        let refused = rare.refusal.take();
+        if let Some(login) = rare.login.as_mut().filter(|login| login.lost < LOST) {
+            login.lost += 1;
+            if let Some(mut lease) = self.leave_server() {
+                lease.broken = true;
+                lease.close();
+            }
+            return None;
+        }
+        Some(match refused {
+            Some(refused) => Stop::fatal(refused.state, refused.text, Fault::Server),
+            None => stop,
+        })
     }
 
     /// A server is there: it is given the client's parameters.

@@ -733,3 +733,39 @@ fn a_cancel_request_waits_for_our_settings() {
     ]);
     client.expect_tags("EZ");
 }
+
+#[test]
+fn a_server_lost_during_a_login_is_replaced() {
+    let listener = FakeServer::listen();
+    let pgweir = transaction().database_at("app", listener.port()).start();
+    let address = pgweir.address();
+    let login = std::thread::spawn(move || Peer::login(address, "t_trust", "app"));
+    let mut server = listener.accept_login(1);
+    server.expect(b'Q');
+    server.send(&[from_server::report(
+        b'E',
+        "FATAL",
+        "57P01",
+        "terminating connection due to administrator command",
+    )]);
+    drop(server);
+    // What servers report is known by now.
+    let mut client = login.join().expect("the client's login");
+    // If it happens again and again, the client is told what the server said.
+    let mut other = Peer::connect(address);
+    let parameters = [
+        ("user", "t_trust"),
+        ("database", "app"),
+        ("search_path", "never_seen"),
+    ];
+    other.send_raw(&message::startup(0x0003_0000, &parameters));
+    for pid in 2..6 {
+        let mut server = listener.accept_login(pid);
+        server.expect(b'Q');
+        server.send(&[from_server::report(b'E', "FATAL", "57P01", "gone")]);
+    }
+    let heard = other.expect_end();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert_eq!(heard[0].report().sqlstate(), "57P01");
+    client.expect_silence(Duration::from_millis(10));
+}
