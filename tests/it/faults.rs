@@ -9,28 +9,8 @@ use crate::support::message::{self, Message, from_server};
 use crate::support::peer::{FakeServer, Heard, Peer};
 use crate::support::pgweir::{Pgweir, Setup};
 use crate::support::postgres::{Postgres, Version, each_postgres};
-use crate::support::scene::{self, Watch, error_in, tags, the_error, values};
+use crate::support::scene::{self, Watch, error_in, tags, the_error, try_login, values};
 use crate::support::wait::{eventually, patient};
-
-/// A login that may be refused: the client, or the messages that ended it.
-fn try_login(pgweir: &Pgweir) -> Result<Peer, Vec<Message>> {
-    let mut peer = Peer::connect(pgweir.address());
-    let parameters = [("user", "t_trust"), ("database", "app")];
-    peer.send_raw(&message::startup(0x0003_0000, &parameters));
-    match peer.hear(patient(Duration::from_secs(15))) {
-        Heard::Message(message) if message.tag == b'R' => {
-            peer.finish_login();
-            Ok(peer)
-        }
-        Heard::Message(message) => {
-            let mut messages = vec![message];
-            messages.extend(peer.expect_end());
-            Err(messages)
-        }
-        Heard::Closed => Err(Vec::new()),
-        Heard::Silence => panic!("no answer to a login"),
-    }
-}
 
 #[test]
 fn a_server_that_died_idle_is_replaced_unseen() {
@@ -119,7 +99,7 @@ fn a_restart_of_postgresql_is_survived() {
             assert_eq!(the_error(&messages).field('V'), "FATAL", "{messages:?}");
         }
         // A client that asks while nothing is there is told so.
-        let mut early = try_login(&pgweir).expect("what servers say is known");
+        let mut early = try_login(pgweir.address()).expect("what servers say is known");
         early.send(&[message::query("SELECT 1")]);
         let error = the_error(&early.expect_end());
         assert!(
@@ -128,7 +108,7 @@ fn a_restart_of_postgresql_is_survived() {
         );
         postgres.cluster.start().expect("it starts again");
         eventually("it is served again", || {
-            let mut peer = try_login(&pgweir).ok()?;
+            let mut peer = try_login(pgweir.address()).ok()?;
             let answer = peer.until_ready_or_end("SELECT 'again'");
             (values(&answer) == ["again"]).then_some(())
         });
@@ -195,7 +175,7 @@ fn a_server_that_talks_nonsense_at_login_is_refused() {
             .database_at("app", server.port())
             .start();
         let answer = std::thread::scope(|scope| {
-            let login = scope.spawn(|| try_login(&pgweir));
+            let login = scope.spawn(|| try_login(pgweir.address()));
             let (mut peer, _, _) = server.accept_startup();
             let _ = peer.try_send_raw(&bytes);
             if what == "half a message" || what == "nothing" {
@@ -234,7 +214,7 @@ fn a_server_that_talks_nonsense_later_ends_its_client_alone() {
             .database_at("app", server.port())
             .start();
         std::thread::scope(|scope| {
-            let login = scope.spawn(|| try_login(&pgweir).expect("a login"));
+            let login = scope.spawn(|| try_login(pgweir.address()).expect("a login"));
             let mut fake = first_login(&server);
             let mut client = login.join().expect("a client");
             client.send(&[message::query("SELECT 1")]);
@@ -253,7 +233,7 @@ fn a_server_that_talks_nonsense_later_ends_its_client_alone() {
             heard.extend(client.expect_end());
             let answered = tags(&heard).starts_with("CZ");
             assert_eq!(answered, what == "an answer too many", "{what}: {heard:?}");
-            client = try_login(&pgweir).expect("another login");
+            client = try_login(pgweir.address()).expect("another login");
             client.send(&[message::query("SELECT 2")]);
             let mut next = server.accept_login(2);
             assert_eq!(next.expect(b'Q'), message::query("SELECT 2"), "{what}");
@@ -271,7 +251,7 @@ fn an_error_without_fields_after_login_breaks_nothing() {
     for body in [vec![], vec![0]] {
         std::thread::scope(|scope| {
             let client = scope.spawn(|| {
-                let mut peer = try_login(&pgweir).expect("a login");
+                let mut peer = try_login(pgweir.address()).expect("a login");
                 peer.send(&[message::query("SELECT 1")]);
                 peer.expect(b'E');
                 peer.expect(b'Z');
@@ -543,7 +523,7 @@ fn a_large_copy_for_a_slow_server_takes_no_memory() {
     let server = FakeServer::listen();
     let pgweir = Setup::new().database_at("app", server.port()).start();
     std::thread::scope(|scope| {
-        let login = scope.spawn(|| try_login(&pgweir).expect("a login"));
+        let login = scope.spawn(|| try_login(pgweir.address()).expect("a login"));
         let mut fake = first_login(&server);
         let mut client = login.join().expect("a client");
         client.send(&[message::query("COPY t FROM STDIN")]);
@@ -752,7 +732,7 @@ fn running_out_of_files_is_survived() {
         // Who is there is served.
         assert_eq!(before.value("SELECT 'still served'"), "still served");
         crowd.clear();
-        let mut after = eventually("new clients come in", || try_login(&pgweir).ok());
+        let mut after = eventually("new clients come in", || try_login(pgweir.address()).ok());
         assert_eq!(after.value("SELECT 'served'"), "served");
         // Idle servers are there, but a new one could not be opened: it can now.
         before.query("BEGIN");

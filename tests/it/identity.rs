@@ -8,7 +8,7 @@ use crate::support::message::{self, Message};
 use crate::support::peer::{Heard, Peer};
 use crate::support::postgres::each_postgres;
 use crate::support::scene::{self, Watch};
-use crate::support::wait::patient;
+use crate::support::wait::{eventually, patient};
 
 /// SplitMix64.
 struct Random(u64);
@@ -48,7 +48,7 @@ impl Client {
         Self {
             number,
             random: Random(number as u64 * 7919 + 1),
-            peer: Peer::login(address, "t_trust", "app"),
+            peer: login(address),
             count: 0,
             prepared: false,
             unnamed: false,
@@ -209,9 +209,14 @@ fn play(address: SocketAddr, number: usize, end: Instant, tally: &Tally) {
     }
 }
 
+/// A login may need a server, and that one may be killed just then.
+fn login(address: SocketAddr) -> Peer {
+    eventually("a login", || scene::try_login(address).ok())
+}
+
 fn reborn(address: SocketAddr, old: Client) -> Client {
     Client {
-        peer: Peer::login(address, "t_trust", "app"),
+        peer: login(address),
         prepared: false,
         unnamed: false,
         ..old

@@ -183,7 +183,12 @@ fn a_minimum_is_kept_open_while_the_pool_is_in_use() {
         assert_eq!(peer.value("SELECT 1"), "1");
         watch.until(3, "true");
         // Lost ones are replaced.
+        let sql = format!(
+            "SELECT string_agg(pid::text, ',') FROM pg_stat_activity WHERE datname = '{database}'"
+        );
+        let old = postgres.psql("postgres", &sql);
         watch.terminate("true");
+        watch.until(0, &format!("pid IN ({old})"));
         watch.until(3, "state = 'idle'");
         assert_eq!(peer.value("SELECT 2"), "2");
     }
@@ -367,17 +372,13 @@ fn answer_until(peer: &mut Peer, last: &str) -> Vec<String> {
     }
 }
 
-#[test]
-fn queries_of_pgweirs_own_are_sent_when_they_should_be() {
+/// Has a client send two queries through a pgweir made from `setup` and gives all that its server
+/// was asked, up to the second.
+fn asked(setup: Setup) -> (Pgweir, Peer, Vec<String>) {
     let server = FakeServer::listen();
-    let pgweir = Setup::new()
+    let pgweir = setup
         .set("default_pool_size", 1)
-        .set("server_check_query", "SELECT 'check'")
-        .set("server_check_delay", 0)
-        .set("server_reset_query", "SELECT 'reset'")
-        .set("server_reset_query_always", true)
         .database_at("app", server.port())
-        .database_set("app", "connect_query", "SELECT 'connect'")
         .start();
     let address = pgweir.address();
     let client = std::thread::spawn(move || {
@@ -388,19 +389,41 @@ fn queries_of_pgweirs_own_are_sent_when_they_should_be() {
             // which needs no check: let the reset end first.
             std::thread::sleep(std::time::Duration::from_millis(150));
         }
-        peer
     });
-    let (mut peer, seen) = queries_until(&server, "SELECT 2");
+    let (peer, seen) = queries_until(&server, "SELECT 2");
     client.join().expect("the client");
-    let own: Vec<&str> = seen.iter().map(String::as_str).collect();
-    assert_eq!(own[0], "SELECT 'connect'", "{own:?}");
-    let at = |text: &str| own.iter().position(|seen| *seen == text).expect(text);
-    let between = &own[at("SELECT 1") + 1..at("SELECT 2")];
-    assert_eq!(between, ["SELECT 'reset'", "SELECT 'check'"], "{own:?}");
-    assert_eq!(
-        answer_until(&mut peer, "SELECT 'reset'"),
-        ["SELECT 'reset'"]
+    (pgweir, peer, seen)
+}
+
+/// The empty query is that of the login.
+#[test]
+fn queries_of_pgweirs_own_are_sent_when_they_should_be() {
+    let (_pgweir, _, seen) = asked(
+        Setup::new()
+            .set("server_check_query", "SELECT 'check'")
+            .set("server_check_delay", 0)
+            .database_set("app", "connect_query", "SELECT 'connect'"),
     );
+    let (first, rest) = seen.split_at(2);
+    assert_eq!(first, ["SELECT 'connect'", ""]);
+    let often = ["SELECT 'check'", "SELECT 1", "SELECT 'check'", "SELECT 2"];
+    assert_eq!(rest, often);
+
+    let (_pgweir, _, seen) = asked(
+        Setup::new()
+            .set("server_check_query", "SELECT 'check'")
+            .set("server_check_delay", "1h"),
+    );
+    assert_eq!(seen, ["", "SELECT 1", "SELECT 2"]);
+
+    let (_pgweir, mut peer, seen) = asked(
+        Setup::new()
+            .set("server_reset_query", "SELECT 'reset'")
+            .set("server_reset_query_always", true),
+    );
+    let reset = "SELECT 'reset'";
+    assert_eq!(seen, ["", reset, "SELECT 1", reset, "SELECT 2"]);
+    assert_eq!(answer_until(&mut peer, reset), [reset]);
 }
 
 #[test]

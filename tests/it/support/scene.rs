@@ -1,12 +1,13 @@
 //! What most tests begin with: pgweir in front of a fresh database, and a look behind its back.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::message::{Message, Report};
-use super::peer::Peer;
+use super::message::{self, Message, Report};
+use super::peer::{Heard, Peer};
 use super::pgweir::{Pgweir, Setup};
 use super::postgres::Postgres;
-use super::wait::eventually;
+use super::wait::{eventually, patient};
 
 /// A fresh database and a setup that leads to it as `app`.
 pub(crate) fn setup(postgres: &Postgres, mode: &str, pool_size: u32) -> (Setup, String) {
@@ -27,6 +28,26 @@ pub(crate) fn start(postgres: &Postgres, mode: &str, pool_size: u32) -> (Pgweir,
 /// A client of `app` that needs no password.
 pub(crate) fn client(pgweir: &Pgweir) -> Peer {
     Peer::login(pgweir.address(), "t_trust", "app")
+}
+
+/// A login to `app` that may be refused: the client, or the messages that ended it.
+pub(crate) fn try_login(address: SocketAddr) -> Result<Peer, Vec<Message>> {
+    let mut peer = Peer::connect(address);
+    let parameters = [("user", "t_trust"), ("database", "app")];
+    peer.send_raw(&message::startup(0x0003_0000, &parameters));
+    match peer.hear(patient(Duration::from_secs(15))) {
+        Heard::Message(message) if message.tag == b'R' => {
+            peer.finish_login();
+            Ok(peer)
+        }
+        Heard::Message(message) => {
+            let mut messages = vec![message];
+            messages.extend(peer.expect_end());
+            Err(messages)
+        }
+        Heard::Closed => Err(Vec::new()),
+        Heard::Silence => panic!("no answer to a login"),
+    }
 }
 
 /// PostgreSQL itself.
