@@ -28,7 +28,7 @@ pub(super) struct Workload {
 }
 
 /// What came out of a run.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Outcome {
     pub(super) name: &'static str,
     pub(super) clients: u32,

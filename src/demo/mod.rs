@@ -135,6 +135,7 @@ fn play() -> Result<(), Failure> {
     println!(
         "  psql 'postgresql://{USER}:{password}@127.0.0.1:{port}/pgweir' -c 'SHOW POOLS'   (the console)"
     );
+    println!("  curl http://127.0.0.1:{}/metrics", config.http);
     println!("  configuration: {}", config.path.display());
     println!("  log:           {}", pooler.log.display());
     println!("Ctrl-C stops and removes everything.");
@@ -166,6 +167,7 @@ fn random_word() -> Result<String, Failure> {
 struct Written {
     path: PathBuf,
     port: u16,
+    http: u16,
 }
 
 /// Writes a configuration that sets what has no default (where PostgreSQL is, who may log in)
@@ -179,26 +181,28 @@ fn write_config(
     let users = dir.join("userlist.txt");
     std::fs::write(&users, format!("\"{USER}\" \"{password}\"\n"))?;
     std::fs::set_permissions(&users, std::fs::Permissions::from_mode(0o600))?;
-    // The port everybody knows, unless somebody has it.
-    let port = match TcpListener::bind((Ipv4Addr::LOCALHOST, 6432)) {
-        Ok(_) => 6432,
-        Err(_) => cluster::free_port()?,
+    // The ports everybody knows, unless somebody has them.
+    let free = |usual| match TcpListener::bind((Ipv4Addr::LOCALHOST, usual)) {
+        Ok(_) => Ok(usual),
+        Err(_) => cluster::free_port(),
     };
+    let (port, http) = (free(6432)?, free(6433)?);
     let path = dir.join("pgweir.toml");
     std::fs::write(
         &path,
-        config_text(dir, port, primary.port(), replica.port()),
+        config_text(dir, port, http, primary.port(), replica.port()),
     )?;
-    Ok(Written { path, port })
+    Ok(Written { path, port, http })
 }
 
-fn config_text(dir: &Path, port: u16, primary: u16, replica: u16) -> String {
+fn config_text(dir: &Path, port: u16, http: u16, primary: u16, replica: u16) -> String {
     let dir = dir.display();
     format!(
         "# Written by pgweir demo. Every setting that is not here has its default.\n\
          [pgweir]\n\
          listen_addr = \"127.0.0.1\"\n\
          listen_port = {port}\n\
+         http_listen = \"127.0.0.1:{http}\"\n\
          unix_socket_dir = \"{dir}\"\n\
          auth_type = \"scram-sha-256\"\n\
          auth_file = \"{dir}/userlist.txt\"\n\
@@ -310,7 +314,7 @@ mod tests {
 
     #[test]
     fn the_configuration_is_toml_with_both_servers() {
-        let text = config_text(Path::new("/tmp/x"), 6432, 5001, 5002);
+        let text = config_text(Path::new("/tmp/x"), 6432, 6433, 5001, 5002);
         let value: toml::Table = text.parse().expect("it parses");
         assert_eq!(value["pgweir"]["listen_port"].as_integer(), Some(6432));
         assert_eq!(

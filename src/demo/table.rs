@@ -30,7 +30,9 @@ pub(super) fn render(rows: &[Outcome]) -> Table {
             milliseconds(row.p99),
         ]);
     }
+    // Without the intersections too, the lines between rows would leave their dots behind.
     table.remove_style(TableComponent::HorizontalLines);
+    table.remove_style(TableComponent::MiddleIntersections);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -56,7 +58,9 @@ mod tests {
             p50: 1503,
             p99: 20_060,
         };
-        let text = render(&[row]).to_string();
+        let text = render(&[row.clone(), row]).to_string();
+        // Three lines frame the header, one ends the table.
+        assert_eq!(text.lines().count(), 6, "{text}");
         for part in ["read", "20", "8", "1000", "1.50", "20.06"] {
             assert!(text.contains(part), "{part} in\n{text}");
         }

@@ -160,6 +160,20 @@ fn the_shipped_file_is_the_generated_one() {
     );
 }
 
+/// `PGWEIR_WRITE_DOCS=1` writes the page.
+#[test]
+fn the_page_is_the_generated_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.md");
+    if std::env::var_os("PGWEIR_WRITE_DOCS").is_some() {
+        std::fs::write(path, markdown()).expect("written");
+    }
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        page == markdown(),
+        "docs/config.md is out of date: run this test with PGWEIR_WRITE_DOCS=1"
+    );
+}
+
 #[test]
 fn the_shipped_files_are_valid() {
     let full = Config::from_toml(&repository("conf/pgweir.toml")).expect("valid");
