@@ -1,4 +1,4 @@
-//! The session of the console: a socket around [`Session`](super::extended::Session) and
+//! The session of the console: a socket around `extended::Session` and
 //! [`execute`].
 
 use std::io;

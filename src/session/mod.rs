@@ -5,7 +5,7 @@
 //! headers, write client, all within one task; both directions are polled in one turn, so neither
 //! side can block the other.
 //!
-//! Start reading at [`Session::turn`]; what a client's messages mean is in `from_client`, what a
+//! Start reading at `Session::turn`; what a client's messages mean is in `from_client`, what a
 //! server's messages mean in `from_server`.
 
 pub mod cancel;

@@ -1,6 +1,6 @@
 //! SHOW STATS, STATS_TOTALS, STATS_AVERAGES and TOTALS.
 //!
-//! What is counted is one list, [`COUNTED`]; the four results are cut from it.
+//! What is counted is one list, `COUNTED`; the four results are cut from it.
 
 use super::{CONSOLE, View, databases};
 use crate::admin::Shared;
