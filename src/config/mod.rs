@@ -339,6 +339,9 @@ pub struct Settings {
     pub server_reset_query: String,
     /// Also in transaction and statement mode.
     pub server_reset_query_always: bool,
+    /// Ask the server after a transaction that called a function of which nothing is known what it
+    /// left behind.
+    pub check_unknown_functions: bool,
     /// Sent to a server that was idle for `server_check_delay` before it is used; `None`: no
     /// check; empty text: an empty query.
     pub server_check_query: Option<String>,

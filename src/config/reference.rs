@@ -259,6 +259,7 @@ fn unset() -> Settings {
         scram_iterations: 0,
         server_reset_query: String::new(),
         server_reset_query_always: false,
+        check_unknown_functions: true,
         server_check_query: None,
         server_check_delay: zero,
         server_lifetime: zero,

@@ -80,6 +80,7 @@ struct MessageLimits {
     max_packet: u32,
     max_prepared: u32,
     prepared_memory: u64,
+    check_functions: bool,
 }
 
 impl MessageLimits {
@@ -90,6 +91,7 @@ impl MessageLimits {
             max_packet: settings.max_packet_size.saturating_sub(4),
             max_prepared: settings.max_prepared_statements,
             prepared_memory: settings.prepared_statements_memory,
+            check_functions: settings.check_unknown_functions,
         }
     }
 }
@@ -431,6 +433,11 @@ impl Pool {
     /// See `max_prepared_statements`.
     pub fn max_prepared(&self) -> u32 {
         self.limits.get().max_prepared
+    }
+
+    /// See `check_unknown_functions`.
+    pub fn checks_functions(&self) -> bool {
+        self.limits.get().check_functions
     }
 
     /// See `prepared_statements_memory`.

@@ -238,7 +238,7 @@ pub(super) fn by_keywords(lead: [Keyword; 3], words: Words) -> ByKeywords {
         }
     };
     if plain {
-        flags |= Flags::CALLS_FUNCTION;
+        flags |= Flags::CALLS_FUNCTION | Flags::CALLS_UNKNOWN;
         let updates = first == K::Update || first == K::With;
         if updates && words.intersects(Words::PG_SETTINGS) {
             flags |= Flags::SETS_UNKNOWN;

@@ -71,6 +71,9 @@ flags! {
     READ_ONLY = 19;
     /// Calls a function that is not one of the known read-only built-ins.
     CALLS_FUNCTION = 20;
+    /// Calls a function of which nothing is known: it may do anything to the session, such as take
+    /// a lock, make a temporary table or set a parameter, and the text does not show it.
+    CALLS_UNKNOWN = 24;
     /// More than one statement.
     MULTI = 21;
     /// No statement at all: only white space, comments and semicolons.

@@ -96,6 +96,31 @@ static READ_ONLY: &[&str] = &[
     "xpath", "xpath_exists",
 ];
 
+/// Functions of `pg_catalog` that do more than read but leave nothing behind in the session that
+/// another client could see or be bound by. Sorted. Sequence functions are here: what `currval`
+/// and `lastval` return in another session is nobody's secret, and nothing else of them stays.
+#[rustfmt::skip]
+static LEAVES_NOTHING: &[&str] = &[
+    "currval", "inet_client_addr", "inet_client_port", "inet_server_addr", "inet_server_port",
+    "lastval", "lo_creat", "lo_create", "lo_from_bytea", "lo_get", "lo_put", "lo_unlink", "nextval",
+    "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared", "pg_backend_pid", "pg_cancel_backend",
+    "pg_conf_load_time", "pg_current_snapshot", "pg_current_wal_flush_lsn",
+    "pg_current_wal_insert_lsn", "pg_current_wal_lsn", "pg_current_xact_id",
+    "pg_current_xact_id_if_assigned", "pg_get_serial_sequence", "pg_is_in_recovery",
+    "pg_is_wal_replay_paused", "pg_last_wal_receive_lsn", "pg_last_wal_replay_lsn",
+    "pg_last_xact_replay_timestamp", "pg_notify", "pg_postmaster_start_time", "pg_reload_conf",
+    "pg_sleep", "pg_sleep_for", "pg_sleep_until", "pg_stat_reset", "pg_switch_wal",
+    "pg_terminate_backend", "pg_try_advisory_xact_lock", "pg_try_advisory_xact_lock_shared",
+    "pg_wal_lsn_diff", "random", "random_normal", "setval", "timeofday", "txid_current",
+    "txid_current_if_assigned", "txid_current_snapshot", "txid_status", "version",
+];
+
+/// True if the function `name` (folded, without schema) of `pg_catalog` leaves nothing behind in
+/// the session, whatever else it does.
+pub(super) fn leaves_nothing(name: &str) -> bool {
+    LEAVES_NOTHING.binary_search(&name).is_ok()
+}
+
 /// True if the function `name` (folded, without schema) of `pg_catalog` only reads.
 pub(super) fn is_read_only(name: &str) -> bool {
     READ_ONLY.binary_search(&name).is_ok()
@@ -108,6 +133,7 @@ mod tests {
     #[test]
     fn names_are_sorted_and_unique() {
         assert!(READ_ONLY.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(LEAVES_NOTHING.windows(2).all(|pair| pair[0] < pair[1]));
     }
 
     #[test]

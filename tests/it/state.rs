@@ -201,7 +201,7 @@ const STATEMENTS: (&str, &str) = (
     "0",
 );
 
-const HOLDS: [Hold; 19] = [
+const HOLDS: [Hold; 21] = [
     hold(&["SET ROLE t_plain"], USERS, &["RESET ROLE"]),
     hold(&["SET ROLE t_plain"], USERS, &["SET ROLE NONE"]),
     hold(
@@ -281,6 +281,23 @@ const HOLDS: [Hold; 19] = [
         &["PREPARE p (int) AS SELECT $1"],
         STATEMENTS,
         &["DEALLOCATE p"],
+    ),
+    // What a function does, no text shows.
+    hold(
+        &[
+            "CREATE OR REPLACE FUNCTION makes_temp() RETURNS int LANGUAGE plpgsql AS $$ BEGIN CREATE TEMP TABLE tt (x int); RETURN 1; END $$",
+            "SELECT makes_temp()",
+        ],
+        TEMP,
+        &["DROP TABLE tt"],
+    ),
+    hold(
+        &[
+            "CREATE OR REPLACE FUNCTION locks() RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_lock(7); RETURN 1; END $$",
+            "SELECT locks() FROM generate_series(1, 1)",
+        ],
+        LOCKS,
+        &["SELECT pg_advisory_unlock_all()"],
     ),
 ];
 

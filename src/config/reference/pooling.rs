@@ -107,6 +107,13 @@ pub(super) const KEYS: &[Key] = &[
         "Send `server_reset_query` in transaction and statement mode too. It costs a round trip each time.",
     ),
     Key::process(
+        "check_unknown_functions",
+        "1",
+        Bool(|s| &mut s.check_unknown_functions),
+        "Transaction and statement mode: after a transaction that called a function which is not one of PostgreSQL's own well-known ones, ask the server whether it left a lock, a temporary table, a LISTEN or a parameter behind. It costs a round trip and about a millisecond of the server's time for such transactions only. Switch it off if your functions do nothing of the kind.",
+    )
+    .ours(),
+    Key::process(
         "server_check_query",
         "<empty>",
         CheckQuery(|s| &mut s.server_check_query),

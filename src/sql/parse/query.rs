@@ -91,7 +91,7 @@ impl Facts {
         };
         let built_in = matches!(schema, None | Some("pg_catalog"));
         let Some(name) = name.filter(|_| built_in) else {
-            self.flags |= Flags::CALLS_FUNCTION;
+            self.flags |= Flags::CALLS_FUNCTION | Flags::CALLS_UNKNOWN;
             return;
         };
         if functions::is_read_only(name) {
@@ -101,8 +101,10 @@ impl Facts {
         let words = classify::telling_word(name.as_bytes());
         if words.contains(Words::SET_CONFIG) {
             self.set_config(call);
-        } else {
+        } else if !words.calls().is_empty() {
             self.flags |= words.calls();
+        } else if !functions::leaves_nothing(name) {
+            self.flags |= Flags::CALLS_UNKNOWN;
         }
     }
 
