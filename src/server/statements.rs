@@ -26,9 +26,23 @@ pub struct Statement {
     pub analysis: Arc<Analysis>,
     /// Whether some server has accepted it.
     accepted: AtomicBool,
+    /// Whether the last server that was given it refused it.
+    refused: AtomicBool,
 }
 
 impl Statement {
+    /// A server refused it (a table is gone, say): it has to be tried again, and a name for it is
+    /// free.
+    pub fn refuse(&self) {
+        self.accepted.store(false, Ordering::Relaxed);
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the last server that was given it refused it.
+    pub fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
     /// Whether some server has accepted it: then a client that prepares it needs no server.
     pub fn is_accepted(&self) -> bool {
         self.accepted.load(Ordering::Relaxed)
@@ -116,6 +130,7 @@ impl Registry {
                     definition,
                     analysis: analysis.clone(),
                     accepted: AtomicBool::new(false),
+                    refused: AtomicBool::new(false),
                 })
             });
         Ok(entry.clone())
@@ -248,12 +263,20 @@ impl Prepared {
         if let Some(slot) = self.known.get_mut(&id) {
             slot.pending = slot.pending.saturating_sub(1);
             slot.statement.accepted.store(true, Ordering::Relaxed);
+            slot.statement.refused.store(false, Ordering::Relaxed);
         }
     }
 
     /// The Parse failed or was skipped, or the statement was closed.
     pub fn forget(&mut self, id: u32) {
         self.known.remove(&id);
+    }
+
+    /// The server refused the statement it was given.
+    pub fn refused(&self, id: u32) {
+        if let Some(slot) = self.known.get(&id) {
+            slot.statement.refuse();
+        }
     }
 
     /// A Close was skipped: the statement is still there.

@@ -251,6 +251,12 @@ impl Session {
                         }
                     }
                     Some(effect) => {
+                        if let (Kind::Parse, Reply::Swallow, Some(lease)) =
+                            (entry.kind, entry.reply, &self.lease)
+                        {
+                            // We had answered the client's Parse ourselves: its name is free.
+                            lease.prepared.refused(entry.statement);
+                        }
                         if entry.kind == Kind::Parse
                             && let (
                                 Effect::Parse {

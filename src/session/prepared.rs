@@ -138,7 +138,8 @@ impl Session {
         gather: &mut Gather<'_>,
     ) {
         self.pool.stats.update(|totals| totals.client_parses += 1);
-        if self.named(name).is_some() && self.status() != TxStatus::Failed {
+        let taken = self.named(name).is_some_and(|known| !known.is_refused());
+        if taken && self.status() != TxStatus::Failed {
             let name = String::from_utf8_lossy(name);
             let text = format!("prepared statement \"{name}\" already exists");
             self.refuse(SqlState(*b"42P05"), text, gather);

@@ -255,6 +255,18 @@ fn a_failed_parse_leaves_its_name_free() {
         peer.query("CREATE TABLE late AS SELECT 'late'");
         prepare(&mut peer, "late", "SELECT * FROM late");
         assert_eq!(call(&mut peer, "late"), "late");
+        // One that was good before, so that its Parse needs no server, and is not any more.
+        peer.query("DEALLOCATE ALL");
+        peer.query("DROP TABLE late");
+        let mut other = scene::client(&pgweir);
+        prepare(&mut other, "late", "SELECT * FROM late");
+        let error = the_error(&ask(&mut other, &run("late", &[])));
+        assert_eq!(error.sqlstate(), "42P01");
+        let answer = ask(&mut other, &[message::parse("late", "SELECT * FROM late")]);
+        assert_eq!(the_error(&answer).sqlstate(), "42P01");
+        peer.query("CREATE TABLE late AS SELECT 'again'");
+        prepare(&mut other, "late", "SELECT * FROM late");
+        assert_eq!(call(&mut other, "late"), "again");
     }
 }
 
