@@ -52,6 +52,17 @@ impl Session {
             return self.parse_too_long(frame, gather);
         }
         let parse = read::parse(frame.body)?;
+        if parse.name.is_empty()
+            && let Some(same) = self.unnamed.clone()
+            && *same.definition == *parse.definition
+            // What a backslash means depends on a parameter that may have changed.
+            && memchr::memchr(b'\\', parse.text).is_none()
+        {
+            // The same text again, as pipelines send it: nothing to find out, nothing to copy.
+            self.replace_unnamed(Some(same));
+            gather.keep(frame.at, frame.end());
+            return Ok(());
+        }
         let analysis = self.analyse(parse.text);
         if let Some(name) = &analysis.deallocate
             && let Some(text) = self.deallocate(name, gather)
