@@ -28,3 +28,4 @@ mod state;
 mod support;
 mod tidy;
 mod tls;
+mod tokio_postgres_driver;
