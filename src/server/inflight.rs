@@ -382,13 +382,6 @@ impl<E> Ledger<E> {
             .unwrap_or(true);
     }
 
-    /// Empties the ledger of a connection that is given up; effects come latest first.
-    pub fn abandon(&mut self) -> impl Iterator<Item = E> + '_ {
-        self.skipping = false;
-        self.open = false;
-        self.queue.drain(..).rev().filter_map(|entry| entry.effect)
-    }
-
     /// Gives memory back that a long pipeline took.
     pub fn shrink(&mut self) {
         if self.queue.capacity() > 256 {

@@ -284,9 +284,9 @@ impl Session {
         }
     }
 
-    /// "cached plan must not change result type", or the server has lost the statement: the server's copy of the statement is useless
-    /// from now on. It is closed there, so that the next use prepares it anew. `true` if the whole
-    /// batch will be played again, so that the client need not know.
+    /// "cached plan must not change result type", or the server has lost the statement: its copy is
+    /// useless from now on. It is closed there, so that the next use prepares it anew. `true` if
+    /// the whole batch will be played again, so that the client need not know.
     fn is_stale(&mut self, id: u32, body: &[u8]) -> bool {
         let said = (
             read::error_field(body, b'C').unwrap_or_default(),
