@@ -7,6 +7,7 @@
 //! |---:|---|---|
 //! | 0 | [`error`], [`config`], [`calendar`] | plain data |
 //! | 1 | [`wire`], [`sql`], [`auth`] | bytes and text in, facts out; no sockets, no clock |
+//! | 2 | [`lint`] | facts in, hits out; no sockets, no clock |
 //! | 3 | [`net`], [`tls`], [`derivation`], [`shutdown`] | one concern of the outside each |
 //! | 4 | [`server`], [`client`] | one connection each, nothing of pools |
 //! | 5 | [`pool`] | servers, nothing of sessions |
@@ -27,6 +28,7 @@ pub mod control;
 pub mod demo;
 pub mod derivation;
 pub mod error;
+pub mod lint;
 pub mod logging;
 pub mod metrics;
 pub mod net;

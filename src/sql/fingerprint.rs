@@ -37,3 +37,31 @@ pub fn normalised(text: &[u8], lexing: Lexing) -> Vec<u8> {
     shape::survey(seen, lexing, &mut out);
     out
 }
+
+/// What the lexer sees of a text beyond its shape.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// The fingerprint; see [`super::Analysis::fingerprint`].
+    pub fingerprint: u64,
+    /// Where the literals stand that are question marks in the shape, in its order: first byte and
+    /// the byte behind the last. Those of lists that the shape shortens are not among them.
+    pub literals: Vec<(u32, u32)>,
+    /// Elements of the longest `IN (…)` or `ARRAY[…]` of literals and parameters.
+    pub longest_list: u32,
+    /// Rows of VALUES.
+    pub rows: u32,
+}
+
+/// Reads a text with the lexer alone.
+#[must_use]
+pub fn read(text: &[u8], lexing: Lexing) -> Reading {
+    let mut out = Vec::new();
+    let seen = text.get(..super::MAX_SCANNED).unwrap_or(text);
+    let found = shape::survey(seen, lexing, &mut out);
+    Reading {
+        fingerprint: hash(&out),
+        literals: found.literals,
+        longest_list: found.longest_list,
+        rows: found.rows,
+    }
+}

@@ -45,6 +45,9 @@ enum List {
     Pure {
         depth: u32,
         start: usize,
+        /// Literals before it, and elements of it so far.
+        literals: usize,
+        elements: u32,
     },
     /// Behind `VALUES` at this depth.
     Rows {
@@ -52,6 +55,8 @@ enum List {
         first: (usize, usize),
         row: usize,
         cut: usize,
+        /// Literals before the row.
+        literals: usize,
     },
 }
 
@@ -132,6 +137,7 @@ impl<'a> Pass<'a> {
                 self.stmt_words |= classify::telling_word(&inner.to_ascii_lowercase());
             }
             Tok::Text | Tok::Number => {
+                self.literal(token);
                 self.fold_sign(token.kind);
                 self.space(token.kind);
                 self.shape.push(b'?');
@@ -247,6 +253,14 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Notes where a literal stands. Those that the shape drops are taken out again, so that the
+    /// places are those of the shape's question marks, in order.
+    fn literal(&mut self, token: Token) {
+        self.found
+            .literals
+            .push((token.start as u32, token.end as u32));
+    }
+
     fn name(&mut self, bytes: &[u8]) {
         if bytes.len() >= LONG_NAME && !bytes.is_ascii() {
             self.found.long_name = true;
@@ -309,12 +323,16 @@ impl<'a> Pass<'a> {
         let place = self.shape.len();
         self.shape.extend_from_slice(bytes);
         if let List::Rows {
-            depth, ref mut row, ..
+            depth,
+            ref mut row,
+            ref mut literals,
+            ..
         } = self.list
             && depth == self.depth
             && kind == Tok::Open
         {
             *row = place;
+            *literals = self.found.literals.len();
         }
         self.depth += 1;
         self.deepen();
@@ -325,17 +343,26 @@ impl<'a> Pass<'a> {
             self.list = List::Pure {
                 depth: self.depth,
                 start: self.shape.len(),
+                literals: self.found.literals.len(),
+                elements: 0,
             };
         }
     }
 
     fn close(&mut self, kind: Tok, bytes: &[u8]) {
-        if let List::Pure { depth, start } = self.list
+        if let List::Pure {
+            depth,
+            start,
+            literals,
+            elements,
+        } = self.list
             && depth == self.depth
         {
             if self.shape.len() > start {
                 self.shape.truncate(start);
                 self.shape.extend_from_slice(b"...");
+                self.found.literals.truncate(literals);
+                self.found.longest_list = self.found.longest_list.max(elements);
             }
             self.list = List::None;
         }
@@ -346,20 +373,30 @@ impl<'a> Pass<'a> {
             ref mut first,
             row,
             cut,
+            literals,
         } = self.list
             && depth == self.depth
             && kind == Tok::Close
         {
+            self.found.rows = self.found.rows.saturating_add(1);
             if first.1 == 0 {
                 *first = (row, self.shape.len());
             } else if cut > 0 && self.shape.get(first.0..first.1) == self.shape.get(row..) {
                 self.shape.truncate(cut);
+                self.found.literals.truncate(literals);
             }
         }
     }
 
     /// Ends a list as soon as something shows up that may not be dropped.
     fn watch_list(&mut self, kind: Tok, word: Lead) {
+        if let List::Pure {
+            ref mut elements, ..
+        } = self.list
+            && matches!(kind, Tok::Text | Tok::Number | Tok::Param)
+        {
+            *elements += 1;
+        }
         match self.list {
             List::Pure { depth, .. } => {
                 let harmless = match kind {
@@ -390,6 +427,7 @@ impl<'a> Pass<'a> {
                 first: (0, 0),
                 row: 0,
                 cut: 0,
+                literals: self.found.literals.len(),
             };
         }
     }

@@ -29,6 +29,13 @@ pub(super) struct Survey {
     pub(super) kind: Option<Kind>,
     /// The first statement starts with `WITH`.
     pub(super) with: bool,
+    /// Where the literals stand that are question marks in the shape, in its order: first byte and
+    /// the byte behind the last.
+    pub(super) literals: Vec<(u32, u32)>,
+    /// Elements of the longest list that the shape shortens.
+    pub(super) longest_list: u32,
+    /// Rows of VALUES, all lists of them together.
+    pub(super) rows: u32,
 }
 
 impl Survey {

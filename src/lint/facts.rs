@@ -1,0 +1,113 @@
+//! What the sequence engine needs to know about a statement.
+
+/// The command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Command {
+    /// SELECT, VALUES, TABLE.
+    Select,
+    /// INSERT.
+    Insert,
+    /// UPDATE.
+    Update,
+    /// DELETE.
+    Delete,
+    /// MERGE.
+    Merge,
+    /// BEGIN, START TRANSACTION.
+    Begin,
+    /// COMMIT, END, PREPARE TRANSACTION.
+    Commit,
+    /// ROLLBACK, ABORT.
+    Rollback,
+    /// SAVEPOINT, RELEASE, ROLLBACK TO.
+    Savepoint,
+    /// SET, RESET, SHOW, DISCARD, DEALLOCATE.
+    Session,
+    /// COPY.
+    Copy,
+    /// FETCH, MOVE, DECLARE, CLOSE.
+    Cursor,
+    /// CREATE, ALTER, DROP, TRUNCATE, GRANT and the like.
+    Ddl,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
+/// Whether rows are locked, and what happens if they already are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RowLock {
+    /// They are not.
+    #[default]
+    None,
+    /// It waits.
+    Wait,
+    /// NOWAIT.
+    NoWait,
+    /// SKIP LOCKED.
+    SkipLocked,
+}
+
+/// A column of the result, as far as the text names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Its name in the result; empty if the text does not tell.
+    pub name: Box<str>,
+    /// The table's column it is, if it is one.
+    pub column: Box<str>,
+    /// The table that column is of, if known.
+    pub table: Box<str>,
+}
+
+/// See the module. All names are as the parser folded them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// The command.
+    pub command: Command,
+    /// Tables it reads, sorted, without common table expressions.
+    pub reads: Vec<Box<str>>,
+    /// Tables it writes, sorted.
+    pub writes: Vec<Box<str>>,
+    /// All its tables belong to the system.
+    pub introspection: bool,
+    /// The outermost SELECT has a LIMIT.
+    pub limited: bool,
+    /// It has an OFFSET or a range condition together with ORDER BY and LIMIT: it walks.
+    pub walks: bool,
+    /// Columns of the outermost block compared by `=` with one value (a literal or a parameter),
+    /// `table.column` or `column`.
+    pub keys: Vec<Box<str>>,
+    /// Some condition compares a column with a list of two and more values, or `= ANY(…)`.
+    pub lists: bool,
+    /// It has a WHERE.
+    pub restricted: bool,
+    /// Row locks of a SELECT.
+    pub lock: RowLock,
+    /// It calls a function whose result may change by itself.
+    pub volatile: bool,
+    /// Rows of VALUES of an INSERT; 0 if it has none.
+    pub value_rows: u32,
+    /// It is `SELECT count(*) FROM table` without WHERE and GROUP BY: the table.
+    pub counts_all: Option<Box<str>>,
+    /// What the result's columns are; empty if a star hides them.
+    pub outputs: Vec<Output>,
+    /// Tables that a schema change locks against readers or writers until the transaction ends.
+    pub locks: Vec<Box<str>>,
+    /// Tables it creates, and whether for the session only.
+    pub creates: Vec<(Box<str>, bool)>,
+    /// It sets `lock_timeout`.
+    pub lock_timeout: Option<LockTimeout>,
+    /// It takes a session's state back: DISCARD ALL, RESET ALL, DEALLOCATE ALL.
+    pub resets_session: bool,
+}
+
+/// What becomes of `lock_timeout`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockTimeout {
+    /// Set for the session; whether to something other than zero.
+    Session(bool),
+    /// Set for the transaction; whether to something other than zero.
+    Local(bool),
+    /// Back to its default.
+    Reset,
+}

@@ -1,0 +1,17 @@
+//! Anti-patterns: which rules there are, and which of them a text hits.
+//!
+//! Pure: text, values and times in, hits out; no sockets, no clock. Start at [`rule`] for what a
+//! rule is, at [`inspect`] for how rules see a text, at [`registry`] for the list.
+
+pub mod engine;
+pub mod extract;
+pub mod facts;
+pub mod hit;
+pub mod inspect;
+pub mod observe;
+pub mod profile;
+pub mod registry;
+pub mod rule;
+pub mod rules;
+pub mod tree;
+pub mod value;

@@ -1,0 +1,164 @@
+//! What the sequence engine is told, by live traffic and by recorded cases alike.
+
+use std::sync::Arc;
+
+use super::hit::Hit;
+use super::profile::Profile;
+
+/// Whose traffic it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// Database as the client asked for it.
+    pub database: Box<str>,
+    /// Login name.
+    pub user: Box<str>,
+    /// `application_name`.
+    pub app: Box<str>,
+    /// Address without the port; empty for a unix socket.
+    pub client: Box<str>,
+}
+
+/// Whether the client's server connection is in a transaction block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Block {
+    /// ReadyForQuery `I`.
+    #[default]
+    None,
+    /// ReadyForQuery `T`.
+    Open,
+    /// ReadyForQuery `E`.
+    Failed,
+}
+
+/// The values of one execution: literals of the text and bound parameters. Hashes only, salted by
+/// whoever makes them, so that no value is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Values {
+    /// All of them together.
+    pub all: u64,
+    /// Each of the first ones, literals first; see [`Values::len`].
+    pub each: [u64; Values::MOST],
+    /// How many of [`Self::each`] there are.
+    pub len: u8,
+}
+
+impl Values {
+    /// Values that are kept one by one.
+    pub const MOST: usize = 8;
+}
+
+/// A result column's values, hashed as [`Values`] are, for finding out where later values came from.
+#[derive(Clone, Debug, Default)]
+pub struct ResultColumn {
+    /// Its name.
+    pub name: Box<str>,
+    /// Hashes of its values, at most 256.
+    pub values: Vec<u64>,
+}
+
+/// One execution of a text: a simple Query, or an Execute.
+#[derive(Clone, Debug, Default)]
+pub struct Execution {
+    /// The text as the client sent it, or the Parse it executes.
+    pub text: Arc<[u8]>,
+    /// The text's shape; 0 if unknown.
+    pub shape: u64,
+    /// What the rules know of the shape. Hits in it are the caller's to report, not the engine's.
+    pub profile: Arc<Profile>,
+    /// Hash of the text with its literals and comments.
+    pub raw: u64,
+    /// Hash of the text with its literals, without comments.
+    pub stripped: u64,
+    /// Whether it came by the simple protocol (or is the first execution of its own Parse).
+    pub parsed_now: bool,
+    /// Bound parameters that it has.
+    pub params: u16,
+    /// Its values.
+    pub values: Values,
+    /// Rows of VALUES in the text.
+    pub value_rows: u32,
+    /// Elements of the longest list in the text.
+    pub longest_list: u32,
+    /// Rows that came back or were changed, all statements of the text together.
+    pub rows: u64,
+    /// Bytes that came back.
+    pub bytes: u64,
+    /// SQLSTATE, if it failed.
+    pub error: Option<[u8; 5]>,
+    /// After it.
+    pub block: Block,
+    /// Requests sent before one Sync share this number; a simple Query has its own.
+    pub batch: u32,
+    /// The row limit of Execute; 0 for none.
+    pub fetch: u32,
+    /// Microseconds it waited for a server.
+    pub wait_us: u64,
+    /// Trace or request id of the text's comment, hashed; 0 for none.
+    pub trace: u64,
+    /// Names of the result's columns, if they are known.
+    pub columns: Option<Arc<[Box<str>]>>,
+    /// Values of the result, if the engine asked for them by [`super::engine::Engine::armed`].
+    pub result: Vec<ResultColumn>,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A client logged in.
+    Connected {
+        /// Whether its connection is encrypted, or local.
+        secure: bool,
+        /// Whether the server says that it is a superuser.
+        superuser: bool,
+    },
+    /// A client left.
+    Disconnected,
+    /// A text was executed, or failed.
+    Executed(Box<Execution>),
+}
+
+/// Something happened to a client. Observations come in the order of [`Self::done_us`], nearly.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// The client connection's number.
+    pub conn: u64,
+    /// Whose it is.
+    pub subject: Arc<Subject>,
+    /// Microseconds, from any fixed moment: when the request was sent to the server.
+    pub sent_us: u64,
+    /// When it was answered.
+    pub done_us: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What the engine found.
+#[derive(Clone, Debug)]
+pub struct Detection {
+    /// The rule, with evidence.
+    pub hit: Hit,
+    /// Whose.
+    pub subject: Arc<Subject>,
+    /// The connection concerned.
+    pub conn: u64,
+    /// Shape of the statement concerned; 0 for none.
+    pub shape: u64,
+    /// Its text.
+    pub text: Arc<[u8]>,
+    /// Shape of the parent, for `n-plus-one`; 0 for none.
+    pub parent: u64,
+    /// The parent's text.
+    pub parent_text: Arc<[u8]>,
+    /// Executions behind it, so far.
+    pub count: u64,
+    /// Round trips that it cost.
+    pub round_trips: u64,
+    /// Microseconds the server took for them.
+    pub server_us: u64,
+    /// Microseconds in between.
+    pub gap_us: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
