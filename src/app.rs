@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::audit::observer;
 use crate::cli::RunOptions;
 use crate::config::Config;
 use crate::control::Control;
@@ -94,6 +95,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
     let path = config.path.clone();
     let config = Arc::new(config);
     let process = Arc::new(Process::new(config.clone(), tls));
+    let observer = process.observer.clone();
     let cancel_keys = CancelKeys::new();
     let (command_senders, command_receivers): (Vec<_>, Vec<_>) =
         (0..count).map(|_| mpsc::unbounded_channel()).unzip();
@@ -108,6 +110,10 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
     });
     let console = Arc::new(admin::Shared::default());
 
+    std::thread::Builder::new()
+        .name("rules".to_owned())
+        .spawn(move || observer::run(&observer, &mut Printer))
+        .map_err(AppError::Thread)?;
     let mut threads = Vec::new();
     let mut started = Vec::new();
     for (number, (commands, arrivals)) in command_receivers.into_iter().zip(arrivals).enumerate() {
@@ -230,4 +236,24 @@ impl Drop for Pidfile {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// Prints what was found.
+struct Printer;
+
+impl observer::Sink for Printer {
+    fn hits(&mut self, seen: &crate::lint::observe::Observation, hits: &[crate::lint::hit::Hit]) {
+        for hit in hits {
+            tracing::info!(conn = seen.conn, rule = hit.rule.id, "{}", hit.message);
+        }
+    }
+    fn detected(&mut self, found: &crate::lint::observe::Detection) {
+        tracing::info!(
+            conn = found.conn,
+            rule = found.hit.rule.id,
+            "{}",
+            found.hit.message
+        );
+    }
+    fn tick(&mut self, _engine: &crate::lint::engine::Engine) {}
 }

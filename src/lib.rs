@@ -10,6 +10,7 @@
 //! | 2 | [`lint`] | facts in, hits out; no sockets, no clock |
 //! | 3 | [`net`], [`tls`], [`derivation`], [`shutdown`] | one concern of the outside each |
 //! | 4 | [`server`], [`client`] | one connection each, nothing of pools |
+//! | 4 | [`audit`] | what is kept of what happened |
 //! | 5 | [`pool`] | servers, nothing of sessions |
 //! | 6 | [`session`] | a client's life |
 //! | 7 | [`control`] | what may be asked of all of this |
@@ -19,6 +20,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod calendar;
 pub mod cli;

@@ -10,7 +10,9 @@ use dashmap::DashMap;
 use parking_lot::RwLock;
 
 use super::key::PoolKey;
+use crate::audit::observer::Observer;
 use crate::config::Config;
+use crate::lint::hashing::Hashing;
 use crate::server::permit::{Counter, Permit};
 use crate::server::statements::Registry;
 use crate::shutdown::PhaseCell;
@@ -61,6 +63,10 @@ pub struct Process {
     pub started_at: SystemTime,
     /// Which worker owns a pool.
     pub placement: DashMap<PoolKey, usize, foldhash::fast::RandomState>,
+    /// Where sessions report what they saw.
+    pub observer: Arc<Observer>,
+    /// How values are compared without being kept.
+    pub hashing: Hashing,
     counters: DashMap<(Level, Box<str>), Arc<Counter>, foldhash::fast::RandomState>,
     next_id: AtomicU64,
 }
@@ -78,9 +84,16 @@ impl Process {
             started: Instant::now(),
             started_at: SystemTime::now(),
             placement: DashMap::default(),
+            observer: Arc::new(Observer::new()),
+            hashing: Hashing::default(),
             counters: DashMap::default(),
             next_id: AtomicU64::new(1),
         }
+    }
+
+    /// Whether statements are looked at.
+    pub fn lints(&self) -> bool {
+        true
     }
 
     /// A number that no other client or server of this process has or had.

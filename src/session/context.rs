@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use super::cancel::CancelKeys;
 use crate::derivation::Derivation;
+use crate::lint::texts::Texts;
 use crate::pool::process::Process;
 use crate::pool::registry::Pools;
 use crate::server::params::Interner;
 use crate::server::statements::Effect;
 use crate::session::clients::Clients;
+use crate::session::watch::Reports;
 use crate::sql;
 
 /// Bytes read from a socket at once.
@@ -57,6 +59,8 @@ pub struct Context {
     pub cancel_keys: Arc<CancelKeys>,
     /// What texts do.
     pub analyses: RefCell<sql::Cache>,
+    /// What sessions tell the rules.
+    pub reports: Reports,
     /// Sets of parameters that clients start with.
     pub interner: RefCell<Interner>,
     buffers: Cell<Option<Box<Buffers>>>,
@@ -64,6 +68,9 @@ pub struct Context {
 
 /// Texts whose analysis a worker keeps, and the memory they may take, in bytes.
 const ANALYSES: (usize, usize) = (4096, 4 << 20);
+
+/// Bytes that a worker keeps of texts for the rules.
+const TEXTS: usize = 4 << 20;
 
 impl Context {
     /// For worker number `worker`.
@@ -73,6 +80,10 @@ impl Context {
         cancel_keys: Arc<CancelKeys>,
         derivation: Arc<Derivation>,
     ) -> Rc<Self> {
+        let reports = Reports::new(
+            process.observer.clone(),
+            Texts::new(TEXTS, process.hashing.clone()),
+        );
         Rc::new(Self {
             worker,
             pools: Pools::new(process.clone(), derivation),
@@ -80,6 +91,7 @@ impl Context {
             clients: Rc::default(),
             cancel_keys,
             analyses: RefCell::new(sql::Cache::new(ANALYSES.0, ANALYSES.1)),
+            reports,
             interner: RefCell::default(),
             buffers: Cell::new(None),
         })

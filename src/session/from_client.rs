@@ -223,6 +223,7 @@ impl Session {
                 self.pass(frame, gather, Some(Kind::Function));
             }
             frontend::SYNC => {
+                self.watch_sync();
                 self.pass(frame, gather, Some(Kind::Sync));
             }
             frontend::FLUSH => self.pass(frame, gather, None),
@@ -316,10 +317,7 @@ impl Session {
 
     /// What a text does, from the worker's cache.
     pub(super) fn analyse(&self, text: &[u8]) -> Arc<Analysis> {
-        let lexing = match self.vars.is_empty() {
-            true => self.pool.lexing(),
-            false => lexing(|name| self.vars.get(name), self.pool.lexing()),
-        };
+        let lexing = self.lexing();
         self.context
             .analyses
             .borrow_mut()
@@ -327,7 +325,18 @@ impl Session {
             .analysis
     }
 
+    /// How the session's texts are to be read.
+    pub(super) fn lexing(&self) -> Lexing {
+        match self.vars.is_empty() {
+            true => self.pool.lexing(),
+            false => lexing(|name| self.vars.get(name), self.pool.lexing()),
+        }
+    }
+
     fn query(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
+        if frame.is_whole() {
+            self.watch_query(read::query(frame.body)?);
+        }
         if !self.tracks() {
             if frame.is_whole() && !self.startup.is_empty() {
                 self.watch_resets(read::query(frame.body)?);

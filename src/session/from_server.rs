@@ -138,9 +138,33 @@ impl Session {
                 backend::COMMAND_COMPLETE => {
                     let command = read::command_tag(body).map_err(broke)?;
                     self.command_completed(command);
-                    self.account(tag, dropped)?
+                    let forward = self.account(tag, dropped)?;
+                    if forward {
+                        self.watch_completed(command);
+                    }
+                    forward
                 }
-                backend::ERROR => self.error(header, body, gather, dropped)?,
+                backend::ERROR => {
+                    let forward = self.error(header, body, gather, dropped)?;
+                    if forward {
+                        self.watch_failed(read::error_field(body, b'C'));
+                    }
+                    forward
+                }
+                backend::DATA_ROW => {
+                    let forward = self.account(tag, dropped)?;
+                    if forward {
+                        self.watch_row(len);
+                    }
+                    forward
+                }
+                backend::PORTAL_SUSPENDED | backend::EMPTY_QUERY => {
+                    let forward = self.account(tag, dropped)?;
+                    if forward {
+                        self.watch_suspended();
+                    }
+                    forward
+                }
                 backend::READY_FOR_QUERY => {
                     lease.status = read::ready_for_query(body).map_err(broke)?;
                     let mut forward = self.account(tag, dropped)?;
@@ -320,6 +344,7 @@ impl Session {
     /// a transaction.
     fn heal(&mut self) {
         self.healing = false;
+        self.watch_healed();
         if let Some(lease) = &mut self.lease {
             let mut again = lease.batch.take();
             again.append(&mut self.input);
@@ -446,6 +471,7 @@ impl Session {
         if quiet {
             self.me.query_since.set(None);
         }
+        self.watch_ready(status, quiet);
         if status == TxStatus::Idle {
             self.me.xact_since.set(None);
         }

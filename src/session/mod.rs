@@ -19,6 +19,7 @@ mod parameters;
 pub mod pin;
 mod prepared;
 pub mod timeouts;
+pub mod watch;
 mod welcome;
 
 use std::collections::HashMap;
@@ -111,6 +112,8 @@ pub struct Session {
     /// of them is taken back before the next client's first request.
     hides_settings: bool,
     unnamed: Option<Rc<Unnamed>>,
+    /// What the rules are told; `None` if they are off.
+    watch: Option<Box<watch::Watch>>,
     /// What few sessions have.
     rare: Rare,
     _guards: Box<(Registered, Vec<Permit>, CancelKey)>,
@@ -285,6 +288,7 @@ impl Session {
             pins: Pins::default(),
             hides_settings: false,
             unnamed: None,
+            watch: None,
             rare,
             _guards: Box::new((start.registered, start.permits, start.key)),
             context,
@@ -585,6 +589,7 @@ impl Session {
         self.pool
             .stats
             .update(|totals| totals.wait_us += waited.as_micros() as u64);
+        self.watch_waited(waited);
         match grant {
             Ok(lease) => {
                 self.attach(lease, now);
@@ -793,6 +798,7 @@ impl Drop for Session {
         if let Some(seat) = self.seat.take() {
             self.pool.abandon(&seat);
         }
+        self.end_watch();
         drop(self.leave_server());
         self.pool.client_left();
     }

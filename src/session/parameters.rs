@@ -113,6 +113,7 @@ impl Session {
         }
         if key == "application_name" {
             self.me.application_name.replace(value.into());
+            self.rename_watch(value);
         }
         let is_default = self
             .pool

@@ -40,6 +40,10 @@ impl Session {
     }
 
     pub(super) fn parse(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
+        if frame.body.len() == frame.header.body_len as usize {
+            let parse = read::parse(frame.body)?;
+            self.watch_parse(parse.name, parse.text);
+        }
         if !self.tracks() {
             let whole = frame.body.len() == frame.header.body_len as usize;
             if whole && !self.startup.is_empty() {
@@ -202,6 +206,7 @@ impl Session {
         let Some(statement) = known.filter(|statement| statement.is_accepted()) else {
             return Ok(false);
         };
+        self.watch_parse(parse.name, parse.text);
         self.pool.stats.update(|totals| totals.client_parses += 1);
         let named = Named {
             statement,
@@ -312,6 +317,7 @@ impl Session {
     /// An Execute. If a DEALLOCATE has been parsed, it is taken to be this one: whether it is, the
     /// server's words tell.
     pub(super) fn execute(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) {
+        self.watch_execute(frame.body);
         gather.keep(frame.at, frame.end());
         self.rest_follows(frame);
         let parsed = self.rare.0.as_mut();
@@ -321,6 +327,13 @@ impl Session {
     }
 
     pub(super) fn bind(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<Step, Stop> {
+        if self.watch.is_some()
+            && let Some(names) = read::bind_names(frame.body)
+        {
+            let whole = frame.body.len() == frame.header.body_len as usize;
+            let rest = frame.body.get(names.len..).filter(|_| whole);
+            self.watch_bind(names.portal, names.statement, rest);
+        }
         if !self.tracks() {
             self.pass(frame, gather, Some(Kind::Bind));
             return Ok(Step::Done);

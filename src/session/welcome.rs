@@ -166,5 +166,6 @@ impl Session {
         self.me.logging_in.set(false);
         self.me.xact_since.set(None);
         self.stage = Stage::Ready;
+        self.begin_watch();
     }
 }

@@ -43,6 +43,8 @@ pub fn normalised(text: &[u8], lexing: Lexing) -> Vec<u8> {
 pub struct Reading {
     /// The fingerprint; see [`super::Analysis::fingerprint`].
     pub fingerprint: u64,
+    /// The shape.
+    pub shape: Vec<u8>,
     /// Where the literals stand that are question marks in the shape, in its order: first byte and
     /// the byte behind the last. Those of lists that the shape shortens are not among them.
     pub literals: Vec<(u32, u32)>,
@@ -50,6 +52,14 @@ pub struct Reading {
     pub longest_list: u32,
     /// Rows of VALUES.
     pub rows: u32,
+}
+
+/// Whether a text nests so little that the parser may see it.
+#[must_use]
+pub fn is_within_limits(text: &[u8]) -> bool {
+    let mut out = Vec::new();
+    text.len() <= super::MAX_PARSED
+        && shape::survey(text, Lexing::default(), &mut out).within_limits()
 }
 
 /// Reads a text with the lexer alone.
@@ -60,6 +70,7 @@ pub fn read(text: &[u8], lexing: Lexing) -> Reading {
     let found = shape::survey(seen, lexing, &mut out);
     Reading {
         fingerprint: hash(&out),
+        shape: out,
         literals: found.literals,
         longest_list: found.longest_list,
         rows: found.rows,

@@ -39,7 +39,7 @@ mod words;
 
 pub use cache::{Cache, CacheStats, Known};
 pub use fact::{Analysis, Flags, Kind, Lexing, ParamChange, ParamOp};
-pub use fingerprint::{Reading, normalised, read};
+pub use fingerprint::{Reading, is_within_limits, normalised, read};
 pub use plain::is_plain;
 
 use survey::Survey;

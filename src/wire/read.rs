@@ -85,6 +85,51 @@ pub fn bind_names(body: &[u8]) -> Option<BindNames<'_>> {
     })
 }
 
+/// The parameters of a Bind: the part of its body behind the names, all of it. `None` if it is not
+/// well formed, or holds more than `most`; the server will say what is wrong with it.
+///
+/// Each is given as its bytes (`None` for NULL) and whether they are in the binary format.
+pub fn bind_params(rest: &[u8], most: usize) -> Option<Vec<(Option<&[u8]>, bool)>> {
+    let mut rest = rest;
+    let formats = usize::from(take_u16(&mut rest)?);
+    let codes = rest.split_off(..formats * 2)?;
+    let count = usize::from(take_u16(&mut rest)?);
+    if count > most {
+        return None;
+    }
+    let format = |at: usize| -> Option<bool> {
+        let at = match formats {
+            0 => return Some(false),
+            1 => 0,
+            _ => at,
+        };
+        Some(codes.get(2 * at + 1)? == &1)
+    };
+    let mut params = Vec::with_capacity(count);
+    for at in 0..count {
+        let len = i32::from_be_bytes(rest.split_off(..4)?.try_into().ok()?);
+        let bytes = match usize::try_from(len) {
+            Ok(len) => Some(rest.split_off(..len)?),
+            Err(_) => None,
+        };
+        params.push((bytes, format(at)?));
+    }
+    Some(params)
+}
+
+fn take_u16(rest: &mut &[u8]) -> Option<u16> {
+    let bytes = rest.split_off(..2)?;
+    Some(u16::from_be_bytes(bytes.try_into().ok()?))
+}
+
+/// The portal and the row limit of an Execute; 0 is no limit.
+pub fn execute(body: &[u8]) -> Option<(&[u8], u32)> {
+    let mut rest = body;
+    let portal = take_cstr(&mut rest)?;
+    let most = i32::from_be_bytes(rest.try_into().ok()?);
+    Some((portal, u32::try_from(most).unwrap_or(0)))
+}
+
 /// What a Describe or Close is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'a> {

@@ -1,0 +1,3 @@
+//! What is kept of what happened: findings, and the way to them.
+
+pub mod observer;

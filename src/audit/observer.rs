@@ -1,0 +1,126 @@
+//! The way from the workers to whoever looks at what they saw.
+//!
+//! Workers collect [`Report`]s and hand them over in batches; one thread runs the sequence engine
+//! over them and records what it and the rules found. Nothing of this delays a query: if the thread
+//! cannot keep up, batches are dropped and counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::lint::engine::Engine;
+use crate::lint::hit::Hit;
+use crate::lint::observe::{Detection, Observation};
+
+/// Batches that may wait.
+const QUEUE: usize = 256;
+/// How often the engine is told that time passes.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Something that a worker saw, with the rules it hit by itself.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What.
+    pub seen: Observation,
+    /// The rules that the statement hits.
+    pub hits: Option<Arc<[Hit]>>,
+}
+
+/// Where workers hand over what they saw.
+pub struct Observer {
+    sender: SyncSender<Vec<Report>>,
+    /// The other end, until somebody looks at what is reported.
+    receiver: Mutex<Option<Receiver<Vec<Report>>>>,
+    dropped: AtomicU64,
+    started: Instant,
+}
+
+impl Default for Observer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer {
+    /// Nobody looks yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let (sender, receiver) = mpsc::sync_channel(QUEUE);
+        Self {
+            sender,
+            receiver: Mutex::new(Some(receiver)),
+            dropped: AtomicU64::new(0),
+            started: Instant::now(),
+        }
+    }
+
+    /// Hands a batch over; an empty one with room takes its place.
+    pub fn hand_over(&self, batch: &mut Vec<Report>) {
+        if batch.is_empty() {
+            return;
+        }
+        let full = std::mem::replace(batch, Vec::with_capacity(batch.len()));
+        let count = full.len() as u64;
+        if self.sender.try_send(full).is_err() {
+            self.dropped.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Reports that were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// A moment, in the engine's microseconds.
+    pub fn micros(&self, moment: Instant) -> u64 {
+        moment.saturating_duration_since(self.started).as_micros() as u64
+    }
+}
+
+/// What is done with what was found.
+pub trait Sink {
+    /// Rules that one statement hits.
+    fn hits(&mut self, seen: &Observation, hits: &[Hit]);
+    /// Something that the engine found.
+    fn detected(&mut self, found: &Detection);
+    /// Called now and then with what the engine holds: its memory in bytes and what it evicted.
+    fn tick(&mut self, engine: &Engine);
+}
+
+/// Runs the engine for as long as the process lives. Returns at once if somebody does already.
+pub fn run(observer: &Observer, sink: &mut impl Sink) {
+    let Some(reports) = observer.receiver.lock().take() else {
+        return;
+    };
+    let mut engine = Engine::default();
+    let mut found = Vec::new();
+    let mut next = Instant::now() + TICK;
+    loop {
+        match reports.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            Ok(batch) => {
+                for report in &batch {
+                    if let Some(hits) = &report.hits {
+                        sink.hits(&report.seen, hits);
+                    }
+                    engine.observe(&report.seen, &mut found);
+                    for detection in found.drain(..) {
+                        sink.detected(&detection);
+                    }
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if Instant::now() >= next {
+            next = Instant::now() + TICK;
+            engine.tick(observer.micros(Instant::now()), &mut found);
+            for detection in found.drain(..) {
+                sink.detected(&detection);
+            }
+            sink.tick(&engine);
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! What a worker remembers about texts for the rules: by exact text, and by shape.
+//!
+//! A text is parsed once per shape. A text that differs from a known one only in literals, comments
+//! and white space costs a pass of the lexer, and of the rules only those that asked for the value
+//! of a literal look again ([`Profile::checks`]); only if one of them looked in a way that no check
+//! describes ([`Profile::sensitive`]) is the text parsed anew.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::comment::{self, Comments};
+use super::hashing::Hashing;
+use super::hit::Hit;
+use super::inspect::{self, Skipped};
+use super::observe::Values;
+use super::profile::{Check, From, Profile};
+use super::{registry, value};
+use crate::sql::{self, Lexing};
+
+/// Elements of an IN list from which on `large-in-list` speaks; the same as the rule's limit.
+const LARGE_LIST: u32 = 100;
+/// Longest text that is kept by exact text.
+const MAX_STORED: usize = 8 * 1024;
+/// What an entry costs beyond its text, roughly, in bytes.
+const OVERHEAD: usize = 400;
+/// Bits of the doorkeeper.
+const DOOR_BITS: usize = 16 * 1024;
+
+/// A text, looked at.
+#[derive(Debug)]
+pub struct Looked {
+    /// The text, if it is kept; empty for one that is not.
+    text: Box<[u8]>,
+    /// Its shape: the same for all texts that differ in literals, comments and white space only.
+    pub shape: u64,
+    /// What the rules know of the shape.
+    pub profile: Arc<Profile>,
+    /// The first text of the shape.
+    pub sample: Arc<[u8]>,
+    /// Hash of the text.
+    pub raw: u64,
+    /// Hashes of its literals.
+    pub literals: Values,
+    /// Elements of its longest list.
+    pub longest_list: u32,
+    /// Its rows of VALUES.
+    pub rows: u32,
+    /// The rules that the text hits, as far as bound values and the session do not decide.
+    pub hits: Arc<[Hit]>,
+    /// Some check needs bound values.
+    pub binds: bool,
+    /// What its comments say.
+    pub comments: Option<Box<Comments>>,
+    /// Why nothing is known, if so.
+    pub skipped: Option<Skipped>,
+}
+
+struct Shape {
+    profile: Arc<Profile>,
+    sample: Arc<[u8]>,
+}
+
+/// What a [`Texts`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TextStats {
+    /// Texts that were known.
+    pub hits: u64,
+    /// Texts of a known shape.
+    pub shape_hits: u64,
+    /// Texts that were parsed.
+    pub parses: u64,
+    /// Times that a table was emptied because it was full.
+    pub emptied: u64,
+}
+
+/// See the module.
+pub struct Texts {
+    exact: HashMap<u64, Rc<Looked>, foldhash::fast::RandomState>,
+    shapes: HashMap<u64, Shape, foldhash::fast::RandomState>,
+    hasher: foldhash::fast::RandomState,
+    hashing: Hashing,
+    door: Box<[u64; DOOR_BITS / 64]>,
+    door_set: u32,
+    bytes: usize,
+    max_bytes: usize,
+    /// Longest text that is parsed.
+    pub max_parsed: usize,
+    /// Counters.
+    pub stats: TextStats,
+}
+
+impl Texts {
+    /// Remembers texts and shapes in about `max_bytes`.
+    #[must_use]
+    pub fn new(max_bytes: usize, hashing: Hashing) -> Self {
+        Texts {
+            exact: HashMap::default(),
+            shapes: HashMap::default(),
+            hasher: foldhash::fast::RandomState::default(),
+            hashing,
+            door: Box::new([0; DOOR_BITS / 64]),
+            door_set: 0,
+            bytes: 0,
+            max_bytes,
+            max_parsed: sql::MAX_PARSED,
+            stats: TextStats::default(),
+        }
+    }
+
+    /// How values are hashed.
+    #[must_use]
+    pub fn hashing(&self) -> &Hashing {
+        &self.hashing
+    }
+
+    /// What is known of a text.
+    pub fn look(&mut self, text: &[u8], lexing: Lexing) -> Rc<Looked> {
+        let raw = self.hasher.hash_one(text);
+        if let Some(known) = self.exact.get(&raw)
+            && *known.text == *text
+        {
+            self.stats.hits += 1;
+            return known.clone();
+        }
+        self.anew(text, raw, lexing)
+    }
+
+    #[inline(never)]
+    fn anew(&mut self, text: &[u8], raw: u64, lexing: Lexing) -> Rc<Looked> {
+        let reading = sql::read(text, lexing);
+        let key = self.hasher.hash_one(&reading.shape);
+        let comments = comment::read(text);
+        let known = self.shapes.get(&key);
+        let (profile, sample, skipped) = match known {
+            Some(shape) if !shape.profile.sensitive => {
+                self.stats.shape_hits += 1;
+                (shape.profile.clone(), shape.sample.clone(), None)
+            }
+            _ => {
+                let sample = known.map(|shape| shape.sample.clone());
+                let (profile, skipped) = self.parse(text, &reading.literals);
+                let profile = Arc::new(profile);
+                let sample = sample.unwrap_or_else(|| {
+                    let sample: Arc<[u8]> = text.get(..MAX_STORED).unwrap_or(text).into();
+                    self.make_room(sample.len() + OVERHEAD);
+                    let shape = Shape {
+                        profile: profile.clone(),
+                        sample: sample.clone(),
+                    };
+                    self.shapes.insert(key, shape);
+                    sample
+                });
+                (profile, sample, skipped)
+            }
+        };
+        let mut hits: Vec<Hit> = profile.hits.clone();
+        for check in &profile.checks {
+            if let From::Literal(number) = check.from
+                && let Some(&(start, end)) = reading.literals.get(number as usize)
+                && let Some(literal) = text.get(start as usize..end as usize)
+                && value::literal_meets(literal, check.test)
+            {
+                hits.push(check.hit.clone());
+            }
+        }
+        list_length(&mut hits, reading.longest_list);
+        let mut literals = self.hashing.values(
+            (reading.literals.iter())
+                .filter_map(|&(start, end)| text.get(start as usize..end as usize))
+                .map(|literal| self.hashing.literal(literal)),
+        );
+        if reading.longest_list > 0 || reading.rows > 1 {
+            // What the shape shortens is part of the values all the same.
+            literals.all ^= raw;
+        }
+        let keep = text.len() <= MAX_STORED && self.seen_before(raw);
+        let looked = Rc::new(Looked {
+            text: if keep { text.into() } else { Box::default() },
+            shape: reading.fingerprint,
+            binds: profile
+                .checks
+                .iter()
+                .any(|c| matches!(c.from, From::Param(_))),
+            profile,
+            sample,
+            raw,
+            literals,
+            longest_list: reading.longest_list,
+            rows: reading.rows,
+            hits: hits.into(),
+            comments,
+            skipped,
+        });
+        if keep {
+            self.make_room(text.len() + OVERHEAD);
+            self.exact.insert(raw, looked.clone());
+        }
+        looked
+    }
+
+    fn parse(&mut self, text: &[u8], literals: &[(u32, u32)]) -> (Profile, Option<Skipped>) {
+        self.stats.parses += 1;
+        let known = match std::str::from_utf8(text) {
+            _ if text.len() > self.max_parsed => Err(Skipped::TooLarge),
+            Err(_) => Err(Skipped::Syntax),
+            Ok(_) if !sql::is_within_limits(text) => Err(Skipped::TooLarge),
+            Ok(text) => inspect::inspect(text, literals),
+        };
+        match known {
+            Ok(profile) => (profile, None),
+            Err(skipped) => {
+                let profile = Profile {
+                    facts: inspect::unknown(),
+                    ..Profile::default()
+                };
+                (profile, Some(skipped))
+            }
+        }
+    }
+
+    /// Empties the tables when they are full: what is in use comes back at once.
+    fn make_room(&mut self, bytes: usize) {
+        if self.bytes + bytes > self.max_bytes {
+            self.exact.clear();
+            self.shapes.clear();
+            self.bytes = 0;
+            self.stats.emptied += 1;
+        }
+        self.bytes += bytes;
+    }
+
+    /// Texts with literals never come again; only what comes twice is worth keeping.
+    fn seen_before(&mut self, hash: u64) -> bool {
+        let bit = (hash >> 17) as usize % DOOR_BITS;
+        let mask = 1 << (bit % 64);
+        let word = &mut self.door[bit / 64];
+        if *word & mask != 0 {
+            return true;
+        }
+        *word |= mask;
+        self.door_set += 1;
+        if self.door_set >= 1024 {
+            self.door.fill(0);
+            self.door_set = 0;
+        }
+        false
+    }
+}
+
+/// The length of lists is no part of the shape: says `large-in-list` by this text's.
+fn list_length(hits: &mut Vec<Hit>, longest: u32) {
+    let Some(rule) = registry::find("large-in-list") else {
+        return;
+    };
+    let known = hits
+        .iter()
+        .position(|hit| hit.rule == rule && hit.kind.is_empty());
+    match (known, longest >= LARGE_LIST) {
+        (Some(_), _) | (None, false) => {}
+        (None, true) => hits.push(Hit::new(
+            rule,
+            "",
+            format!(
+                "IN list of {longest}: long to parse and plan, and every length is another statement for caches."
+            ),
+        )),
+    }
+}
+
+impl Looked {
+    /// Hits of checks that need bound values.
+    pub fn bound<'a>(
+        &'a self,
+        params: impl Fn(u32) -> Option<value::Param<'a>>,
+    ) -> impl Iterator<Item = &'a Hit> {
+        (self.profile.checks.iter()).filter_map(move |Check { from, test, hit }| match from {
+            From::Param(number) => params(*number)
+                .is_some_and(|param| value::param_meets(param, *test))
+                .then_some(hit),
+            From::Literal(_) => None,
+        })
+    }
+}

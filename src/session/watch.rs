@@ -1,0 +1,525 @@
+//! What a session tells the rules: each text that is executed, its values, its outcome.
+//!
+//! Requests are noted when they are sent and completed in the order of their replies, as in the
+//! ledger; a ReadyForQuery hands all that is complete over to the worker's [`Reports`]. Nothing
+//! here decides what is relayed, except that a text may be refused before it is sent.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Session;
+use super::gather::Gather;
+use crate::audit::observer::{Observer, Report};
+use crate::lint::hit::Hit;
+use crate::lint::observe::{Block, Event, Execution, Observation, Subject, Values};
+use crate::lint::session::SessionView;
+use crate::lint::texts::{Looked, Texts};
+use crate::lint::value::Param;
+use crate::net::PeerAddr;
+use crate::wire::{TxStatus, read};
+
+/// Reports that are handed over together, at most.
+const BATCH: usize = 256;
+/// Names and portals that are remembered for a client; what is beyond is not reported.
+const MOST_NAMES: usize = 4096;
+/// Requests of one client that are noted at once; what is beyond is not reported.
+const MOST_PENDING: usize = 4096;
+/// Parameters of a Bind that are looked at.
+const MOST_PARAMS: usize = 1024;
+
+/// What the sessions of a worker saw, until it is handed over.
+pub struct Reports {
+    /// Texts that were looked at.
+    pub texts: RefCell<Texts>,
+    /// Where reports go.
+    pub observer: Arc<Observer>,
+    batch: RefCell<Vec<Report>>,
+}
+
+impl Reports {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(observer: Arc<Observer>, texts: Texts) -> Self {
+        Self {
+            texts: RefCell::new(texts),
+            observer,
+            batch: RefCell::default(),
+        }
+    }
+
+    /// Adds one; a full batch is handed over.
+    pub fn push(&self, report: Report) {
+        let mut batch = self.batch.borrow_mut();
+        batch.push(report);
+        if batch.len() >= BATCH {
+            self.observer.hand_over(&mut batch);
+        }
+    }
+
+    /// Hands over what there is.
+    pub fn flush(&self) {
+        self.observer.hand_over(&mut self.batch.borrow_mut());
+    }
+}
+
+/// A text with its values.
+struct Bound {
+    looked: Rc<Looked>,
+    values: Values,
+    params: u16,
+    /// Its hits, if they are not those of the text alone.
+    hits: Option<Arc<[Hit]>>,
+    /// Its Parse came just before.
+    parsed_now: bool,
+}
+
+/// A request that was sent.
+struct Pending {
+    bound: Bound,
+    sent: Instant,
+    batch: u32,
+    fetch: u32,
+    simple: bool,
+    rows: u64,
+    bytes: u64,
+    error: Option<[u8; 5]>,
+}
+
+/// What a session remembers for the rules.
+pub(super) struct Watch {
+    subject: Arc<Subject>,
+    view: SessionView,
+    unnamed: Option<Rc<Looked>>,
+    /// The unnamed statement was parsed and not bound yet.
+    fresh: bool,
+    named: HashMap<Box<[u8]>, Rc<Looked>, foldhash::fast::RandomState>,
+    portal: Option<Bound>,
+    portals: HashMap<Box<[u8]>, Bound, foldhash::fast::RandomState>,
+    pending: VecDeque<Pending>,
+    done: Vec<(Pending, Instant)>,
+    batch: u32,
+    wait_us: u64,
+}
+
+impl Watch {
+    fn new(subject: Arc<Subject>) -> Box<Self> {
+        Box::new(Self {
+            subject,
+            view: SessionView::default(),
+            unnamed: None,
+            fresh: false,
+            named: HashMap::default(),
+            portal: None,
+            portals: HashMap::default(),
+            pending: VecDeque::new(),
+            done: Vec::new(),
+            batch: 0,
+            wait_us: 0,
+        })
+    }
+
+    /// The hits of a text that stand in this session; `None` if they are those of the text alone.
+    fn judge(&mut self, looked: &Looked) -> Option<Arc<[Hit]>> {
+        if !self.view.concerns(&looked.profile) {
+            return None;
+        }
+        let (standing, new) = self.view.judge(&looked.profile);
+        let by_shape = &looked.profile.hits;
+        // Hits beyond the profile's come from literals, which the session has no say in.
+        let beyond = looked.hits.get(by_shape.len()..).unwrap_or_default();
+        let hits = (standing.iter().filter_map(|&at| by_shape.get(at)))
+            .chain(beyond)
+            .cloned()
+            .chain(new);
+        Some(hits.collect())
+    }
+
+    fn send(&mut self, bound: Bound, now: Instant, fetch: u32, simple: bool) {
+        if self.pending.len() >= MOST_PENDING {
+            return;
+        }
+        self.pending.push_back(Pending {
+            bound,
+            sent: now,
+            batch: self.batch,
+            fetch,
+            simple,
+            rows: 0,
+            bytes: 0,
+            error: None,
+        });
+    }
+
+    /// The request in front is through.
+    fn complete(&mut self, now: Instant) {
+        if let Some(pending) = self.pending.pop_front()
+            && self.done.len() < MOST_PENDING
+        {
+            self.done.push((pending, now));
+        }
+    }
+}
+
+/// Rows that a command tag tells of.
+fn rows(command: &[u8]) -> u64 {
+    let digits = command.rsplit(|&b| b == b' ').next().unwrap_or_default();
+    std::str::from_utf8(digits)
+        .ok()
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
+}
+
+impl Session {
+    /// The client is logged in: its statements are looked at from now on.
+    pub(super) fn begin_watch(&mut self) {
+        if !self.context.process.lints() {
+            return;
+        }
+        let app = self.me.application_name.borrow();
+        let subject = Arc::new(Subject {
+            database: (*self.me.database).into(),
+            user: (*self.me.user).into(),
+            app: app.clone(),
+            client: match self.me.addr {
+                PeerAddr::Tcp(addr) => addr.ip().to_string().into(),
+                PeerAddr::Unix | PeerAddr::Gone => Box::default(),
+            },
+        });
+        drop(app);
+        self.watch = Some(Watch::new(subject));
+        let secure = match self.me.addr {
+            PeerAddr::Tcp(addr) => addr.ip().is_loopback() || !self.me.tls.is_empty(),
+            PeerAddr::Unix | PeerAddr::Gone => true,
+        };
+        self.report_event(Event::Connected {
+            secure,
+            superuser: false,
+        });
+    }
+
+    /// The client's `application_name` is another one now.
+    pub(super) fn rename_watch(&mut self, app: &str) {
+        if let Some(watch) = &mut self.watch {
+            let mut subject = (*watch.subject).clone();
+            subject.app = app.into();
+            watch.subject = Arc::new(subject);
+        }
+    }
+
+    fn report_event(&self, event: Event) {
+        let Some(watch) = &self.watch else { return };
+        let reports = &self.context.reports;
+        let now = reports.observer.micros(self.now());
+        reports.push(Report {
+            seen: Observation {
+                conn: self.me.id,
+                subject: watch.subject.clone(),
+                sent_us: now,
+                done_us: now,
+                event,
+            },
+            hits: None,
+        });
+    }
+
+    /// The client is gone.
+    pub(super) fn end_watch(&mut self) {
+        self.report_event(Event::Disconnected);
+        self.watch = None;
+    }
+
+    fn look(&self, text: &[u8]) -> Rc<Looked> {
+        let lexing = self.lexing();
+        self.context.reports.texts.borrow_mut().look(text, lexing)
+    }
+
+    /// A simple Query is about to be sent.
+    pub(super) fn watch_query(&mut self, text: &[u8]) {
+        if self.watch.is_none() {
+            return;
+        }
+        let looked = self.look(text);
+        let now = self.now();
+        let Some(watch) = &mut self.watch else { return };
+        let hits = watch.judge(&looked);
+        let bound = Bound {
+            values: looked.literals,
+            looked,
+            params: 0,
+            hits,
+            parsed_now: true,
+        };
+        watch.batch = watch.batch.wrapping_add(1);
+        watch.unnamed = None;
+        watch.send(bound, now, 0, true);
+    }
+
+    /// A Parse is about to be sent or answered.
+    pub(super) fn watch_parse(&mut self, name: &[u8], text: &[u8]) {
+        if self.watch.is_none() {
+            return;
+        }
+        let looked = self.look(text);
+        let Some(watch) = &mut self.watch else { return };
+        if name.is_empty() {
+            watch.unnamed = Some(looked);
+            watch.fresh = true;
+        } else if watch.named.len() < MOST_NAMES || watch.named.contains_key(name) {
+            watch.named.insert(name.into(), looked);
+        }
+    }
+
+    /// A Bind is about to be sent. `rest` is its body behind the names, if all of it is there.
+    pub(super) fn watch_bind(&mut self, portal: &[u8], statement: &[u8], rest: Option<&[u8]>) {
+        let Some(watch) = &mut self.watch else { return };
+        let (looked, parsed_now) = match statement {
+            b"" => (watch.unnamed.clone(), std::mem::take(&mut watch.fresh)),
+            name => (watch.named.get(name).cloned(), false),
+        };
+        let Some(looked) = looked else {
+            watch.portal = None;
+            return;
+        };
+        let params = rest
+            .and_then(|rest| read::bind_params(rest, MOST_PARAMS))
+            .unwrap_or_default();
+        let mut values = looked.literals;
+        if !params.is_empty() {
+            let texts = self.context.reports.texts.borrow();
+            let hashing = texts.hashing();
+            for &(bytes, binary) in &params {
+                hashing.add(&mut values, hashing.param(Param { bytes, binary }));
+            }
+        }
+        let mut hits = watch.judge(&looked);
+        if looked.binds {
+            let param = |number: u32| {
+                let (bytes, binary) = *params.get((number as usize).checked_sub(1)?)?;
+                Some(Param { bytes, binary })
+            };
+            let bound: Vec<Hit> = looked.bound(param).cloned().collect();
+            if !bound.is_empty() {
+                let known = hits.as_deref().unwrap_or(&looked.hits);
+                hits = Some(known.iter().cloned().chain(bound).collect());
+            }
+        }
+        let bound = Bound {
+            looked,
+            values,
+            params: params.len() as u16,
+            hits,
+            parsed_now,
+        };
+        if portal.is_empty() {
+            watch.portal = Some(bound);
+        } else if watch.portals.len() < MOST_NAMES {
+            watch.portals.insert(portal.into(), bound);
+        }
+    }
+
+    /// An Execute is about to be sent.
+    pub(super) fn watch_execute(&mut self, body: &[u8]) {
+        let now = self.now();
+        let Some(watch) = &mut self.watch else { return };
+        let Some((portal, fetch)) = read::execute(body) else {
+            return;
+        };
+        let bound = match portal {
+            b"" => watch.portal.as_ref(),
+            name => watch.portals.get(name),
+        };
+        let Some(bound) = bound else { return };
+        let bound = Bound {
+            looked: bound.looked.clone(),
+            values: bound.values,
+            params: bound.params,
+            hits: bound.hits.clone(),
+            parsed_now: bound.parsed_now,
+        };
+        watch.send(bound, now, fetch, false);
+    }
+
+    /// A Sync is about to be sent.
+    pub(super) fn watch_sync(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.batch = watch.batch.wrapping_add(1);
+        }
+    }
+
+    /// The server completed a command of the client's.
+    #[inline]
+    pub(super) fn watch_completed(&mut self, command: &[u8]) {
+        let now = self.now();
+        let Some(watch) = &mut self.watch else { return };
+        let Some(front) = watch.pending.front_mut() else {
+            return;
+        };
+        front.rows += rows(command);
+        // A simple Query may hold several commands; it is through at its ReadyForQuery.
+        if !front.simple {
+            watch.complete(now);
+        }
+    }
+
+    /// A portal gave as many rows as it was asked for, or a text was empty.
+    pub(super) fn watch_suspended(&mut self) {
+        let now = self.now();
+        let Some(watch) = &mut self.watch else { return };
+        if let Some(front) = watch.pending.front_mut()
+            && !front.simple
+        {
+            front.rows += u64::from(front.fetch);
+            watch.complete(now);
+        }
+    }
+
+    /// A row of the client's of so many bytes.
+    #[inline]
+    pub(super) fn watch_row(&mut self, bytes: usize) {
+        if let Some(watch) = &mut self.watch
+            && let Some(front) = watch.pending.front_mut()
+        {
+            front.bytes += bytes as u64;
+        }
+    }
+
+    /// The client's request failed: what it sent before the next Sync is skipped.
+    pub(super) fn watch_failed(&mut self, state: Option<&[u8]>) {
+        let now = self.now();
+        let Some(watch) = &mut self.watch else { return };
+        let Some(front) = watch.pending.front_mut() else {
+            return;
+        };
+        front.error = Some(
+            state
+                .and_then(|state| state.try_into().ok())
+                .unwrap_or(*b"XX000"),
+        );
+        if front.simple {
+            return;
+        }
+        let batch = front.batch;
+        watch.complete(now);
+        while watch
+            .pending
+            .front()
+            .is_some_and(|next| next.batch == batch && !next.simple)
+        {
+            watch.pending.pop_front();
+        }
+    }
+
+    /// The batch is about to be played again: it will be noted anew.
+    pub(super) fn watch_healed(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.pending.clear();
+            watch.done.clear();
+        }
+    }
+
+    /// A ReadyForQuery of the client's: hands over what is complete.
+    #[inline]
+    pub(super) fn watch_ready(&mut self, status: TxStatus, quiet: bool) {
+        let now = self.now();
+        let Some(watch) = &mut self.watch else { return };
+        if watch.pending.front().is_some_and(|front| front.simple) {
+            watch.complete(now);
+        }
+        if quiet {
+            // Whatever is left was skipped.
+            watch.pending.clear();
+        }
+        watch.view.committed(status != TxStatus::Idle);
+        if watch.done.is_empty() {
+            return;
+        }
+        if status == TxStatus::Idle {
+            // Portals end with the transaction.
+            watch.portal = None;
+            watch.portals.clear();
+        }
+        let block = match status {
+            TxStatus::Idle => Block::None,
+            TxStatus::InTransaction => Block::Open,
+            TxStatus::Failed => Block::Failed,
+        };
+        let (conn, wait_us) = (self.me.id, std::mem::take(&mut watch.wait_us));
+        let reports = &self.context.reports;
+        for (pending, done) in watch.done.drain(..) {
+            reports.push(report(
+                conn,
+                &watch.subject,
+                pending,
+                done,
+                block,
+                wait_us,
+                &reports.observer,
+            ));
+        }
+    }
+
+    /// The client waited so long for a server.
+    pub(super) fn watch_waited(&mut self, waited: std::time::Duration) {
+        if let Some(watch) = &mut self.watch {
+            watch.wait_us = waited.as_micros() as u64;
+        }
+    }
+
+    /// What the rules refuse, if they refuse the request.
+    pub(super) fn refused_by_rule(&mut self, _gather: &mut Gather<'_>) -> bool {
+        false
+    }
+}
+
+fn report(
+    conn: u64,
+    subject: &Arc<Subject>,
+    pending: Pending,
+    done: Instant,
+    block: Block,
+    wait_us: u64,
+    observer: &Observer,
+) -> Report {
+    let Bound {
+        looked,
+        values,
+        params,
+        hits,
+        parsed_now,
+    } = pending.bound;
+    let hits = hits.or_else(|| (!looked.hits.is_empty()).then(|| looked.hits.clone()));
+    Report {
+        seen: Observation {
+            conn,
+            subject: subject.clone(),
+            sent_us: observer.micros(pending.sent),
+            done_us: observer.micros(done),
+            event: Event::Executed(Box::new(Execution {
+                text: looked.sample.clone(),
+                shape: looked.shape,
+                profile: looked.profile.clone(),
+                raw: looked.raw,
+                stripped: looked.shape ^ looked.literals.all,
+                parsed_now,
+                params,
+                values,
+                value_rows: looked.rows,
+                longest_list: looked.longest_list,
+                rows: pending.rows,
+                bytes: pending.bytes,
+                error: pending.error,
+                block,
+                batch: pending.batch,
+                fetch: pending.fetch,
+                wait_us,
+                trace: 0,
+                columns: None,
+                result: Vec::new(),
+            })),
+        },
+        hits,
+    }
+}
