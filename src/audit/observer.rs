@@ -4,11 +4,13 @@
 //! over them and records what it and the rules found. Nothing of this delays a query: if the thread
 //! cannot keep up, batches are dropped and counted.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::lint::engine::Engine;
@@ -35,6 +37,9 @@ pub struct Observer {
     /// The other end, until somebody looks at what is reported.
     receiver: Mutex<Option<Receiver<Vec<Report>>>>,
     dropped: AtomicU64,
+    /// Shapes whose result values the engine wants, and whether there are any.
+    armed: ArcSwap<HashSet<u64>>,
+    any_armed: AtomicBool,
     started: Instant,
 }
 
@@ -53,6 +58,8 @@ impl Observer {
             sender,
             receiver: Mutex::new(Some(receiver)),
             dropped: AtomicU64::new(0),
+            armed: ArcSwap::default(),
+            any_armed: AtomicBool::new(false),
             started: Instant::now(),
         }
     }
@@ -67,6 +74,18 @@ impl Observer {
         if self.sender.try_send(full).is_err() {
             self.dropped.fetch_add(count, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the engine wants the result values of statements of this shape.
+    #[inline]
+    pub fn wants_result(&self, shape: u64) -> bool {
+        self.any_armed.load(Ordering::Relaxed) && self.armed.load().contains(&shape)
+    }
+
+    /// Says whose result values the engine wants from now on.
+    fn arm(&self, shapes: HashSet<u64>) {
+        self.any_armed.store(!shapes.is_empty(), Ordering::Relaxed);
+        self.armed.store(Arc::new(shapes));
     }
 
     /// Reports that were dropped.
@@ -109,6 +128,9 @@ pub fn run(observer: &Observer, sink: &mut impl Sink) {
                     for detection in found.drain(..) {
                         sink.detected(&detection);
                     }
+                }
+                if engine.armed_changed() {
+                    observer.arm(engine.armed_shapes().clone());
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}

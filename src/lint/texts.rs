@@ -51,15 +51,32 @@ pub struct Looked {
     pub hits: Arc<[Hit]>,
     /// Some check needs bound values.
     pub binds: bool,
+    /// What its result's columns are, if the text tells: the table's names for them where they have
+    /// one, so that an alias hides nothing.
+    pub columns: Option<Arc<[Box<str>]>>,
     /// What its comments say.
     pub comments: Option<Box<Comments>>,
     /// Why nothing is known, if so.
     pub skipped: Option<Skipped>,
 }
 
+#[derive(Clone)]
 struct Shape {
     profile: Arc<Profile>,
     sample: Arc<[u8]>,
+    columns: Option<Arc<[Box<str>]>>,
+}
+
+/// Names of the columns of a text's result.
+fn columns(profile: &Profile) -> Option<Arc<[Box<str>]>> {
+    let [facts] = &profile.facts[..] else {
+        return None;
+    };
+    let names = facts.outputs.iter().map(|output| match &*output.column {
+        "" => output.name.clone(),
+        column => column.into(),
+    });
+    (!facts.outputs.is_empty()).then(|| names.collect())
 }
 
 /// What a [`Texts`] did.
@@ -132,29 +149,38 @@ impl Texts {
         let reading = sql::read(text, lexing);
         let key = self.hasher.hash_one(&reading.shape);
         let comments = comment::read(text);
-        let known = self.shapes.get(&key);
-        let (profile, sample, skipped) = match known {
+        let known = self.shapes.get(&key).cloned();
+        let (shape, skipped) = match known {
             Some(shape) if !shape.profile.sensitive => {
                 self.stats.shape_hits += 1;
-                (shape.profile.clone(), shape.sample.clone(), None)
+                (shape, None)
             }
-            _ => {
-                let sample = known.map(|shape| shape.sample.clone());
+            known => {
                 let (profile, skipped) = self.parse(text, &reading.literals);
+                let columns = columns(&profile);
                 let profile = Arc::new(profile);
-                let sample = sample.unwrap_or_else(|| {
-                    let sample: Arc<[u8]> = text.get(..MAX_STORED).unwrap_or(text).into();
-                    self.make_room(sample.len() + OVERHEAD);
-                    let shape = Shape {
-                        profile: profile.clone(),
-                        sample: sample.clone(),
-                    };
-                    self.shapes.insert(key, shape);
-                    sample
-                });
-                (profile, sample, skipped)
+                let shape = match known {
+                    Some(known) => Shape { profile, ..known },
+                    None => {
+                        let sample: Arc<[u8]> = text.get(..MAX_STORED).unwrap_or(text).into();
+                        self.make_room(sample.len() + OVERHEAD);
+                        let shape = Shape {
+                            profile,
+                            sample,
+                            columns,
+                        };
+                        self.shapes.insert(key, shape.clone());
+                        shape
+                    }
+                };
+                (shape, skipped)
             }
         };
+        let Shape {
+            profile,
+            sample,
+            columns,
+        } = shape;
         let mut hits: Vec<Hit> = profile.hits.clone();
         for check in &profile.checks {
             if let From::Literal(number) = check.from
@@ -190,6 +216,7 @@ impl Texts {
             longest_list: reading.longest_list,
             rows: reading.rows,
             hits: hits.into(),
+            columns,
             comments,
             skipped,
         });

@@ -151,10 +151,16 @@ impl Session {
                     }
                     forward
                 }
-                backend::DATA_ROW => {
+                backend::DATA_ROW | backend::ROW_DESCRIPTION => {
+                    let waits = !whole && header.body_len <= limits::SERVER_INSPECT;
+                    if waits && self.captures() {
+                        break;
+                    }
                     let forward = self.account(tag, dropped)?;
-                    if forward {
-                        self.watch_row(len);
+                    if forward && tag == backend::DATA_ROW {
+                        self.watch_row(len, body);
+                    } else if forward {
+                        self.watch_described(body);
                     }
                     forward
                 }

@@ -14,6 +14,7 @@ pub mod context;
 mod from_client;
 mod from_server;
 pub mod gather;
+mod lineage;
 pub mod machine;
 mod parameters;
 pub mod pin;

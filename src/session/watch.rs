@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use super::Session;
 use super::gather::Gather;
+use super::lineage::Capture;
 use crate::audit::observer::{Observer, Report};
 use crate::lint::hit::Hit;
 use crate::lint::observe::{Block, Event, Execution, Observation, Subject, Values};
@@ -74,6 +75,8 @@ struct Bound {
     hits: Option<Arc<[Hit]>>,
     /// Its Parse came just before.
     parsed_now: bool,
+    /// Its result was asked for in the binary format.
+    binary: bool,
 }
 
 /// A request that was sent.
@@ -86,6 +89,8 @@ struct Pending {
     rows: u64,
     bytes: u64,
     error: Option<[u8; 5]>,
+    /// The first values of its result, if the engine wants them.
+    capture: Option<Box<Capture>>,
 }
 
 /// What a session remembers for the rules.
@@ -137,11 +142,14 @@ impl Watch {
         Some(hits.collect())
     }
 
-    fn send(&mut self, bound: Bound, now: Instant, fetch: u32, simple: bool) {
+    fn send(&mut self, bound: Bound, now: Instant, fetch: u32, simple: bool, observer: &Observer) {
         if self.pending.len() >= MOST_PENDING {
             return;
         }
+        let wanted = observer.wants_result(bound.looked.shape);
+        let capture = wanted.then(|| Capture::new(bound.binary));
         self.pending.push_back(Pending {
+            capture,
             bound,
             sent: now,
             batch: self.batch,
@@ -251,10 +259,11 @@ impl Session {
             params: 0,
             hits,
             parsed_now: true,
+            binary: false,
         };
         watch.batch = watch.batch.wrapping_add(1);
         watch.unnamed = None;
-        watch.send(bound, now, 0, true);
+        watch.send(bound, now, 0, true, &self.context.reports.observer);
     }
 
     /// A Parse is about to be sent or answered.
@@ -283,7 +292,7 @@ impl Session {
             watch.portal = None;
             return;
         };
-        let params = rest
+        let (params, binary) = rest
             .and_then(|rest| read::bind_params(rest, MOST_PARAMS))
             .unwrap_or_default();
         let mut values = looked.literals;
@@ -312,6 +321,7 @@ impl Session {
             params: params.len() as u16,
             hits,
             parsed_now,
+            binary,
         };
         if portal.is_empty() {
             watch.portal = Some(bound);
@@ -338,8 +348,9 @@ impl Session {
             params: bound.params,
             hits: bound.hits.clone(),
             parsed_now: bound.parsed_now,
+            binary: bound.binary,
         };
-        watch.send(bound, now, fetch, false);
+        watch.send(bound, now, fetch, false, &self.context.reports.observer);
     }
 
     /// A Sync is about to be sent.
@@ -376,13 +387,36 @@ impl Session {
         }
     }
 
-    /// A row of the client's of so many bytes.
+    /// Whether the rows that come are looked at, so that they have to be seen whole.
     #[inline]
-    pub(super) fn watch_row(&mut self, bytes: usize) {
+    pub(super) fn captures(&self) -> bool {
+        (self.watch.as_ref())
+            .and_then(|watch| watch.pending.front()?.capture.as_ref())
+            .is_some_and(|capture| capture.wants_more())
+    }
+
+    /// A row of the client's of so many bytes. `body` is what is there of it.
+    #[inline]
+    pub(super) fn watch_row(&mut self, bytes: usize, body: &[u8]) {
         if let Some(watch) = &mut self.watch
             && let Some(front) = watch.pending.front_mut()
         {
             front.bytes += bytes as u64;
+            if let Some(capture) = &mut front.capture
+                && capture.wants_more()
+            {
+                capture.row(body, self.context.reports.texts.borrow().hashing());
+            }
+        }
+    }
+
+    /// The columns of a result of the client's.
+    pub(super) fn watch_described(&mut self, body: &[u8]) {
+        if let Some(watch) = &mut self.watch
+            && let Some(front) = watch.pending.front_mut()
+            && let Some(capture) = &mut front.capture
+        {
+            capture.described(body);
         }
     }
 
@@ -489,7 +523,9 @@ fn report(
         params,
         hits,
         parsed_now,
+        binary: _,
     } = pending.bound;
+    let columns = looked.columns.clone();
     let hits = hits.or_else(|| (!looked.hits.is_empty()).then(|| looked.hits.clone()));
     Report {
         seen: Observation {
@@ -516,8 +552,11 @@ fn report(
                 fetch: pending.fetch,
                 wait_us,
                 trace: 0,
-                columns: None,
-                result: Vec::new(),
+                result: pending
+                    .capture
+                    .map(|capture| capture.finish(columns.as_deref()))
+                    .unwrap_or_default(),
+                columns,
             })),
         },
         hits,

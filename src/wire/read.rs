@@ -88,8 +88,10 @@ pub fn bind_names(body: &[u8]) -> Option<BindNames<'_>> {
 /// The parameters of a Bind: the part of its body behind the names, all of it. `None` if it is not
 /// well formed, or holds more than `most`; the server will say what is wrong with it.
 ///
-/// Each is given as its bytes (`None` for NULL) and whether they are in the binary format.
-pub fn bind_params(rest: &[u8], most: usize) -> Option<Vec<(Option<&[u8]>, bool)>> {
+/// Each is given as its bytes (`None` for NULL) and whether they are in the binary format; the flag
+/// beside them tells whether the first column of the result is asked for in the binary format.
+#[expect(clippy::type_complexity, reason = "two small tuples, read at one place")]
+pub fn bind_params(rest: &[u8], most: usize) -> Option<(Vec<(Option<&[u8]>, bool)>, bool)> {
     let mut rest = rest;
     let formats = usize::from(take_u16(&mut rest)?);
     let codes = rest.split_off(..formats * 2)?;
@@ -114,7 +116,24 @@ pub fn bind_params(rest: &[u8], most: usize) -> Option<Vec<(Option<&[u8]>, bool)
         };
         params.push((bytes, format(at)?));
     }
-    Some(params)
+    let results = take_u16(&mut rest)?;
+    let binary = results > 0 && take_u16(&mut rest)? == 1;
+    Some((params, binary))
+}
+
+/// The columns of a RowDescription: name, and whether in the binary format. `None` if it is not
+/// well formed.
+pub fn row_description(body: &[u8]) -> Option<Vec<(&[u8], bool)>> {
+    let mut rest = body;
+    let count = take_u16(&mut rest)?;
+    let mut fields = Vec::with_capacity(usize::from(count.min(64)));
+    for _ in 0..count {
+        let name = take_cstr(&mut rest)?;
+        // Table, column number, type, its size and modifier.
+        rest.split_off(..16)?;
+        fields.push((name, take_u16(&mut rest)? == 1));
+    }
+    Some(fields)
 }
 
 fn take_u16(rest: &mut &[u8]) -> Option<u16> {

@@ -4,7 +4,9 @@ use super::observe::{Detection, Observation};
 
 /// See the module.
 #[derive(Default)]
-pub struct Engine {}
+pub struct Engine {
+    armed: std::collections::HashSet<u64>,
+}
 
 impl Engine {
     /// Takes one observation; what it proves is appended to `found`.
@@ -18,5 +20,16 @@ impl Engine {
     #[must_use]
     pub fn armed(&self, _shape: u64) -> bool {
         false
+    }
+
+    /// Whether the shapes that are armed changed since the last call.
+    pub fn armed_changed(&mut self) -> bool {
+        false
+    }
+
+    /// Shapes that are armed.
+    #[must_use]
+    pub fn armed_shapes(&self) -> &std::collections::HashSet<u64> {
+        &self.armed
     }
 }
