@@ -1,0 +1,283 @@
+//! What each statement cost: calls, errors, rows, bytes, and two times apart: waiting for a server,
+//! and the server's own.
+//!
+//! Statements are told apart by database, user and shape (the text without its literals). The table
+//! is bounded; when it is full the entry that was used the longest time ago makes room, which is
+//! counted.
+
+use std::collections::HashMap;
+
+use hdrhistogram::Histogram;
+
+use crate::lint::observe::{Event, Execution, Observation};
+use crate::sql::{self, Lexing};
+
+/// Longest time that a histogram tells apart, in microseconds: an hour.
+const LONGEST: u64 = 3_600_000_000;
+/// Longest normalised text that is kept, in bytes.
+const LONGEST_TEXT: usize = 4096;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    database: Box<str>,
+    user: Box<str>,
+    shape: u64,
+}
+
+struct Entry {
+    query: Box<str>,
+    calls: u64,
+    errors: u64,
+    rows: u64,
+    bytes: u64,
+    server_total_us: u64,
+    wait_total_us: u64,
+    server: Histogram<u32>,
+    wait: Histogram<u32>,
+    /// Number of the last record that touched it.
+    used: u64,
+}
+
+/// See the module.
+pub struct Statements {
+    map: HashMap<u64, Vec<(Key, Entry)>, foldhash::fast::RandomState>,
+    len: usize,
+    max: usize,
+    clock: u64,
+    evicted: u64,
+    hasher: foldhash::fast::RandomState,
+}
+
+/// One statement for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatementRow {
+    /// Database as clients ask for it.
+    pub database: Box<str>,
+    /// Login name.
+    pub user: Box<str>,
+    /// Number of its shape.
+    pub shape: u64,
+    /// The shape.
+    pub query: Box<str>,
+    /// Executions, those that failed included.
+    pub calls: u64,
+    /// Executions that failed.
+    pub errors: u64,
+    /// Rows that came back or were changed.
+    pub rows: u64,
+    /// Bytes of rows that came back.
+    pub bytes: u64,
+    /// Microseconds the server took, all executions together.
+    pub server_us: u64,
+    /// Their median.
+    pub server_p50_us: u64,
+    /// Their 95th percentile.
+    pub server_p95_us: u64,
+    /// The longest.
+    pub server_max_us: u64,
+    /// Microseconds of waiting for a server, all executions together.
+    pub wait_us: u64,
+    /// Their 95th percentile.
+    pub wait_p95_us: u64,
+}
+
+impl Statements {
+    /// Keeps at most `max` statements.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self {
+            map: HashMap::default(),
+            len: 0,
+            max: max.max(1),
+            clock: 0,
+            evicted: 0,
+            hasher: foldhash::fast::RandomState::default(),
+        }
+    }
+
+    /// Counts an execution. Anything else that was seen is none of its business.
+    pub fn record(&mut self, seen: &Observation) {
+        let Event::Executed(execution) = &seen.event else {
+            return;
+        };
+        if execution.shape == 0 {
+            return;
+        }
+        self.clock += 1;
+        let (database, user) = (&*seen.subject.database, &*seen.subject.user);
+        let hash = {
+            use std::hash::BuildHasher;
+            self.hasher.hash_one((database, user, execution.shape))
+        };
+        let known = self.map.get_mut(&hash).and_then(|entries| {
+            entries.iter_mut().find(|(key, _)| {
+                key.shape == execution.shape && *key.database == *database && *key.user == *user
+            })
+        });
+        let server_us = seen.done_us.saturating_sub(seen.sent_us);
+        if let Some((_, entry)) = known {
+            entry.add(execution, server_us, self.clock);
+            return;
+        }
+        if self.len >= self.max {
+            self.evict();
+        }
+        let mut query = sql::normalised(&execution.text, Lexing::default());
+        query.truncate(LONGEST_TEXT);
+        // No other histogram than this is made, and its bounds are right.
+        let (Ok(server), Ok(wait)) = (histogram(), histogram()) else {
+            return;
+        };
+        let mut entry = Entry {
+            query: String::from_utf8_lossy(&query).into(),
+            calls: 0,
+            errors: 0,
+            rows: 0,
+            bytes: 0,
+            server_total_us: 0,
+            wait_total_us: 0,
+            server,
+            wait,
+            used: 0,
+        };
+        entry.add(execution, server_us, self.clock);
+        let key = Key {
+            database: database.into(),
+            user: user.into(),
+            shape: execution.shape,
+        };
+        self.map.entry(hash).or_default().push((key, entry));
+        self.len += 1;
+    }
+
+    /// Forgets the tenth that was used the longest time ago.
+    fn evict(&mut self) {
+        let mut used: Vec<u64> = (self.map.values().flatten())
+            .map(|(_, entry)| entry.used)
+            .collect();
+        let at = used.len() / 10;
+        let (_, oldest, _) = used.select_nth_unstable(at);
+        let oldest = *oldest;
+        let before = self.len;
+        for entries in self.map.values_mut() {
+            entries.retain(|(_, entry)| entry.used > oldest);
+        }
+        self.map.retain(|_, entries| !entries.is_empty());
+        self.len = self.map.values().map(Vec::len).sum();
+        self.evicted += (before - self.len) as u64;
+    }
+
+    /// Statements that had to make room.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Forgets everything.
+    pub fn reset(&mut self) {
+        self.map.clear();
+        self.len = 0;
+    }
+
+    /// All statements, those that took the server's time most first.
+    #[must_use]
+    pub fn rows(&self) -> Vec<StatementRow> {
+        let mut rows: Vec<StatementRow> = (self.map.values().flatten())
+            .map(|(key, entry)| StatementRow {
+                database: key.database.clone(),
+                user: key.user.clone(),
+                shape: key.shape,
+                query: entry.query.clone(),
+                calls: entry.calls,
+                errors: entry.errors,
+                rows: entry.rows,
+                bytes: entry.bytes,
+                server_us: entry.server_total_us,
+                server_p50_us: entry.server.value_at_quantile(0.5),
+                server_p95_us: entry.server.value_at_quantile(0.95),
+                server_max_us: entry.server.max(),
+                wait_us: entry.wait_total_us,
+                wait_p95_us: entry.wait.value_at_quantile(0.95),
+            })
+            .collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.server_us));
+        rows
+    }
+}
+
+/// Two values apart by less than a tenth are one; about 2 KB.
+fn histogram() -> Result<Histogram<u32>, hdrhistogram::CreationError> {
+    Histogram::new_with_bounds(1, LONGEST, 1)
+}
+
+impl Entry {
+    fn add(&mut self, execution: &Execution, server_us: u64, clock: u64) {
+        self.calls += 1;
+        self.errors += u64::from(execution.error.is_some());
+        self.rows += execution.rows;
+        self.bytes += execution.bytes;
+        self.server_total_us += server_us;
+        self.wait_total_us += execution.wait_us;
+        self.server.saturating_record(server_us);
+        self.wait.saturating_record(execution.wait_us);
+        self.used = clock;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lint::observe::Subject;
+    use std::sync::Arc;
+
+    fn seen(user: &str, shape: u64, took_us: u64, wait_us: u64) -> Observation {
+        Observation {
+            conn: 1,
+            subject: Arc::new(Subject {
+                database: "shop".into(),
+                user: user.into(),
+                ..Subject::default()
+            }),
+            sent_us: 1000,
+            done_us: 1000 + took_us,
+            event: Event::Executed(Box::new(Execution {
+                text: Arc::from(&b"SELECT a FROM t WHERE b = 'secret'"[..]),
+                shape,
+                rows: 2,
+                bytes: 30,
+                wait_us,
+                ..Execution::default()
+            })),
+        }
+    }
+
+    #[test]
+    fn counts_and_times_are_kept_apart_by_user_and_shape() {
+        let mut statements = Statements::new(10);
+        for took in [100, 200, 300, 10_000] {
+            statements.record(&seen("web", 7, took, 50));
+        }
+        statements.record(&seen("batch", 7, 5, 0));
+        let rows = statements.rows();
+        assert_eq!(rows.len(), 2);
+        assert_eq!((&*rows[0].user, rows[0].calls, rows[0].rows), ("web", 4, 8));
+        assert_eq!((rows[0].server_us, rows[0].wait_us), (10_600, 200));
+        assert!((180..=220).contains(&rows[0].server_p50_us), "{:?}", rows[0]);
+        assert!(rows[0].server_max_us >= 10_000);
+        assert_eq!(&*rows[0].query, "select a from t where b = ?");
+    }
+
+    #[test]
+    fn a_full_table_forgets_what_was_not_used_lately() {
+        let mut statements = Statements::new(20);
+        for shape in 1..=20 {
+            statements.record(&seen("web", shape, 1, 0));
+        }
+        statements.record(&seen("web", 1, 1, 0));
+        statements.record(&seen("web", 21, 1, 0));
+        let shapes: Vec<u64> = statements.rows().iter().map(|row| row.shape).collect();
+        assert!(shapes.contains(&1) && shapes.contains(&21) && !shapes.contains(&2));
+        assert!(statements.evicted() > 0);
+        assert!(shapes.len() <= 20);
+    }
+}
