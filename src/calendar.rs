@@ -8,6 +8,12 @@ pub fn utc_millis(time: SystemTime) -> String {
     format!("{}.{millis:03}", written(seconds))
 }
 
+/// `2026-01-02T03:04:05.678Z`, the form of RFC 3339, for machines.
+pub fn rfc3339(time: SystemTime) -> String {
+    let (seconds, millis) = since_epoch(time);
+    format!("{}.{millis:03}Z", written(seconds).replace(' ', "T"))
+}
+
 /// `2026-01-02 03:04:05 UTC`, the form in which PgBouncer's SHOW prints times.
 pub fn utc_seconds(time: SystemTime) -> String {
     format!("{} UTC", written(since_epoch(time).0))
@@ -58,6 +64,7 @@ mod tests {
         assert_eq!(at(4_107_542_400), "2100-03-01 00:00:00 UTC");
         let millis = UNIX_EPOCH + Duration::from_millis(1_767_323_045_678);
         assert_eq!(utc_millis(millis), "2026-01-02 03:04:05.678");
+        assert_eq!(rfc3339(millis), "2026-01-02T03:04:05.678Z");
         let before = UNIX_EPOCH - Duration::from_secs(1);
         assert_eq!(utc_seconds(before), "1970-01-01 00:00:00 UTC");
     }
