@@ -119,9 +119,7 @@ pub fn verify(file: impl BufRead, before: Option<Link>) -> Result<Verified, Brok
             }
         };
         if next(rest.as_bytes(), &previous) != link {
-            return Err(broken(
-                "it was changed, or the line before it is missing",
-            ));
+            return Err(broken("it was changed, or the line before it is missing"));
         }
         at = Some((first, link));
     }

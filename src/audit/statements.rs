@@ -262,7 +262,11 @@ mod tests {
         assert_eq!(rows.len(), 2);
         assert_eq!((&*rows[0].user, rows[0].calls, rows[0].rows), ("web", 4, 8));
         assert_eq!((rows[0].server_us, rows[0].wait_us), (10_600, 200));
-        assert!((180..=220).contains(&rows[0].server_p50_us), "{:?}", rows[0]);
+        assert!(
+            (180..=220).contains(&rows[0].server_p50_us),
+            "{:?}",
+            rows[0]
+        );
         assert!(rows[0].server_max_us >= 10_000);
         assert_eq!(&*rows[0].query, "select a from t where b = ?");
     }

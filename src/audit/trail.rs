@@ -225,7 +225,9 @@ fn line(policy: Policy, report: &Report) -> Option<Map<String, Value>> {
             json!({ "event": "login", "secure": secure })
         }
         Event::Disconnected if policy != Policy::Off => json!({ "event": "logout" }),
-        Event::Executed(execution) if policy.covers(execution) => statement(seen.sent_us, seen.done_us, execution, report),
+        Event::Executed(execution) if policy.covers(execution) => {
+            statement(seen.sent_us, seen.done_us, execution, report)
+        }
         _ => return None,
     };
     let fields = value.as_object_mut()?;
@@ -326,7 +328,10 @@ mod tests {
         assert_eq!(last["sqlstate"], "23505");
         assert_eq!(last["server_us"], 500);
         assert_eq!(last["query"], "insert into users(ssn) values (?)");
-        let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+        let mode = std::fs::metadata(&path)
+            .expect("there")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(verify(&[path]).is_ok());
     }
@@ -363,7 +368,12 @@ mod tests {
         assert_eq!(checked[1].1.lines, 3);
         // Without its first file the second still holds by itself, but a cut one does not.
         let text = std::fs::read_to_string(&path).expect("readable");
-        let cut: Vec<&str> = text.lines().enumerate().filter(|(n, _)| *n != 1).map(|(_, l)| l).collect();
+        let cut: Vec<&str> = text
+            .lines()
+            .enumerate()
+            .filter(|(n, _)| *n != 1)
+            .map(|(_, l)| l)
+            .collect();
         std::fs::write(&path, cut.join("\n")).expect("written");
         assert!(verify(&[path.clone()]).is_err());
         assert!(Trail::open(settings(path)).is_err());

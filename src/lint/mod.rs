@@ -11,6 +11,7 @@ pub mod hashing;
 pub mod hit;
 pub mod inspect;
 pub mod observe;
+pub mod policy;
 pub mod profile;
 pub mod registry;
 pub mod rule;

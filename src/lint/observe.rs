@@ -113,6 +113,13 @@ pub enum Event {
     },
     /// A client left.
     Disconnected,
+    /// A text was refused before it reached a server.
+    Refused {
+        /// The text.
+        text: Arc<[u8]>,
+        /// Its shape.
+        shape: u64,
+    },
     /// A text was executed, or failed.
     Executed(Box<Execution>),
 }

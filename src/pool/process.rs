@@ -91,6 +91,14 @@ impl Process {
         }
     }
 
+    /// What is done about hits of this client.
+    pub fn effective(
+        &self,
+        _subject: &crate::lint::observe::Subject,
+    ) -> Arc<crate::lint::policy::Effective> {
+        Arc::default()
+    }
+
     /// Whether statements are looked at.
     pub fn lints(&self) -> bool {
         true

@@ -346,4 +346,6 @@ pub struct Refusal {
     pub state: crate::error::SqlState,
     /// Text.
     pub text: String,
+    /// What to do about it; empty for nothing.
+    pub hint: String,
 }

@@ -334,8 +334,18 @@ impl Session {
     }
 
     fn query(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
-        if frame.is_whole() {
-            self.watch_query(read::query(frame.body)?);
+        if frame.is_whole()
+            && let Some(refusal) = self.watch_query(read::query(frame.body)?)
+        {
+            self.refuse_with(refusal, gather);
+            write::empty(gather.put(), frontend::SYNC);
+            self.owe(Entry {
+                kind: Kind::Sync,
+                reply: Reply::Forward,
+                statement: 0,
+                effect: None,
+            });
+            return Ok(());
         }
         if !self.tracks() {
             if frame.is_whole() && !self.startup.is_empty() {

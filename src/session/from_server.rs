@@ -140,6 +140,7 @@ impl Session {
                     self.command_completed(command);
                     let forward = self.account(tag, dropped)?;
                     if forward {
+                        self.put_notices(gather);
                         self.watch_completed(command);
                     }
                     forward
@@ -147,6 +148,7 @@ impl Session {
                 backend::ERROR => {
                     let forward = self.error(header, body, gather, dropped)?;
                     if forward {
+                        self.put_notices(gather);
                         self.watch_failed(read::error_field(body, b'C'));
                     }
                     forward
@@ -270,7 +272,14 @@ impl Session {
             Verdict::Failed(entry) => {
                 match entry.effect {
                     Some(Effect::FailAs(refusal)) if status != TxStatus::Failed => {
-                        write::error(gather.put(), Severity::Error, refusal.state, &refusal.text);
+                        let hint = (b'H', refusal.hint.as_str());
+                        let more = match refusal.hint.is_empty() {
+                            true => &[][..],
+                            false => &[hint],
+                        };
+                        let (state, text) = (refusal.state, refusal.text.as_str());
+                        write::error_with(gather.put(), Severity::Error, state, text, more);
+                        self.watch_refused();
                         return Ok(false);
                     }
                     Some(Effect::Unnamed(_)) => {

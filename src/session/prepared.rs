@@ -42,7 +42,10 @@ impl Session {
     pub(super) fn parse(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
         if frame.body.len() == frame.header.body_len as usize {
             let parse = read::parse(frame.body)?;
-            self.watch_parse(parse.name, parse.text);
+            if let Some(refusal) = self.watch_parse(parse.name, parse.text) {
+                self.refuse_with(refusal, gather);
+                return Ok(());
+            }
         }
         if !self.tracks() {
             let whole = frame.body.len() == frame.header.body_len as usize;
@@ -206,6 +209,10 @@ impl Session {
         let Some(statement) = known.filter(|statement| statement.is_accepted()) else {
             return Ok(false);
         };
+        if self.would_refuse(parse.text) {
+            // A server has to fail for it.
+            return Ok(false);
+        }
         self.watch_parse(parse.name, parse.text);
         self.pool.stats.update(|totals| totals.client_parses += 1);
         let named = Named {
@@ -309,8 +316,14 @@ impl Session {
     /// Makes the server fail at this point of the stream, so that it skips to Sync and aborts its
     /// transaction like after any error, and gives the client `text` for the server's words.
     fn refuse(&mut self, state: SqlState, text: String, gather: &mut Gather<'_>) {
+        let hint = String::new();
+        self.refuse_with(Refusal { state, text, hint }, gather);
+    }
+
+    /// The same with a hint.
+    pub(super) fn refuse_with(&mut self, refusal: Refusal, gather: &mut Gather<'_>) {
         write::parse(gather.put(), REFUSED, b"pgweir refuses this\0\0\0");
-        let effect = Effect::FailAs(Box::new(Refusal { state, text }));
+        let effect = Effect::FailAs(Box::new(refusal));
         self.owe(entry(Kind::Parse, Reply::Forward, 0, Some(effect)));
     }
 
@@ -332,7 +345,12 @@ impl Session {
         {
             let whole = frame.body.len() == frame.header.body_len as usize;
             let rest = frame.body.get(names.len..).filter(|_| whole);
-            self.watch_bind(names.portal, names.statement, rest);
+            if let Some(refusal) = self.watch_bind(names.portal, names.statement, rest) {
+                self.refuse_with(refusal, gather);
+                self.body_left = frame.header.body_len - frame.body.len() as u32;
+                self.body_forward = false;
+                return Ok(Step::Done);
+            }
         }
         if !self.tracks() {
             self.pass(frame, gather, Some(Kind::Bind));

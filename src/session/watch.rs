@@ -14,13 +14,17 @@ use super::Session;
 use super::gather::Gather;
 use super::lineage::Capture;
 use crate::audit::observer::{Observer, Report};
+use crate::error::SqlState;
 use crate::lint::hit::Hit;
 use crate::lint::observe::{Block, Event, Execution, Observation, Subject, Values};
+use crate::lint::policy::Effective;
+use crate::lint::rule::{Action, Confidence};
 use crate::lint::session::SessionView;
 use crate::lint::texts::{Looked, Texts};
 use crate::lint::value::Param;
 use crate::net::PeerAddr;
-use crate::wire::{TxStatus, read};
+use crate::server::statements::Refusal;
+use crate::wire::{TxStatus, read, write};
 
 /// Reports that are handed over together, at most.
 const BATCH: usize = 256;
@@ -28,6 +32,8 @@ const BATCH: usize = 256;
 const MOST_NAMES: usize = 4096;
 /// Requests of one client that are noted at once; what is beyond is not reported.
 const MOST_PENDING: usize = 4096;
+/// Rules and shapes that a client was told of and that are remembered.
+const MOST_NOTICED: usize = 256;
 /// Parameters of a Bind that are looked at.
 const MOST_PARAMS: usize = 1024;
 
@@ -107,10 +113,14 @@ pub(super) struct Watch {
     done: Vec<(Pending, Instant)>,
     batch: u32,
     wait_us: u64,
+    /// What is done about hits of this client.
+    effective: Arc<Effective>,
+    /// Rules and shapes that the client was told of.
+    noticed: Vec<(u8, u64)>,
 }
 
 impl Watch {
-    fn new(subject: Arc<Subject>) -> Box<Self> {
+    fn new(subject: Arc<Subject>, effective: Arc<Effective>) -> Box<Self> {
         Box::new(Self {
             subject,
             view: SessionView::default(),
@@ -123,6 +133,8 @@ impl Watch {
             done: Vec::new(),
             batch: 0,
             wait_us: 0,
+            effective,
+            noticed: Vec::new(),
         })
     }
 
@@ -140,6 +152,22 @@ impl Watch {
             .cloned()
             .chain(new);
         Some(hits.collect())
+    }
+
+    /// What the client is told if these hits refuse its statement.
+    fn refusal(&self, hits: &[Hit]) -> Option<Refusal> {
+        if self.effective.max() < Action::Block {
+            return None;
+        }
+        let hit = hits.iter().find(|hit| {
+            hit.rule.enforce.may_block()
+                && self.effective.action(hit.rule, hit.kind) == Action::Block
+        })?;
+        Some(Refusal {
+            state: SqlState(hit.rule.sqlstate()),
+            text: format!("statement refused by rule {}: {}", hit.rule.id, hit.message),
+            hint: hit.suggestion.text.to_string(),
+        })
     }
 
     fn send(&mut self, bound: Bound, now: Instant, fetch: u32, simple: bool, observer: &Observer) {
@@ -197,7 +225,8 @@ impl Session {
             },
         });
         drop(app);
-        self.watch = Some(Watch::new(subject));
+        let effective = self.context.process.effective(&subject);
+        self.watch = Some(Watch::new(subject, effective));
         let secure = match self.me.addr {
             PeerAddr::Tcp(addr) => addr.ip().is_loopback() || !self.me.tls.is_empty(),
             PeerAddr::Unix | PeerAddr::Gone => true,
@@ -213,6 +242,7 @@ impl Session {
         if let Some(watch) = &mut self.watch {
             let mut subject = (*watch.subject).clone();
             subject.app = app.into();
+            watch.effective = self.context.process.effective(&subject);
             watch.subject = Arc::new(subject);
         }
     }
@@ -245,14 +275,18 @@ impl Session {
     }
 
     /// A simple Query is about to be sent.
-    pub(super) fn watch_query(&mut self, text: &[u8]) {
+    pub(super) fn watch_query(&mut self, text: &[u8]) -> Option<Refusal> {
         if self.watch.is_none() {
-            return;
+            return None;
         }
         let looked = self.look(text);
         let now = self.now();
-        let Some(watch) = &mut self.watch else { return };
+        let watch = self.watch.as_mut()?;
         let hits = watch.judge(&looked);
+        if let Some(refusal) = watch.refusal(hits.as_deref().unwrap_or(&looked.hits)) {
+            self.report_refusal(&looked, hits);
+            return Some(refusal);
+        }
         let bound = Bound {
             values: looked.literals,
             looked,
@@ -264,33 +298,50 @@ impl Session {
         watch.batch = watch.batch.wrapping_add(1);
         watch.unnamed = None;
         watch.send(bound, now, 0, true, &self.context.reports.observer);
+        None
+    }
+
+    /// Whether the rules refuse a text, whatever its values.
+    pub(super) fn would_refuse(&self, text: &[u8]) -> bool {
+        (self.watch.as_ref()).is_some_and(|watch| watch.refusal(&self.look(text).hits).is_some())
     }
 
     /// A Parse is about to be sent or answered.
-    pub(super) fn watch_parse(&mut self, name: &[u8], text: &[u8]) {
+    pub(super) fn watch_parse(&mut self, name: &[u8], text: &[u8]) -> Option<Refusal> {
         if self.watch.is_none() {
-            return;
+            return None;
         }
         let looked = self.look(text);
-        let Some(watch) = &mut self.watch else { return };
+        let watch = self.watch.as_mut()?;
+        // What depends on the session's state is decided at Bind.
+        if let Some(refusal) = watch.refusal(&looked.hits) {
+            self.report_refusal(&looked, None);
+            return Some(refusal);
+        }
         if name.is_empty() {
             watch.unnamed = Some(looked);
             watch.fresh = true;
         } else if watch.named.len() < MOST_NAMES || watch.named.contains_key(name) {
             watch.named.insert(name.into(), looked);
         }
+        None
     }
 
     /// A Bind is about to be sent. `rest` is its body behind the names, if all of it is there.
-    pub(super) fn watch_bind(&mut self, portal: &[u8], statement: &[u8], rest: Option<&[u8]>) {
-        let Some(watch) = &mut self.watch else { return };
+    pub(super) fn watch_bind(
+        &mut self,
+        portal: &[u8],
+        statement: &[u8],
+        rest: Option<&[u8]>,
+    ) -> Option<Refusal> {
+        let watch = self.watch.as_mut()?;
         let (looked, parsed_now) = match statement {
             b"" => (watch.unnamed.clone(), std::mem::take(&mut watch.fresh)),
             name => (watch.named.get(name).cloned(), false),
         };
         let Some(looked) = looked else {
             watch.portal = None;
-            return;
+            return None;
         };
         let (params, binary) = rest
             .and_then(|rest| read::bind_params(rest, MOST_PARAMS))
@@ -315,6 +366,10 @@ impl Session {
                 hits = Some(known.iter().cloned().chain(bound).collect());
             }
         }
+        if let Some(refusal) = hits.as_deref().and_then(|hits| watch.refusal(hits)) {
+            self.report_refusal(&looked, hits);
+            return Some(refusal);
+        }
         let bound = Bound {
             looked,
             values,
@@ -328,6 +383,28 @@ impl Session {
         } else if watch.portals.len() < MOST_NAMES {
             watch.portals.insert(portal.into(), bound);
         }
+        None
+    }
+
+    /// Reports a statement that never reaches a server.
+    fn report_refusal(&self, looked: &Rc<Looked>, hits: Option<Arc<[Hit]>>) {
+        let Some(watch) = &self.watch else { return };
+        let reports = &self.context.reports;
+        let now = reports.observer.micros(self.now());
+        let hits = hits.unwrap_or_else(|| looked.hits.clone());
+        reports.push(Report {
+            seen: Observation {
+                conn: self.me.id,
+                subject: watch.subject.clone(),
+                sent_us: now,
+                done_us: now,
+                event: Event::Refused {
+                    text: looked.sample.clone(),
+                    shape: looked.shape,
+                },
+            },
+            hits: Some(hits),
+        });
     }
 
     /// An Execute is about to be sent.
@@ -502,9 +579,46 @@ impl Session {
         }
     }
 
-    /// What the rules refuse, if they refuse the request.
-    pub(super) fn refused_by_rule(&mut self, _gather: &mut Gather<'_>) -> bool {
-        false
+    /// A request of the client's was refused in the place of a server.
+    pub(super) fn watch_refused(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        // What was refused was never noted; what follows it up to Sync is skipped.
+        let batch = watch.pending.front().map(|next| next.batch);
+        while watch
+            .pending
+            .front()
+            .is_some_and(|next| Some(next.batch) == batch && !next.simple)
+        {
+            watch.pending.pop_front();
+        }
+    }
+
+    /// Tells the client what the rules say of the request whose reply is about to pass, where it
+    /// asked for that: once for each rule and shape.
+    pub(super) fn put_notices(&mut self, gather: &mut Gather<'_>) {
+        let Some(watch) = &mut self.watch else { return };
+        if watch.effective.max() < Action::Notice {
+            return;
+        }
+        let Some(front) = watch.pending.front() else {
+            return;
+        };
+        let bound = &front.bound;
+        let hits = bound.hits.as_deref().unwrap_or(&bound.looked.hits);
+        for hit in hits {
+            let notice = watch.effective.action(hit.rule, hit.kind) == Action::Notice;
+            let key = (hit.rule.number, bound.looked.shape);
+            if !notice || hit.confidence < Confidence::Likely || watch.noticed.contains(&key) {
+                continue;
+            }
+            if watch.noticed.len() >= MOST_NOTICED {
+                watch.noticed.clear();
+            }
+            watch.noticed.push(key);
+            let more = [(b'H', &*hit.suggestion.text), (b'R', hit.rule.id)];
+            let state = SqlState(hit.rule.sqlstate());
+            write::warning_with(gather.put(), state, &hit.message, &more);
+        }
     }
 }
 

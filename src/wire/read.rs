@@ -90,7 +90,10 @@ pub fn bind_names(body: &[u8]) -> Option<BindNames<'_>> {
 ///
 /// Each is given as its bytes (`None` for NULL) and whether they are in the binary format; the flag
 /// beside them tells whether the first column of the result is asked for in the binary format.
-#[expect(clippy::type_complexity, reason = "two small tuples, read at one place")]
+#[expect(
+    clippy::type_complexity,
+    reason = "two small tuples, read at one place"
+)]
 pub fn bind_params(rest: &[u8], most: usize) -> Option<(Vec<(Option<&[u8]>, bool)>, bool)> {
     let mut rest = rest;
     let formats = usize::from(take_u16(&mut rest)?);

@@ -70,6 +70,16 @@ pub fn notice(out: &mut Vec<u8>, state: SqlState, text: &str) {
     encode(out, &NoticeResponse::new(fields("NOTICE", state, text)));
 }
 
+/// NoticeResponse of severity WARNING with further fields, such as `H` (hint).
+pub fn warning_with(out: &mut Vec<u8>, state: SqlState, text: &str, more: &[(u8, &str)]) {
+    let mut fields = fields("WARNING", state, text);
+    fields.extend(
+        more.iter()
+            .map(|&(code, value)| (code, value.replace('\0', " "))),
+    );
+    encode(out, &NoticeResponse::new(fields));
+}
+
 fn fields(severity: &str, state: SqlState, text: &str) -> Vec<(u8, String)> {
     vec![
         (b'S', severity.to_owned()),
