@@ -3,11 +3,14 @@
 //! Pure: text, values and times in, hits out; no sockets, no clock. Start at [`rule`] for what a
 //! rule is, at [`inspect`] for how rules see a text, at [`registry`] for the list.
 
+pub mod comment;
 pub mod engine;
 pub mod extract;
 pub mod facts;
+pub mod hashing;
 pub mod hit;
 pub mod inspect;
+pub mod judge;
 pub mod observe;
 pub mod profile;
 pub mod registry;

@@ -29,6 +29,7 @@ mod fingerprint;
 mod functions;
 mod lexer;
 mod parse;
+mod pieces;
 mod plain;
 mod shape;
 mod store;
@@ -40,6 +41,7 @@ mod words;
 pub use cache::{Cache, CacheStats, Known};
 pub use fact::{Analysis, Flags, Kind, Lexing, ParamChange, ParamOp};
 pub use fingerprint::{Reading, normalised, read};
+pub use pieces::{Cut, Piece, comments, script};
 pub use plain::is_plain;
 
 use survey::Survey;
