@@ -34,7 +34,9 @@ fn layer(path: &str) -> Option<u8> {
         "control" => 7,
         "metrics" => 8,
         "admin" | "web" => 9,
-        "worker" | "app" | "cli" | "signals" | "logging" | "demo" | "main" | "lib" => 10,
+        "worker" | "app" | "cli" | "offline" | "signals" | "logging" | "demo" | "main" | "lib" => {
+            10
+        }
         _ => return None,
     })
 }
