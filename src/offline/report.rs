@@ -37,7 +37,7 @@ impl<'a> Lines<'a> {
         let behind = text.match_indices('\n').map(|(at, _)| at + 1);
         Lines {
             text,
-            starts: std::iter::once(0).chain(behind).collect(),
+            starts: std::iter::once(first_line(text)).chain(behind).collect(),
         }
     }
 
@@ -47,9 +47,15 @@ impl<'a> Lines<'a> {
         let at = floor(self.text, at);
         let line = self.starts.partition_point(|&start| start <= at).max(1);
         let start = self.starts.get(line - 1).copied().unwrap_or(0);
-        let column = self.text[start..at].chars().count() + 1;
+        let before = self.text.get(start..at).unwrap_or_default();
+        let column = before.chars().count() + 1;
         (line, column)
     }
+}
+
+/// Where the first line begins: behind a byte order mark.
+fn first_line(text: &str) -> usize {
+    text.len() - text.trim_start_matches('\u{feff}').len()
 }
 
 /// The last place at or before `at` where a character begins.
@@ -102,7 +108,9 @@ pub fn text(source: &Source, colour: bool) -> String {
 /// The line of a finding and what stands below it; tabs as blanks, a long line shortened.
 fn excerpt(text: &str, finding: &Finding) -> (String, String) {
     let start = floor(text, finding.span.start as usize);
-    let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let line_start = text[..start]
+        .rfind('\n')
+        .map_or(first_line(text).min(start), |at| at + 1);
     let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
     let end = floor(text, (finding.span.end as usize).clamp(start, line_end)).max(start);
     let before = text[line_start..start].chars().count();

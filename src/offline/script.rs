@@ -1,5 +1,7 @@
 //! Lints a file: its statements one by one, with one session's state over all of them.
 
+use std::borrow::Cow;
+
 use crate::lint::comment;
 use crate::lint::hit::{Hit, Span};
 use crate::lint::inspect::Skipped;
@@ -81,10 +83,18 @@ fn statement(
     findings: &mut Vec<Finding>,
 ) -> Result<(), Skipped> {
     // The lexer cuts at ASCII characters only, so this is always there.
-    let own = text.get(piece.start..piece.end).unwrap_or_default();
+    let mut own = Cow::Borrowed(text.get(piece.start..piece.end).unwrap_or_default());
+    let mut reading = sql::read(own.as_bytes(), Lexing::default());
+    let profile = match judge::profile(&own, &reading) {
+        Ok(profile) => profile,
+        // It may be meant for psql.
+        Err(reason) => {
+            own = Cow::Owned(sql::without_variables(&own).ok_or(reason)?);
+            reading = sql::read(own.as_bytes(), Lexing::default());
+            judge::profile(&own, &reading)?
+        }
+    };
     let bytes = own.as_bytes();
-    let reading = sql::read(bytes, Lexing::default());
-    let profile = judge::profile(own, &reading)?;
     let comments = comment::read(bytes, Lexing::default());
     let mut hits = judge::hits(&profile, bytes, &reading.literals, &[]);
     hits.extend(session.sent(&profile));

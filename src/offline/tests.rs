@@ -30,6 +30,15 @@ fn one_bad_statement_hides_no_other() {
 }
 
 #[test]
+fn variables_of_psql_are_no_mistake() {
+    let linted = script::lint(
+        "DELETE FROM :schema.t; DELETE FROM t WHERE a = :'b'",
+        &[&MISSING_WHERE],
+    );
+    assert_eq!((linted.findings.len(), linted.skipped), (1, Vec::new()));
+}
+
+#[test]
 fn only_the_chosen_rules_speak() {
     assert_eq!(script::lint(FILE, &[]).findings, []);
 }
@@ -67,6 +76,17 @@ fn long_lines_and_letters_of_several_bytes() {
     let above: String = lines[2].chars().skip(at).take(4).collect();
     assert_eq!(above, "\"té\"", "{shown}");
     assert!(lines[2].chars().count() < 140, "{shown}");
+}
+
+#[test]
+fn a_byte_order_mark_takes_no_column() {
+    let shown = report::text(&source("\u{feff}DELETE FROM t"), false);
+    assert!(shown.starts_with("a b.sql:1:13: "), "{shown}");
+    assert!(
+        shown.contains("| DELETE FROM t\n        |             ^\n"),
+        "{shown}"
+    );
+    assert_eq!(report::Lines::of("\u{feff}a").position(0), (1, 1));
 }
 
 #[test]

@@ -41,7 +41,7 @@ mod words;
 pub use cache::{Cache, CacheStats, Known};
 pub use fact::{Analysis, Flags, Kind, Lexing, ParamChange, ParamOp};
 pub use fingerprint::{Reading, normalised, read};
-pub use pieces::{Cut, Piece, comments, script};
+pub use pieces::{Cut, Piece, comments, script, without_variables};
 pub use plain::is_plain;
 
 use survey::Survey;

@@ -75,6 +75,9 @@ fn block_end(text: &[u8], at: usize) -> usize {
     text.len()
 }
 
+/// The byte order mark in UTF-8.
+const BOM: &[u8] = "\u{feff}".as_bytes();
+
 /// One statement of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
@@ -101,15 +104,15 @@ pub enum Cut {
 pub fn script(text: &[u8], cut: Cut) -> Vec<Piece> {
     let mut found = Vec::new();
     let mut open = Open::default();
-    let (mut base, mut start) = (0, 0);
-    let mut lexer = Lexer::new(text, true);
-    loop {
-        let Some(token) = lexer.next().map(|t| Token {
-            start: base + t.start,
-            end: base + t.end,
-            ..t
-        }) else {
-            break;
+    // psql passes over a byte order mark at the beginning of a file.
+    let mut base = if text.starts_with(BOM) { BOM.len() } else { 0 };
+    let mut start = base;
+    let mut lexer = Lexer::new(text.get(base..).unwrap_or_default(), true);
+    while let Some(token) = lexer.next() {
+        let token = Token {
+            start: base + token.start,
+            end: base + token.end,
+            ..token
         };
         let word = text.get(token.start..token.end).unwrap_or_default();
         if token.kind == Kind::Other && word == b"\\" {
@@ -147,6 +150,28 @@ pub fn script(text: &[u8], cut: Cut) -> Vec<Piece> {
         found.push(Piece { start, first, end });
     }
     found
+}
+
+/// A text with psql's variables as what they stand for: the colon of `:name`, `:'name'` and `:"name"`
+/// becomes a blank, so that all places stay. `None` if there are none.
+#[must_use]
+pub fn without_variables(text: &str) -> Option<String> {
+    let mut lexer = Lexer::new(text.as_bytes(), true);
+    let mut out: Option<Vec<u8>> = None;
+    let mut colon = None;
+    while let Some(token) = lexer.next() {
+        let first = text.as_bytes().get(token.start);
+        let names = matches!(token.kind, Kind::Word | Kind::Quoted)
+            || token.kind == Kind::Text && first == Some(&b'\'');
+        if names && colon == Some(token.start) {
+            let bytes = out.get_or_insert_with(|| text.as_bytes().to_vec());
+            if let Some(byte) = bytes.get_mut(token.start - 1) {
+                *byte = b' ';
+            }
+        }
+        colon = (first == Some(&b':') && token.kind == Kind::Other).then_some(token.end);
+    }
+    String::from_utf8(out?).ok()
 }
 
 /// What is known of the statement that has begun.
@@ -350,6 +375,76 @@ mod tests {
             ["COPY t FROM '/x';", "SELECT 1;"]
         );
     }
+
+    #[test]
+    fn variables_of_psql_are_uncovered() {
+        let found = |text| without_variables(text);
+        assert_eq!(
+            found(r#"SELECT :a, :'b', :"c"::int FROM :t"#).as_deref(),
+            Some(r#"SELECT  a,  'b',  "c"::int FROM  t"#)
+        );
+        for text in [
+            "SELECT a::int, ':b', $$:c$$",
+            "SELECT a := 1, b : c",
+            ":",
+            "",
+        ] {
+            assert_eq!(found(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_name() {
+        assert_eq!(cut("\u{feff}SELECT 1;"), ["SELECT 1;"]);
+        assert_eq!(cut("\u{feff}"), [""; 0]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn pieces_are_apart_and_in_order(
+            parts in proptest::collection::vec(proptest::sample::select(PARTS.to_vec()), 0..40),
+        ) {
+            let text = parts.concat();
+            for how in [Cut::Outermost, Cut::Everywhere] {
+                let mut last = 0;
+                for piece in script(text.as_bytes(), how) {
+                    assert!(last <= piece.start && piece.start <= piece.first, "{text:?}");
+                    assert!(piece.first < piece.end && text.get(piece.start..piece.end).is_some(), "{text:?}");
+                    last = piece.end;
+                }
+            }
+            for (start, end) in comments(text.as_bytes(), Lexing::default()) {
+                assert!(start < end && text.get(start as usize..end as usize).is_some(), "{text:?}");
+            }
+        }
+    }
+
+    const PARTS: [&str; 24] = [
+        "SELECT",
+        " ",
+        "\n",
+        "\r\n",
+        ";",
+        "(",
+        ")",
+        "'",
+        "\"",
+        "$$",
+        "$a$",
+        "--",
+        "/*",
+        "*/",
+        "\\",
+        "\\.",
+        "E'",
+        "COPY t FROM STDIN",
+        "BEGIN ATOMIC",
+        "CASE",
+        "END",
+        "é",
+        "1",
+        "\u{feff}",
+    ];
 
     #[test]
     fn the_first_token_is_behind_the_comments() {
