@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Config, ConfigErrors, reference};
+use crate::offline::{self, LintArgs};
 
 /// Where `pgweir run` looks for a configuration, in this order.
 pub const CONFIG_PATHS: [&str; 2] = ["conf/pgweir.toml", "/etc/pgweir/pgweir.toml"];
@@ -76,6 +77,16 @@ enum Command {
         #[arg(long)]
         markdown: bool,
     },
+    /// Look for anti-patterns in files with SQL
+    #[command(
+        after_help = "Exit code: 0 nothing found, 1 findings at or above --severity, 2 something could not be read."
+    )]
+    Lint(LintArgs),
+    /// Explain a rule, or list all of them
+    Explain {
+        /// Its name, such as missing-where
+        rule: Option<String>,
+    },
     /// Show what pgweir does on a small scene that it sets up by itself
     Demo,
 }
@@ -94,6 +105,10 @@ pub enum Dispatch {
     Check(PathBuf),
     /// Print the reference of all keys.
     Reference(ReferenceFormat),
+    /// Look for anti-patterns in files.
+    Lint(LintArgs),
+    /// Explain a rule, or list all of them.
+    Explain(Option<String>),
     /// Run the demonstration.
     Demo,
 }
@@ -147,6 +162,8 @@ pub fn parse(
             Dispatch::Reference(ReferenceFormat::Toml)
         }
         Some(Command::ConfigReference { .. }) => Dispatch::Reference(ReferenceFormat::Markdown),
+        Some(Command::Lint(args)) => Dispatch::Lint(args),
+        Some(Command::Explain { rule }) => Dispatch::Explain(rule),
         Some(Command::Demo) => Dispatch::Demo,
         None => match args.file {
             // After an option a command would be taken for a file.
@@ -211,6 +228,8 @@ pub fn main(
         },
         Dispatch::Check(path) => exit(check(&path, &mut out, &mut err)),
         Dispatch::Reference(format) => exit(print_reference(format, &mut out)),
+        Dispatch::Lint(args) => offline::lint(&args),
+        Dispatch::Explain(rule) => offline::explain(rule.as_deref()),
         Dispatch::Demo => demo(),
     }
 }
@@ -290,6 +309,20 @@ mod tests {
         );
         assert_eq!(parsed("pgweir check x"), Dispatch::Check("x".into()));
         assert_eq!(parsed("pgweir demo"), Dispatch::Demo);
+        assert_eq!(parsed("pgweir explain"), Dispatch::Explain(None));
+        assert_eq!(
+            parsed("pgweir lint --rules a,b --severity critical a.sql -"),
+            Dispatch::Lint(LintArgs {
+                files: vec!["a.sql".into(), "-".into()],
+                rules: vec!["a".to_owned(), "b".to_owned()],
+                severity: offline::Threshold::Critical,
+                ..LintArgs::default()
+            })
+        );
+        assert!(matches!(
+            parsed("pgweir lint --cases a.jsonl --evaluate"),
+            Dispatch::Lint(LintArgs { evaluate: true, .. })
+        ));
         let reference = |line| match parsed(line) {
             Dispatch::Reference(format) => format,
             other => panic!("{other:?}"),
@@ -333,6 +366,10 @@ mod tests {
             "pgweir check",
             "pgweir -x y",
             "pgweir -q run",
+            "pgweir lint",
+            "pgweir lint --format xml a.sql",
+            "pgweir lint --evaluate a.sql",
+            "pgweir lint --cases a.jsonl a.sql",
         ] {
             let error = parse(line.split(' ')).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -16,7 +16,7 @@
 //! | 7 | [`control`] | what may be asked of all of this |
 //! | 8 | [`metrics`] | what is exported of it |
 //! | 9 | [`admin`], [`web`] | the console; HTTP |
-//! | 10 | [`worker`], [`app`], [`cli`], [`signals`], [`logging`] | composition |
+//! | 10 | [`worker`], [`app`], [`cli`], [`offline`], [`signals`], [`logging`] | composition |
 
 pub mod admin;
 pub mod app;
@@ -34,6 +34,7 @@ pub mod lint;
 pub mod logging;
 pub mod metrics;
 pub mod net;
+pub mod offline;
 pub mod pool;
 pub mod server;
 pub mod session;

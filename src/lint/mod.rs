@@ -10,6 +10,7 @@ pub mod facts;
 pub mod hashing;
 pub mod hit;
 pub mod inspect;
+pub mod judge;
 pub mod observe;
 pub mod policy;
 pub mod profile;

@@ -16,8 +16,8 @@ use super::hit::Hit;
 use super::inspect::{self, Skipped};
 use super::observe::Values;
 use super::profile::{Check, From, Profile};
-use super::{registry, value};
-use crate::sql::{self, Lexing};
+use super::{judge, registry, value};
+use crate::sql::{self, Lexing, Reading};
 
 /// Elements of an IN list from which on `large-in-list` speaks; the same as the rule's limit.
 const LARGE_LIST: u32 = 100;
@@ -27,6 +27,9 @@ const MAX_STORED: usize = 8 * 1024;
 const OVERHEAD: usize = 400;
 /// Bits of the doorkeeper.
 const DOOR_BITS: usize = 16 * 1024;
+
+/// Tags that name the request, where there is no `traceparent`.
+const REQUEST_KEYS: [&str; 3] = ["request_id", "correlation_id", "job_id"];
 
 /// A text, looked at.
 #[derive(Debug)]
@@ -56,6 +59,10 @@ pub struct Looked {
     pub columns: Option<Arc<[Box<str>]>>,
     /// What its comments say.
     pub comments: Option<Box<Comments>>,
+    /// Trace or request id of its comments, hashed; 0 for none.
+    pub trace: u64,
+    /// Hits that its comments ask to keep silent about.
+    pub suppressed: Arc<[Hit]>,
     /// Why nothing is known, if so.
     pub skipped: Option<Skipped>,
 }
@@ -102,6 +109,8 @@ pub struct Texts {
     door_set: u32,
     bytes: usize,
     max_bytes: usize,
+    /// Whether comments may silence rules.
+    pub inline_suppress: bool,
     /// Longest text that is parsed.
     pub max_parsed: usize,
     /// Counters.
@@ -121,6 +130,7 @@ impl Texts {
             door_set: 0,
             bytes: 0,
             max_bytes,
+            inline_suppress: true,
             max_parsed: sql::MAX_PARSED,
             stats: TextStats::default(),
         }
@@ -148,7 +158,8 @@ impl Texts {
     fn anew(&mut self, text: &[u8], raw: u64, lexing: Lexing) -> Rc<Looked> {
         let reading = sql::read(text, lexing);
         let key = self.hasher.hash_one(&reading.shape);
-        let comments = comment::read(text);
+        let comments = comment::read(text, lexing);
+        let has_comments = comments != Comments::default();
         let known = self.shapes.get(&key).cloned();
         let (shape, skipped) = match known {
             Some(shape) if !shape.profile.sensitive => {
@@ -156,7 +167,7 @@ impl Texts {
                 (shape, None)
             }
             known => {
-                let (profile, skipped) = self.parse(text, &reading.literals);
+                let (profile, skipped) = self.parse(text, &reading);
                 let columns = columns(&profile);
                 let profile = Arc::new(profile);
                 let shape = match known {
@@ -181,17 +192,17 @@ impl Texts {
             sample,
             columns,
         } = shape;
-        let mut hits: Vec<Hit> = profile.hits.clone();
-        for check in &profile.checks {
-            if let From::Literal(number) = check.from
-                && let Some(&(start, end)) = reading.literals.get(number as usize)
-                && let Some(literal) = text.get(start as usize..end as usize)
-                && value::literal_meets(literal, check.test)
-            {
-                hits.push(check.hit.clone());
-            }
-        }
+        let mut hits = judge::hits(&profile, text, &reading.literals, &[]);
         list_length(&mut hits, reading.longest_list);
+        let suppressed: Vec<Hit> = match comments.ignore.is_empty() || !self.inline_suppress {
+            true => Vec::new(),
+            false => hits
+                .extract_if(.., |hit| comments.ignores(hit.rule))
+                .collect(),
+        };
+        let trace = (comments.trace_id())
+            .or_else(|| REQUEST_KEYS.into_iter().find_map(|key| comments.get(key)))
+            .map_or(0, |id| self.hashing.bytes(id.as_bytes()));
         let mut literals = self.hashing.values(
             (reading.literals.iter())
                 .filter_map(|&(start, end)| text.get(start as usize..end as usize))
@@ -217,7 +228,9 @@ impl Texts {
             rows: reading.rows,
             hits: hits.into(),
             columns,
-            comments,
+            comments: has_comments.then(|| Box::new(comments)),
+            trace,
+            suppressed: suppressed.into(),
             skipped,
         });
         if keep {
@@ -227,13 +240,12 @@ impl Texts {
         looked
     }
 
-    fn parse(&mut self, text: &[u8], literals: &[(u32, u32)]) -> (Profile, Option<Skipped>) {
+    fn parse(&mut self, text: &[u8], reading: &Reading) -> (Profile, Option<Skipped>) {
         self.stats.parses += 1;
         let known = match std::str::from_utf8(text) {
             _ if text.len() > self.max_parsed => Err(Skipped::TooLarge),
             Err(_) => Err(Skipped::Syntax),
-            Ok(_) if !sql::is_within_limits(text) => Err(Skipped::TooLarge),
-            Ok(text) => inspect::inspect(text, literals),
+            Ok(text) => judge::profile(text, reading),
         };
         match known {
             Ok(profile) => (profile, None),
@@ -308,5 +320,82 @@ impl Looked {
                 .then_some(hit),
             From::Literal(_) => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts() -> Texts {
+        Texts::new(1 << 20, Hashing::seeded(1))
+    }
+
+    fn rules(looked: &Looked) -> Vec<&'static str> {
+        looked.hits.iter().map(|hit| hit.rule.id).collect()
+    }
+
+    #[test]
+    fn a_shape_is_parsed_once() {
+        let mut texts = texts();
+        for n in 0..10 {
+            let text = format!("DELETE FROM t /* {n} */ RETURNING a + {n}");
+            let looked = texts.look(text.as_bytes(), Lexing::default());
+            assert_eq!(rules(&looked), ["missing-where"]);
+        }
+        assert_eq!((texts.stats.parses, texts.stats.shape_hits), (1, 9));
+        let text = b"DELETE FROM t RETURNING a + 77";
+        for _ in 0..3 {
+            texts.look(text, Lexing::default());
+        }
+        assert_eq!(texts.stats.hits, 1, "kept at its second coming");
+    }
+
+    #[test]
+    fn values_and_shapes_tell_executions_apart() {
+        let mut texts = texts();
+        let mut look = |text: &str| texts.look(text.as_bytes(), Lexing::default());
+        let (one, two) = (
+            look("SELECT a FROM t WHERE b = 1"),
+            look("select a from t where b = '1'"),
+        );
+        assert_eq!((one.shape, one.literals), (two.shape, two.literals));
+        let other = look("SELECT a FROM t WHERE b = 2");
+        assert_eq!(one.shape, other.shape);
+        assert_ne!(one.literals, other.literals);
+        let (short, long) = (
+            look("SELECT a FROM t WHERE b IN (1, 2)"),
+            look("SELECT a FROM t WHERE b IN (1, 2, 3)"),
+        );
+        assert_eq!(short.shape, long.shape);
+        assert_ne!(short.literals.all, long.literals.all);
+        assert_eq!((short.longest_list, long.longest_list), (2, 3));
+    }
+
+    #[test]
+    fn a_comment_silences_a_rule_and_that_is_remembered() {
+        let mut texts = texts();
+        let looked = texts.look(
+            b"/* lint:ignore=missing-where reason='purge' */ DELETE FROM t",
+            Lexing::default(),
+        );
+        assert!(looked.hits.is_empty());
+        assert_eq!(looked.suppressed.len(), 1);
+        texts.inline_suppress = false;
+        let looked = texts.look(b"DELETE FROM t -- lint:ignore=*", Lexing::default());
+        assert_eq!(rules(&looked), ["missing-where"]);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_odd_texts_are_harmless() {
+        let mut texts = Texts::new(20_000, Hashing::seeded(1));
+        for n in 0..2000 {
+            texts.look(format!("SELECT a{n} FROM t").as_bytes(), Lexing::default());
+            assert!(texts.bytes <= 20_000);
+        }
+        assert!(texts.stats.emptied > 0);
+        for odd in [&b""[..], b"\xff\xfe", b"SELECT '", b"/* ", b"((((", b";;;"] {
+            assert!(texts.look(odd, Lexing::default()).hits.is_empty());
+        }
     }
 }

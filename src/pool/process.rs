@@ -85,7 +85,7 @@ impl Process {
             started_at: SystemTime::now(),
             placement: DashMap::default(),
             observer: Arc::new(Observer::new()),
-            hashing: Hashing::default(),
+            hashing: Hashing::random(),
             counters: DashMap::default(),
             next_id: AtomicU64::new(1),
         }

@@ -145,13 +145,14 @@ impl Watch {
         }
         let (standing, new) = self.view.judge(&looked.profile);
         let by_shape = &looked.profile.hits;
-        // Hits beyond the profile's come from literals, which the session has no say in.
-        let beyond = looked.hits.get(by_shape.len()..).unwrap_or_default();
-        let hits = (standing.iter().filter_map(|&at| by_shape.get(at)))
-            .chain(beyond)
-            .cloned()
-            .chain(new);
-        Some(hits.collect())
+        let fallen = |hit: &Hit| {
+            by_shape
+                .iter()
+                .position(|known| known == hit)
+                .is_some_and(|at| !standing.contains(&at))
+        };
+        let hits = looked.hits.iter().filter(|hit| !fallen(hit)).cloned();
+        Some(hits.chain(new).collect())
     }
 
     /// What the client is told if these hits refuse its statement.
@@ -665,7 +666,7 @@ fn report(
                 batch: pending.batch,
                 fetch: pending.fetch,
                 wait_us,
-                trace: 0,
+                trace: if parsed_now { looked.trace } else { 0 },
                 result: pending
                     .capture
                     .map(|capture| capture.finish(columns.as_deref()))

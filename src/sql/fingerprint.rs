@@ -54,14 +54,6 @@ pub struct Reading {
     pub rows: u32,
 }
 
-/// Whether a text nests so little that the parser may see it.
-#[must_use]
-pub fn is_within_limits(text: &[u8]) -> bool {
-    let mut out = Vec::new();
-    text.len() <= super::MAX_PARSED
-        && shape::survey(text, Lexing::default(), &mut out).within_limits()
-}
-
 /// Reads a text with the lexer alone.
 #[must_use]
 pub fn read(text: &[u8], lexing: Lexing) -> Reading {

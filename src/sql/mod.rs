@@ -29,6 +29,7 @@ mod fingerprint;
 mod functions;
 mod lexer;
 mod parse;
+mod pieces;
 mod plain;
 mod shape;
 mod store;
@@ -39,7 +40,8 @@ mod words;
 
 pub use cache::{Cache, CacheStats, Known};
 pub use fact::{Analysis, Flags, Kind, Lexing, ParamChange, ParamOp};
-pub use fingerprint::{Reading, is_within_limits, normalised, read};
+pub use fingerprint::{Reading, normalised, read};
+pub use pieces::{Cut, Piece, comments, script, without_variables};
 pub use plain::is_plain;
 
 use survey::Survey;

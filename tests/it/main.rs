@@ -20,6 +20,7 @@ mod harness;
 mod identity;
 mod licences;
 mod limits;
+mod offline;
 mod prepared;
 mod relay;
 mod server_login;

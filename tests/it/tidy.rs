@@ -26,7 +26,8 @@ fn layer(path: &str) -> Option<u8> {
     Some(match top(path) {
         "calendar" | "error" | "config" => 0,
         "wire" | "sql" | "auth" => 1,
-        "route" | "lint" => 2,
+        // `rule` is the macro that declares the rules of `lint`; macros live at the top of a crate.
+        "route" | "lint" | "rule" => 2,
         "net" | "tls" | "shutdown" | "derivation" => 3,
         "server" | "client" | "audit" => 4,
         "pool" => 5,
@@ -34,7 +35,9 @@ fn layer(path: &str) -> Option<u8> {
         "control" => 7,
         "metrics" => 8,
         "admin" | "web" => 9,
-        "worker" | "app" | "cli" | "signals" | "logging" | "demo" | "main" | "lib" => 10,
+        "worker" | "app" | "cli" | "offline" | "signals" | "logging" | "demo" | "main" | "lib" => {
+            10
+        }
         _ => return None,
     })
 }

@@ -1,0 +1,118 @@
+//! From a profile, which holds for a shape, to the hits of one text with its values.
+
+use super::hit::Hit;
+use super::inspect::{self, Skipped};
+use super::profile::{From, Profile};
+use super::value::{self, Param};
+use crate::sql::{self, Flags, Lexing, Reading};
+
+/// [`inspect::inspect`] behind the guards against texts that are too long, deep or odd for the
+/// parser.
+///
+/// # Errors
+/// [`Skipped`].
+pub fn profile(text: &str, reading: &Reading) -> Result<Profile, Skipped> {
+    if text.len() > sql::MAX_PARSED {
+        return Err(Skipped::TooLarge);
+    }
+    let analysis = sql::analyse(text.as_bytes(), Lexing::default());
+    if analysis.flags.contains(Flags::UNANALYSED) {
+        return Err(Skipped::Syntax);
+    }
+    inspect::inspect(text, &reading.literals)
+}
+
+/// The hits of a text: those of its shape, and those that its literals and `params` decide. A
+/// parameter that is not given is not judged.
+#[must_use]
+pub fn hits(
+    profile: &Profile,
+    text: &[u8],
+    literals: &[(u32, u32)],
+    params: &[Param<'_>],
+) -> Vec<Hit> {
+    let mut hits = profile.hits.clone();
+    for check in &profile.checks {
+        let met = match check.from {
+            From::Literal(number) => (literals.get(number as usize))
+                .and_then(|&(start, end)| text.get(start as usize..end as usize))
+                .is_some_and(|literal| value::literal_meets(literal, check.test)),
+            From::Param(number) => (number as usize)
+                .checked_sub(1)
+                .and_then(|at| params.get(at))
+                .is_some_and(|&param| value::param_meets(param, check.test)),
+        };
+        if met && !hits.contains(&check.hit) {
+            hits.push(check.hit.clone());
+        }
+    }
+    hits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lint::profile::{Check, Test};
+    use crate::lint::rules::filter::MISSING_WHERE;
+
+    fn with(from: From) -> Profile {
+        let check = Check {
+            from,
+            test: Test::AtLeast(100),
+            hit: Hit::new(&MISSING_WHERE, "", "checked"),
+        };
+        Profile {
+            checks: vec![check],
+            ..Profile::default()
+        }
+    }
+
+    #[test]
+    fn values_decide() {
+        let profile = with(From::Literal(1));
+        let found = |text: &str| {
+            let reading = sql::read(text.as_bytes(), Lexing::default());
+            hits(&profile, text.as_bytes(), &reading.literals, &[]).len()
+        };
+        assert_eq!(found("SELECT 1, 100"), 1);
+        assert_eq!(found("SELECT 100, 99"), 0);
+        assert_eq!(found("SELECT 100"), 0);
+    }
+
+    #[test]
+    fn parameters_decide_if_they_are_given() {
+        let profile = with(From::Param(1));
+        let found = |bytes: &[&[u8]]| {
+            let params: Vec<_> = bytes
+                .iter()
+                .map(|bytes| Param {
+                    bytes: Some(bytes),
+                    binary: false,
+                })
+                .collect();
+            hits(&profile, b"SELECT $1", &[], &params).len()
+        };
+        assert_eq!(found(&[b"100"]), 1);
+        assert_eq!(found(&[b"99", b"100"]), 0);
+        assert_eq!(found(&[]), 0);
+        assert_eq!(hits(&with(From::Param(0)), b"", &[], &[]).len(), 0);
+    }
+
+    #[test]
+    fn the_parser_is_guarded() {
+        let skipped = |text: &str| {
+            let reading = sql::read(text.as_bytes(), Lexing::default());
+            profile(text, &reading).err()
+        };
+        assert_eq!(skipped("DELETE FROM t"), None);
+        assert_eq!(skipped("DELETE FRM t"), Some(Skipped::Syntax));
+        assert_eq!(
+            skipped(&format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000))),
+            Some(Skipped::Syntax)
+        );
+        assert_eq!(
+            skipped(&" ".repeat(sql::MAX_PARSED + 1)),
+            Some(Skipped::TooLarge)
+        );
+    }
+}

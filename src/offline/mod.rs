@@ -1,0 +1,259 @@
+//! The commands that look at SQL without a server: `pgweir lint`, `pgweir explain`.
+//!
+//! [`script`] lints files; [`case`], [`replay`] and [`score`] run labelled cases through the code that
+//! judges live traffic; [`explain`] prints what the rules say of themselves.
+
+pub mod case;
+pub mod explain;
+pub mod finding;
+pub mod replay;
+pub mod report;
+pub mod sarif;
+pub mod score;
+pub mod script;
+mod session;
+
+use std::io::{IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::config::suggest;
+use crate::lint::registry;
+use crate::lint::rule::{Rule, Severity};
+
+/// How findings are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One object per line.
+    Json,
+    /// SARIF 2.1.0, one document.
+    Sarif,
+}
+
+/// The severity from which on findings are a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Threshold {
+    /// Any finding.
+    Info,
+    /// What is worth changing.
+    #[default]
+    Warn,
+    /// What loses data, blocks others or lets somebody in.
+    Critical,
+}
+
+impl From<Threshold> for Severity {
+    fn from(threshold: Threshold) -> Self {
+        match threshold {
+            Threshold::Info => Severity::Info,
+            Threshold::Warn => Severity::Warn,
+            Threshold::Critical => Severity::Critical,
+        }
+    }
+}
+
+/// What `pgweir lint` is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct LintArgs {
+    /// Files with SQL; - is standard input
+    #[arg(value_name = "FILE", required_unless_present = "cases")]
+    pub files: Vec<PathBuf>,
+    /// How to print findings
+    #[arg(long, value_enum, default_value_t, conflicts_with = "cases")]
+    pub format: Format,
+    /// Only these rules, those that are off by default included
+    #[arg(long, value_name = "RULE,…", value_delimiter = ',')]
+    pub rules: Vec<String>,
+    /// Fail for findings of this severity and above
+    #[arg(long, value_enum, default_value_t)]
+    pub severity: Threshold,
+    /// Run labelled cases (JSON lines) instead of files
+    #[arg(long, value_name = "FILE", conflicts_with = "files")]
+    pub cases: Option<PathBuf>,
+    /// Compare with what the cases expect
+    #[arg(long, requires = "cases", conflicts_with = "files")]
+    pub evaluate: bool,
+}
+
+/// Why nothing was judged.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    /// A file cannot be read.
+    #[error("{0}: {1}")]
+    Read(String, std::io::Error),
+    /// Nobody takes what is printed.
+    #[error("cannot write: {0}")]
+    Write(#[from] std::io::Error),
+    /// There is no such rule.
+    #[error("there is no rule \"{0}\"{1}; pgweir explain lists all")]
+    Rule(String, String),
+    /// A case cannot be understood.
+    #[error("{0}:{1}: {2}")]
+    Case(String, usize, String),
+}
+
+/// No finding of the threshold or above.
+const CLEAN: u8 = 0;
+/// At least one.
+const FOUND: u8 = 1;
+/// Nothing can be said.
+const FAILED: u8 = 2;
+
+/// `pgweir lint`. The exit code is 0 without findings, 1 with some at or above the threshold, 2 if
+/// something could not be read.
+pub fn lint(args: &LintArgs) -> ExitCode {
+    let mut out = std::io::BufWriter::new(std::io::stdout());
+    let result = match &args.cases {
+        Some(path) => cases(path, args, &mut out),
+        None => files(args, &mut out, &mut std::io::stderr()),
+    };
+    end(result.and_then(|code| out.flush().map(|()| code).map_err(OfflineError::from)))
+}
+
+/// `pgweir explain`. The exit code is 2 if there is no such rule.
+pub fn explain(rule: Option<&str>) -> ExitCode {
+    let mut out = std::io::stdout();
+    let mut print = || {
+        let text = match rule {
+            Some(id) => explain::rule(find(id)?),
+            None => explain::table(registry::all()),
+        };
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        Ok(CLEAN)
+    };
+    end(print())
+}
+
+fn end(result: Result<u8, OfflineError>) -> ExitCode {
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // The reader of a pipe who has seen enough is no reason to complain.
+            let left = matches!(&error, OfflineError::Write(e) if e.kind() == std::io::ErrorKind::BrokenPipe);
+            if !left {
+                let _ = writeln!(std::io::stderr(), "pgweir: {error}");
+            }
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// The rule of this name.
+fn find(id: &str) -> Result<&'static Rule, OfflineError> {
+    registry::find(id.trim()).ok_or_else(|| {
+        let names = registry::all().iter().map(|rule| rule.id);
+        let hint = suggest::nearest(id, names).map(|name| format!("; did you mean {name}?"));
+        OfflineError::Rule(id.to_owned(), hint.unwrap_or_default())
+    })
+}
+
+/// The rules to look for: those named, else those that are on.
+fn chosen(names: &[String]) -> Result<Vec<&'static Rule>, OfflineError> {
+    if names.is_empty() {
+        return Ok(registry::all()
+            .iter()
+            .copied()
+            .filter(|rule| rule.on)
+            .collect());
+    }
+    names.iter().map(|name| find(name)).collect()
+}
+
+fn read(path: &Path) -> Result<(String, Vec<u8>), OfflineError> {
+    let (name, bytes) = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        let result = std::io::stdin().lock().read_to_end(&mut bytes);
+        ("<stdin>".to_owned(), result.map(|_| bytes))
+    } else {
+        (path.display().to_string(), std::fs::read(path))
+    };
+    match bytes {
+        Ok(bytes) => Ok((name, bytes)),
+        Err(error) => Err(OfflineError::Read(name, error)),
+    }
+}
+
+fn files(args: &LintArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8, OfflineError> {
+    let rules = chosen(&args.rules)?;
+    let threshold = Severity::from(args.severity);
+    let mut code = CLEAN;
+    let mut sources = Vec::new();
+    for path in &args.files {
+        // The other files are still worth looking at.
+        let (name, bytes) = match read(path) {
+            Ok(source) => source,
+            Err(error) => {
+                writeln!(err, "pgweir: {error}")?;
+                code = FAILED;
+                continue;
+            }
+        };
+        let text = String::from_utf8(bytes)
+            .unwrap_or_else(|error| error.into_bytes().iter().map(|&b| char::from(b)).collect());
+        let linted = script::lint(&text, &rules);
+        let lines = report::Lines::of(&text);
+        for skipped in &linted.skipped {
+            let (line, column) = lines.position(skipped.at);
+            writeln!(err, "{name}:{line}:{column}: skipped: {}", skipped.reason)?;
+        }
+        let found = linted.findings.iter().any(|f| f.hit.severity >= threshold);
+        if found && code == CLEAN {
+            code = FOUND;
+        }
+        let source = report::Source {
+            name,
+            text,
+            findings: linted.findings,
+        };
+        match args.format {
+            Format::Text => {
+                let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                let colour = !plain && std::io::stdout().is_terminal();
+                out.write_all(report::text(&source, colour).as_bytes())?;
+            }
+            Format::Json => out.write_all(report::json(&source).as_bytes())?,
+            Format::Sarif => sources.push(source),
+        }
+    }
+    if args.format == Format::Sarif {
+        writeln!(out, "{}", sarif::document(&sources, registry::all()))?;
+    }
+    Ok(code)
+}
+
+/// Cases are judged with every rule, whatever its default.
+fn cases(path: &Path, args: &LintArgs, out: &mut dyn Write) -> Result<u8, OfflineError> {
+    let rules = match args.rules.is_empty() {
+        true => registry::all().to_vec(),
+        false => chosen(&args.rules)?,
+    };
+    let (name, bytes) = read(path)?;
+    let mut score = score::Score::default();
+    for (number, line) in bytes.split(|&b| b == b'\n').enumerate() {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let case = case::read(line)
+            .map_err(|error| OfflineError::Case(name.clone(), number + 1, error))?;
+        let mut hits = replay::run(&case);
+        hits.retain(|hit| rules.contains(&hit.rule));
+        writeln!(out, "{}", finding::case_line(&case.id, &hits))?;
+        score.add(&case, &hits, &rules);
+    }
+    if args.evaluate {
+        writeln!(out, "\n{}", score.report().trim_end())?;
+    }
+    // Findings are what cases are made of; a mismatch is what somebody wants to hear of.
+    Ok(if args.evaluate && !score.is_perfect() {
+        FOUND
+    } else {
+        CLEAN
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! The commands that need no server: what they print, and their exit codes.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn run(dir: &Path, line: &str, input: &str) -> (i32, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pgweir"))
+        .args(line.split_whitespace())
+        .current_dir(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("running pgweir");
+    // A command that does not read its input may be gone already.
+    let _ = child
+        .stdin
+        .take()
+        .expect("its input")
+        .write_all(input.as_bytes());
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = child.wait_with_output().expect("its output");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (
+        status.code().expect("an exit code"),
+        text(stdout),
+        text(stderr),
+    )
+}
+
+fn directory() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    let write =
+        |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
+    write(
+        "bad.sql",
+        "\\set ON_ERROR_STOP 1\nSELEC 1;\nDELETE FROM sessions;\n",
+    );
+    write("good.sql", "DELETE FROM sessions WHERE id = 7;\n");
+    write(
+        "cases.jsonl",
+        concat!(
+            r#"{"id":"one","sql":"DELETE FROM t","expect":["missing-where"],"not":[]}"#,
+            "\n\n",
+            r#"{"id":"two","statements":[{"sql":"DELETE FROM t WHERE id = $1","params":[7],"rows":1,"at_ms":0,"conn":1,"tx":false}],"expect":[],"not":["missing-where"]}"#,
+            "\n"
+        ),
+    );
+    write(
+        "wrong.jsonl",
+        r#"{"id":"three","sql":"DELETE FROM t","expect":[],"not":["missing-where"]}"#,
+    );
+    dir
+}
+
+#[test]
+fn files_are_linted() {
+    let dir = directory();
+    let run = |line: &str| run(dir.path(), line, "");
+    let (code, out, err) = run("lint --rules missing-where bad.sql good.sql");
+    assert_eq!(code, 1, "{err}");
+    assert!(
+        out.starts_with("bad.sql:3:13: critical missing-where: "),
+        "{out}"
+    );
+    assert!(!out.contains("good.sql") && !out.contains('\x1b'), "{out}");
+    assert_eq!(err, "bad.sql:2:1: skipped: the parser does not accept it\n");
+    let (code, out, err) = run("lint --rules missing-where good.sql");
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "", ""));
+    let (code, out, _) = run("lint --rules missing-where --format json bad.sql");
+    let object: serde_json::Value = serde_json::from_str(&out).expect("one object");
+    assert_eq!((code, &object["line"]), (1, &3.into()));
+    let (_, out, _) = run("lint --rules missing-where --format sarif bad.sql good.sql");
+    let object: serde_json::Value = serde_json::from_str(&out).expect("one document");
+    assert_eq!(object["runs"][0]["results"][0]["ruleId"], "missing-where");
+}
+
+#[test]
+fn standard_input_is_linted() {
+    let dir = directory();
+    let (code, out, _) = run(
+        dir.path(),
+        "lint --rules missing-where -",
+        "UPDATE t SET a = 1",
+    );
+    assert_eq!(code, 1);
+    assert!(out.starts_with("<stdin>:1:8: "), "{out}");
+}
+
+#[test]
+fn mistakes_are_told() {
+    let dir = directory();
+    for (line, said) in [
+        ("lint nowhere.sql", "nowhere.sql: No such file"),
+        (
+            "lint --rules mising-where good.sql",
+            "did you mean missing-where?",
+        ),
+        ("lint --cases good.sql", "good.sql:1: "),
+        ("explain mising-where", "did you mean missing-where?"),
+        ("lint", "required"),
+    ] {
+        let (code, _, err) = run(dir.path(), line, "");
+        assert_eq!(code, 2, "{line}: {err}");
+        assert!(err.contains(said), "{line}: {err}");
+    }
+    // A file that cannot be read does not keep others from being looked at.
+    let (code, out, _) = run(
+        dir.path(),
+        "lint --rules missing-where nowhere.sql bad.sql",
+        "",
+    );
+    assert_eq!(code, 2);
+    assert!(out.contains("missing-where"), "{out}");
+}
+
+#[test]
+fn cases_are_judged() {
+    let dir = directory();
+    let run = |line: &str| run(dir.path(), line, "");
+    let (code, out, err) = run("lint --rules missing-where --cases cases.jsonl");
+    assert_eq!(code, 0, "{err}");
+    let lines: Vec<serde_json::Value> = (out.lines())
+        .map(|line| serde_json::from_str(line).expect("an object"))
+        .collect();
+    assert_eq!(lines.len(), 2, "{out}");
+    assert_eq!(lines[0]["id"], "one");
+    assert_eq!(lines[0]["rules"], serde_json::json!(["missing-where"]));
+    assert_eq!(
+        lines[0]["findings"][0]["span"],
+        serde_json::json!({"start": 12, "end": 13})
+    );
+    assert_eq!(lines[1]["rules"], serde_json::json!([]));
+    let (code, out, _) = run("lint --cases cases.jsonl --evaluate");
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("100.0 %"), "{out}");
+    let (code, out, _) = run("lint --cases wrong.jsonl --evaluate");
+    assert_eq!(code, 1, "{out}");
+    assert!(
+        out.contains("false positives:\n  three: missing-where\n"),
+        "{out}"
+    );
+}
+
+#[test]
+fn rules_are_explained() {
+    let dir = directory();
+    let (code, out, _) = run(dir.path(), "explain missing-where", "");
+    assert_eq!(code, 0);
+    assert!(out.starts_with("missing-where: "), "{out}");
+    let (code, out, _) = run(dir.path(), "explain", "");
+    assert_eq!(code, 0);
+    assert!(out.contains("QL002"), "{out}");
+}
