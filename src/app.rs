@@ -95,7 +95,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
     let path = config.path.clone();
     let config = Arc::new(config);
     let process = Arc::new(Process::new(config.clone(), tls));
-    let observer = process.observer.clone();
+    let (observer, recorded) = (process.observer.clone(), process.clone());
     let cancel_keys = CancelKeys::new();
     let (command_senders, command_receivers): (Vec<_>, Vec<_>) =
         (0..count).map(|_| mpsc::unbounded_channel()).unzip();
@@ -112,7 +112,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
 
     std::thread::Builder::new()
         .name("rules".to_owned())
-        .spawn(move || observer::run(&observer, &mut Printer))
+        .spawn(move || observer::run(&observer, &mut Recorder(recorded)))
         .map_err(AppError::Thread)?;
     let mut threads = Vec::new();
     let mut started = Vec::new();
@@ -238,13 +238,14 @@ impl Drop for Pidfile {
     }
 }
 
-/// Prints what was found.
-struct Printer;
+/// Records what the workers saw and the rules found.
+struct Recorder(Arc<Process>);
 
-impl observer::Sink for Printer {
-    fn hits(&mut self, seen: &crate::lint::observe::Observation, hits: &[crate::lint::hit::Hit]) {
-        for hit in hits {
-            tracing::info!(conn = seen.conn, rule = hit.rule.id, "{}", hit.message);
+impl observer::Sink for Recorder {
+    fn seen(&mut self, batch: &[observer::Report]) {
+        let mut usage = self.0.usage.lock();
+        for report in batch {
+            usage.record(&report.seen);
         }
     }
     fn detected(&mut self, found: &crate::lint::observe::Detection) {

@@ -27,6 +27,7 @@ use crate::pool::snapshot::{PoolRow, ServerRow};
 use crate::pool::stats::Totals;
 use crate::server::conn::ServerState;
 use crate::session::clients::ClientState;
+use crate::lint::observe::{Event, Execution, Observation, Subject};
 use crate::shutdown::Phase;
 use crate::tls::{TlsBundle, TlsContext};
 use crate::wire::header::take_frame;
@@ -47,7 +48,19 @@ pool_mode = "session"
 fn process() -> Arc<Process> {
     let config = Config::from_toml(CONFIG).expect("valid");
     let tls = TlsContext::new(TlsBundle::build(&config).expect("no files"));
-    Arc::new(Process::new(Arc::new(config), tls))
+    let process = Process::new(Arc::new(config), tls);
+    process.usage.lock().record(&Observation {
+        conn: 1,
+        subject: Arc::new(Subject::default()),
+        sent_us: 1,
+        done_us: 2,
+        event: Event::Executed(Box::new(Execution {
+            text: Arc::from(&b"SELECT 1"[..]),
+            shape: 1,
+            ..Execution::default()
+        })),
+    });
+    Arc::new(process)
 }
 
 fn snapshot() -> Snapshot {

@@ -101,8 +101,8 @@ impl Observer {
 
 /// What is done with what was found.
 pub trait Sink {
-    /// Rules that one statement hits.
-    fn hits(&mut self, seen: &Observation, hits: &[Hit]);
+    /// A batch of what was seen, with the rules that single statements hit.
+    fn seen(&mut self, batch: &[Report]);
     /// Something that the engine found.
     fn detected(&mut self, found: &Detection);
     /// Called now and then with what the engine holds: its memory in bytes and what it evicted.
@@ -120,10 +120,8 @@ pub fn run(observer: &Observer, sink: &mut impl Sink) {
     loop {
         match reports.recv_timeout(next.saturating_duration_since(Instant::now())) {
             Ok(batch) => {
+                sink.seen(&batch);
                 for report in &batch {
-                    if let Some(hits) = &report.hits {
-                        sink.hits(&report.seen, hits);
-                    }
                     engine.observe(&report.seen, &mut found);
                     for detection in found.drain(..) {
                         sink.detected(&detection);

@@ -7,16 +7,20 @@ use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::key::PoolKey;
 use crate::audit::observer::Observer;
+use crate::audit::statements::Statements;
 use crate::config::Config;
 use crate::lint::hashing::Hashing;
 use crate::server::permit::{Counter, Permit};
 use crate::server::statements::Registry;
 use crate::shutdown::PhaseCell;
 use crate::tls::TlsContext;
+
+/// Statements whose cost is kept, about 6 KB each.
+const MOST_STATEMENTS: usize = 2000;
 
 /// What a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,6 +69,8 @@ pub struct Process {
     pub placement: DashMap<PoolKey, usize, foldhash::fast::RandomState>,
     /// Where sessions report what they saw.
     pub observer: Arc<Observer>,
+    /// What each statement cost.
+    pub usage: Mutex<Statements>,
     /// How values are compared without being kept.
     pub hashing: Hashing,
     counters: DashMap<(Level, Box<str>), Arc<Counter>, foldhash::fast::RandomState>,
@@ -85,6 +91,7 @@ impl Process {
             started_at: SystemTime::now(),
             placement: DashMap::default(),
             observer: Arc::new(Observer::new()),
+            usage: Mutex::new(Statements::new(MOST_STATEMENTS)),
             hashing: Hashing::random(),
             counters: DashMap::default(),
             next_id: AtomicU64::new(1),

@@ -7,6 +7,7 @@ pub mod clients;
 pub mod databases;
 pub mod pools;
 pub mod process;
+pub mod statements;
 pub mod stats;
 
 use super::Shared;
@@ -110,6 +111,12 @@ pub const SHOWS: &[Show] = &[
         columns: &[("key", Text), ("value", Text)],
         rows: process::state,
         about: "Whether everything is paused, and how far a shutdown is.",
+    },
+    Show {
+        name: "statements",
+        columns: statements::STATEMENTS,
+        rows: statements::statements,
+        about: "What statements cost, by database, user and shape (the text without its literals), those that took servers the longest first. Waiting for a server and the server's own time are apart, in microseconds.",
     },
     Show {
         name: "stats",
