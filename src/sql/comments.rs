@@ -113,4 +113,23 @@ mod tests {
         // Only with conforming strings is the backslash a letter.
         assert_eq!(found(r"SELECT 'a\' /* b */"), ["/* b */"]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn places_are_apart_and_between_characters(
+            parts in proptest::collection::vec(proptest::sample::select(PARTS.to_vec()), 0..30),
+        ) {
+            let text = parts.concat();
+            let mut last = 0;
+            for (start, end) in comments(text.as_bytes(), Lexing::default()) {
+                assert!(last <= start && start < end, "{text:?}");
+                assert!(text.get(start as usize..end as usize).is_some(), "{text:?}");
+                last = end;
+            }
+        }
+    }
+
+    const PARTS: [&str; 12] = [
+        "--", "/*", "*/", "-", "/", "\n", "'", "\"", "$$", "E'", "é", "a",
+    ];
 }
