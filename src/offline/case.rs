@@ -131,7 +131,7 @@ fn step(object: &Map<String, Json>) -> Result<Step, String> {
         rows: whole("rows").unwrap_or(0),
         bytes: whole("bytes").unwrap_or(0),
         sent_us: microseconds(object, "at_ms").unwrap_or(0),
-        took_us: microseconds(object, "dur_ms").unwrap_or(1000),
+        took_us: microseconds(object, "dur_ms").unwrap_or(if event.is_none() { 1000 } else { 0 }),
         conn: whole("conn").unwrap_or(1),
         tx: flag(object, "tx").unwrap_or(false),
         error,

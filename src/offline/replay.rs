@@ -70,24 +70,37 @@ pub fn run(case: &Case) -> Vec<Hit> {
         now_us: 0,
         requests: 0,
     };
-    // The engine hears of a statement when it was answered.
-    let mut steps: Vec<&Step> = case.steps.iter().collect();
-    steps.sort_by_key(|step| step.sent_us.saturating_add(step.took_us));
-    if let Some(first) = steps.first() {
+    let steps = answered(&case.steps);
+    if let Some((_, first)) = steps.first() {
         replay.now_us = first.sent_us;
     }
-    for step in &steps {
+    for &(done_us, step) in &steps {
         replay.tick(step.sent_us);
-        replay.step(step);
+        replay.step(step, done_us);
     }
-    if let Some(last) = steps.last() {
-        let end = last.sent_us.saturating_add(last.took_us);
+    if let Some(&(end, _)) = steps.last() {
         let open = replay.conns.values().any(|conn| conn.block != Block::None);
         // A case that ends within a transaction says nothing of how long it stayed open.
         let ticks = if open { 0 } else { LAST_TICKS };
         replay.tick(end.saturating_add(ticks * TICK_US));
     }
     replay.hits
+}
+
+/// The steps in the order of their answers, which is when the engine hears of them, and these times.
+/// On one connection answers keep the order of requests, in a pipeline too.
+fn answered(steps: &[Step]) -> Vec<(u64, &Step)> {
+    let mut last: HashMap<u64, u64> = HashMap::new();
+    let mut timed: Vec<_> = (steps.iter())
+        .map(|step| {
+            let done = step.sent_us.saturating_add(step.took_us);
+            let last = last.entry(step.conn).or_default();
+            *last = done.max(*last);
+            (*last, step)
+        })
+        .collect();
+    timed.sort_by_key(|&(done, _)| done);
+    timed
 }
 
 impl Replay {
@@ -106,7 +119,7 @@ impl Replay {
         self.detected(found);
     }
 
-    fn step(&mut self, step: &Step) {
+    fn step(&mut self, step: &Step, done_us: u64) {
         let conn = self.conns.entry(step.conn).or_default();
         let subject = subject(step, &conn.subject);
         if subject != *conn.subject {
@@ -130,7 +143,7 @@ impl Replay {
             conn: step.conn,
             subject,
             sent_us: step.sent_us,
-            done_us: step.sent_us.saturating_add(step.took_us),
+            done_us,
             event,
         };
         let mut found = Vec::new();
@@ -318,6 +331,22 @@ mod tests {
             r#"{{"id":"a","statements":[{one},{one},{far},{{"event":"disconnect","conn":1,"at_ms":2}}]}}"#
         );
         assert_eq!(found(&line), ["missing-where", "missing-where"]);
+    }
+
+    #[test]
+    fn answers_come_in_the_order_of_their_connection() {
+        let step = |conn, sent_us, took_us| Step {
+            conn,
+            sent_us,
+            took_us,
+            ..Step::default()
+        };
+        let steps = [step(1, 0, 50), step(1, 0, 1), step(2, 10, 1)];
+        let order: Vec<_> = answered(&steps)
+            .iter()
+            .map(|(done, step)| (*done, step.conn, step.took_us))
+            .collect();
+        assert_eq!(order, [(11, 2, 1), (50, 1, 50), (50, 1, 1)]);
     }
 
     #[test]

@@ -24,13 +24,14 @@
 
 mod cache;
 mod classify;
+mod comments;
 mod fact;
 mod fingerprint;
 mod functions;
 mod lexer;
 mod parse;
-mod pieces;
 mod plain;
+mod script;
 mod shape;
 mod store;
 mod survey;
@@ -39,10 +40,11 @@ mod tests;
 mod words;
 
 pub use cache::{Cache, CacheStats, Known};
+pub use comments::comments;
 pub use fact::{Analysis, Flags, Kind, Lexing, ParamChange, ParamOp};
 pub use fingerprint::{Reading, normalised, read};
-pub use pieces::{Cut, Piece, comments, script, without_variables};
 pub use plain::is_plain;
+pub use script::{Cut, Piece, script, without_variables};
 
 use survey::Survey;
 
