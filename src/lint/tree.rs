@@ -447,7 +447,7 @@ impl<'b, 't> Builder<'b, 't> {
         }
         self.expr(at, Clause::Having, select.having_clause());
         for node in select.window_clause().iter() {
-            self.expr(at, Clause::Window, node.into());
+            self.expr(at, Clause::Window, node);
         }
         for row in select.values_lists().iter() {
             self.expr(at, Clause::Values, row);
@@ -501,7 +501,7 @@ impl<'b, 't> Builder<'b, 't> {
             if let Node::MergeWhenClause(when) = when {
                 self.expr(at, Clause::Other, when.condition());
                 for target in when.target_list().iter() {
-                    self.assigned(at, target.into());
+                    self.assigned(at, target);
                 }
                 for value in when.values().iter() {
                     self.expr(at, Clause::Values, value);
@@ -804,7 +804,7 @@ pub fn without_casts(mut node: Node<'_>) -> Node<'_> {
 
 /// The function's name in lower case as the parser folded it, without its schema, if the schema is
 /// none or `pg_catalog`.
-pub fn function<'t>(call: &'t nodes::FuncCall) -> Option<&'t str> {
+pub fn function(call: &nodes::FuncCall) -> Option<&str> {
     let name = call.funcname();
     let parts = name.len();
     let last = parts.checked_sub(1)?;
@@ -818,8 +818,8 @@ pub fn function<'t>(call: &'t nodes::FuncCall) -> Option<&'t str> {
 }
 
 /// The operator of an `A_Expr`, without its schema.
-pub fn operator<'t>(expr: &'t nodes::A_Expr) -> &'t str {
-    (expr.name().iter().last())
+pub fn operator(expr: &nodes::A_Expr) -> &str {
+    (expr.name().iter().next_back())
         .and_then(|part| part.as_str())
         .unwrap_or_default()
 }

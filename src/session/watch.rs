@@ -277,9 +277,7 @@ impl Session {
 
     /// A simple Query is about to be sent.
     pub(super) fn watch_query(&mut self, text: &[u8]) -> Option<Refusal> {
-        if self.watch.is_none() {
-            return None;
-        }
+        self.watch.as_ref()?;
         let looked = self.look(text);
         let now = self.now();
         let watch = self.watch.as_mut()?;
@@ -309,9 +307,7 @@ impl Session {
 
     /// A Parse is about to be sent or answered.
     pub(super) fn watch_parse(&mut self, name: &[u8], text: &[u8]) -> Option<Refusal> {
-        if self.watch.is_none() {
-            return None;
-        }
+        self.watch.as_ref()?;
         let looked = self.look(text);
         let watch = self.watch.as_mut()?;
         // What depends on the session's state is decided at Bind.
