@@ -12,6 +12,8 @@ pub(super) struct Scope {
     last: u64,
     parents: Vec<(u64, u64, u64)>,
     runs: Vec<Run>,
+    /// Shape, values, times, start of the first, end of the last.
+    same: Vec<(u64, u64, u64, u64, u64)>,
 }
 
 struct Run {
@@ -33,8 +35,10 @@ impl Scope {
         if seen.sent_us.saturating_sub(self.last) > 2_000_000 || facts.resets_session {
             self.parents.clear();
             self.runs.clear();
+            self.same.clear();
         }
         self.last = seen.done_us;
+        self.repeat(seen, run, found);
         let rule = match facts.command {
             Command::Select => &sequence::N_PLUS_ONE,
             Command::Insert if run.value_rows.max(facts.value_rows) == 1 => &sequence::ROW_INSERT,
@@ -62,6 +66,46 @@ impl Scope {
                 self.parents.remove(0);
             }
             self.parents.push((run.shape, run.rows, seen.done_us));
+        }
+    }
+
+    fn repeat(&mut self, seen: &Observation, run: &Execution, found: &mut Vec<Detection>) {
+        let facts = &run.profile.facts;
+        // A write may change the answer, an error asks for a retry: both excuse what follows.
+        if run.error.is_some() || facts.iter().any(|one| !one.writes.is_empty()) {
+            self.same.clear();
+            return;
+        }
+        let [facts] = facts.as_slice() else { return };
+        let counts = facts.command == Command::Select
+            && !facts.reads.is_empty()
+            && !facts.volatile
+            && !facts.introspection
+            && facts.lock == RowLock::None
+            && run.fetch == 0;
+        if !counts || exempt(&seen.subject) {
+            return;
+        }
+        let (shape, all) = (run.shape, run.values.all);
+        let Some(at) = (self.same.iter()).position(|one| one.0 == shape && one.1 == all) else {
+            if self.same.len() >= 64 {
+                self.same.remove(0);
+            }
+            self.same.push((shape, all, 1, seen.sent_us, seen.done_us));
+            return;
+        };
+        let one = &mut self.same[at];
+        if seen.sent_us.saturating_sub(one.4) > 1_000_000 {
+            (one.2, one.3) = (0, seen.sent_us);
+        }
+        one.2 += 1;
+        one.4 = seen.done_us;
+        // Slower repetition is polling.
+        let quick = seen.sent_us.saturating_sub(one.3) < 50_000 * one.2;
+        if one.2 == 5 && quick {
+            let text = "One query ran 5 times with the same parameters in one request.";
+            let hit = Hit::new(&sequence::REPEATED, "", text);
+            found.push(detection(hit, &seen.subject, seen.conn, run, 5, 0));
         }
     }
 

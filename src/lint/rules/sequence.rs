@@ -4,7 +4,15 @@ use crate::lint::rule::{Check, Rule};
 use crate::rule;
 
 /// The rules of this family.
-pub static RULES: &[&Rule] = &[&N_PLUS_ONE, &IDLE, &ROW_INSERT, &ROW_WRITE, &LONG, &CHATTY];
+pub static RULES: &[&Rule] = &[
+    &N_PLUS_ONE,
+    &IDLE,
+    &ROW_INSERT,
+    &ROW_WRITE,
+    &REPEATED,
+    &LONG,
+    &CHATTY,
+];
 
 rule! {
     /// A query that returned several rows is followed by one keyed lookup per row.
@@ -103,6 +111,23 @@ rule! {
         on: true,
         examples: [],
         remedy: "Batch, pipeline, or move the loop into one statement.",
+        sources: [],
+        check: Check::Engine,
+    }
+}
+
+rule! {
+    /// One SELECT with the same values ran five times and more in one request.
+    pub static REPEATED = {
+        id: "repeated-identical-query",
+        title: "Same query, same parameters, again and again",
+        number: 7,
+        class: Sequence,
+        severity: Warn,
+        enforce: Observe,
+        on: true,
+        examples: [],
+        remedy: "Keep the result for the time of the request, or cache it.",
         sources: [],
         check: Check::Engine,
     }
