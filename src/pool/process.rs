@@ -14,6 +14,8 @@ use crate::audit::observer::Observer;
 use crate::audit::statements::Statements;
 use crate::config::Config;
 use crate::lint::hashing::Hashing;
+use crate::lint::observe::Subject;
+use crate::lint::policy::{Effective, Policy};
 use crate::server::permit::{Counter, Permit};
 use crate::server::statements::Registry;
 use crate::shutdown::PhaseCell;
@@ -71,6 +73,8 @@ pub struct Process {
     pub observer: Arc<Observer>,
     /// What each statement cost.
     pub usage: Mutex<Statements>,
+    /// What is done about hits.
+    pub policy: ArcSwap<Policy>,
     /// How values are compared without being kept.
     pub hashing: Hashing,
     counters: DashMap<(Level, Box<str>), Arc<Counter>, foldhash::fast::RandomState>,
@@ -92,6 +96,7 @@ impl Process {
             placement: DashMap::default(),
             observer: Arc::new(Observer::new()),
             usage: Mutex::new(Statements::new(MOST_STATEMENTS)),
+            policy: ArcSwap::default(),
             hashing: Hashing::random(),
             counters: DashMap::default(),
             next_id: AtomicU64::new(1),
@@ -99,11 +104,8 @@ impl Process {
     }
 
     /// What is done about hits of this client.
-    pub fn effective(
-        &self,
-        _subject: &crate::lint::observe::Subject,
-    ) -> Arc<crate::lint::policy::Effective> {
-        Arc::default()
+    pub fn effective(&self, subject: &Subject) -> Arc<Effective> {
+        Arc::new(self.policy.load().for_subject(subject))
     }
 
     /// Whether statements are looked at.

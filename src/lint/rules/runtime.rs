@@ -1,6 +1,134 @@
 //! Rules about what the server answered.
 
-use crate::lint::rule::Rule;
+use crate::lint::rule::{Check, Rule};
+use crate::rule;
 
 /// The rules of this family.
-pub static RULES: &[&Rule] = &[];
+pub static RULES: &[&Rule] = &[
+    &UNBOUNDED,
+    &DEADLOCK,
+    &SERIALIZATION,
+    &CONTENTION,
+    &SLOW,
+    &RECURRING,
+    &COUNT,
+];
+
+rule! {
+    /// A SELECT without LIMIT returned ten thousand rows and more at once.
+    pub static UNBOUNDED = {
+        id: "unbounded-result",
+        title: "Large result without LIMIT",
+        number: 17,
+        class: Runtime,
+        severity: Warn,
+        enforce: Guard,
+        on: true,
+        examples: [],
+        remedy: "Use LIMIT with a key, a cursor, or COPY for exports.",
+        sources: [],
+        check: Check::Engine,
+    }
+}
+
+rule! {
+    /// The server ended a statement because of a deadlock.
+    pub static DEADLOCK = {
+        id: "deadlock",
+        title: "Deadlock",
+        number: 28,
+        class: Runtime,
+        severity: Warn,
+        enforce: Observe,
+        on: true,
+        examples: [],
+        remedy: "Take locks in one order, keep transactions short, and retry.",
+        sources: [],
+        check: Check::Engine,
+    }
+}
+
+rule! {
+    /// The server ended a statement because of a serialization failure.
+    pub static SERIALIZATION = {
+        id: "serialization-failure",
+        title: "Serialization failure",
+        number: 29,
+        class: Runtime,
+        severity: Info,
+        enforce: Observe,
+        on: true,
+        examples: [],
+        remedy: "Retry with back-off; keep transactions short.",
+        sources: [],
+        check: Check::Engine,
+    }
+}
+
+rule! {
+    /// A statement without NOWAIT did not get its lock.
+    pub static CONTENTION = {
+        id: "lock-contention",
+        title: "Waiting for locks",
+        number: 30,
+        class: Runtime,
+        severity: Warn,
+        enforce: Observe,
+        on: true,
+        examples: [],
+        remedy: "Shorten the transaction that holds the lock; use SKIP LOCKED for queues.",
+        sources: [],
+        check: Check::Engine,
+    }
+}
+
+rule! {
+    /// A query took the server a second and more.
+    pub static SLOW = {
+        id: "slow-query",
+        title: "Slow statement",
+        number: 31,
+        class: Runtime,
+        severity: Warn,
+        enforce: Guard,
+        on: true,
+        examples: [],
+        remedy: "Look at its plan with EXPLAIN (ANALYZE, BUFFERS).",
+        sources: [],
+        check: Check::Engine,
+    }
+}
+
+rule! {
+    /// The client went on in a transaction that had failed.
+    pub static RECURRING = {
+        id: "recurring-error",
+        title: "Recurring error",
+        number: 43,
+        class: Runtime,
+        severity: Warn,
+        enforce: Observe,
+        on: true,
+        examples: [],
+        remedy: "Roll back, or use a savepoint, before going on.",
+        sources: [],
+        check: Check::Engine,
+    }
+}
+
+rule! {
+    /// A count of a whole table took 200 ms and more.
+    pub static COUNT = {
+        id: "count-whole-table",
+        title: "Exact count of a big table",
+        number: 48,
+        class: Runtime,
+        severity: Info,
+        enforce: Observe,
+        on: true,
+        examples: [],
+        remedy: "Use an estimate, a cached count, or pages without a total.",
+        sources: [],
+        check: Check::Engine,
+    }
+}
