@@ -15,6 +15,7 @@ use crate::derivation::Derivation;
 use crate::net::listener::Listeners;
 use crate::net::sockopt;
 use crate::pool::process::Process;
+use crate::recorder::Recorder;
 use crate::session::cancel::CancelKeys;
 use crate::shutdown::Phase;
 use crate::tls::{TlsBundle, TlsContext};
@@ -38,6 +39,8 @@ enum AppError {
     Logging(String),
     #[error("the system has no random numbers")]
     NoRandomness,
+    #[error("the audit trail: {0}")]
+    Audit(std::io::Error),
     #[error("a worker did not start")]
     Worker,
     #[error("running in the background (-d) is not supported: use a service manager")]
@@ -95,15 +98,22 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
     let path = config.path.clone();
     let config = Arc::new(config);
     let process = Arc::new(Process::new(config.clone(), tls));
-    let (observer, recorded) = (process.observer.clone(), process.clone());
+    let policy = crate::cli::rules_policy(&config.settings).unwrap_or_default();
+    process.policy.store(Arc::new(policy));
+    let observer = process.observer.clone();
+    let mut recorder = Recorder::new(&process, &config.settings).map_err(AppError::Audit)?;
     let cancel_keys = CancelKeys::new();
     let (command_senders, command_receivers): (Vec<_>, Vec<_>) =
         (0..count).map(|_| mpsc::unbounded_channel()).unzip();
     let (peers, arrivals): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+    let reloaded = process.clone();
     let control = Control::new(process.clone(), command_senders, move || {
         crate::cli::load(path.as_deref())
     })
     .on_reload(move |config| {
+        if let Ok(policy) = crate::cli::rules_policy(&config.settings) {
+            reloaded.policy.store(Arc::new(policy));
+        }
         if let Err(error) = logging.apply(&config.settings) {
             tracing::error!("the log goes on as before: {error}");
         }
@@ -112,7 +122,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
 
     std::thread::Builder::new()
         .name("rules".to_owned())
-        .spawn(move || observer::run(&observer, &mut Recorder(recorded)))
+        .spawn(move || observer::run(&observer, &mut recorder))
         .map_err(AppError::Thread)?;
     let mut threads = Vec::new();
     let mut started = Vec::new();
@@ -236,25 +246,4 @@ impl Drop for Pidfile {
             let _ = std::fs::remove_file(path);
         }
     }
-}
-
-/// Records what the workers saw and the rules found.
-struct Recorder(Arc<Process>);
-
-impl observer::Sink for Recorder {
-    fn seen(&mut self, batch: &[observer::Report]) {
-        let mut usage = self.0.usage.lock();
-        for report in batch {
-            usage.record(&report.seen);
-        }
-    }
-    fn detected(&mut self, found: &crate::lint::observe::Detection) {
-        tracing::info!(
-            conn = found.conn,
-            rule = found.hit.rule.id,
-            "{}",
-            found.hit.message
-        );
-    }
-    fn tick(&mut self, _engine: &crate::lint::engine::Engine) {}
 }

@@ -10,7 +10,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{Config, ConfigErrors, reference};
+use crate::audit::trail::Policy;
+use crate::config::{Config, ConfigErrors, Settings, reference};
+use crate::lint::policy;
+use crate::lint::rule::Action;
 use crate::offline::{self, LintArgs};
 
 /// Where `pgweir run` looks for a configuration, in this order.
@@ -194,10 +197,41 @@ pub fn parse(
 /// Every mistake of that configuration. A file that exists but is wrong is never passed over.
 pub fn load(path: Option<&Path>) -> Result<Config, ConfigErrors> {
     let found = CONFIG_PATHS.iter().map(Path::new).find(|p| p.exists());
-    match path.or(found) {
-        Some(path) => Config::load(path),
-        None => Config::zero(|name| std::env::var(name).ok()),
+    let path = path.or(found);
+    let config = match path {
+        Some(path) => Config::load(path)?,
+        None => Config::zero(|name| std::env::var(name).ok())?,
+    };
+    // Which rules there are is nothing that reading a file knows.
+    let mut wrong = rules_policy(&config.settings).err().unwrap_or_default();
+    let policy = &config.settings.audit_policy;
+    if !Policy::ALL.iter().any(|(name, _)| name == policy) {
+        wrong.push(format!(
+            "audit_policy: {policy:?} is none of all, writes, ddl, off"
+        ));
     }
+    if wrong.is_empty() {
+        return Ok(config);
+    }
+    let file = path.map_or("environment".into(), |path| path.display().to_string());
+    let errors = wrong
+        .into_iter()
+        .flat_map(|wrong| ConfigErrors::of_file(file.clone(), wrong).0);
+    Err(ConfigErrors(errors.collect()))
+}
+
+/// What is done about hits, as the settings say.
+///
+/// # Errors
+/// What is wrong with each name.
+pub fn rules_policy(settings: &Settings) -> Result<policy::Policy, Vec<String>> {
+    let mut policy = policy::compile(&[
+        (Action::Block, &settings.lint_block),
+        (Action::Notice, &settings.lint_notice),
+        (Action::Off, &settings.lint_off),
+    ])?;
+    policy.suppress = settings.lint_inline_suppress;
+    Ok(policy)
 }
 
 /// The whole program: reads the command line, answers what needs no server itself, and hands the

@@ -16,7 +16,7 @@
 //! | 7 | [`control`] | what may be asked of all of this |
 //! | 8 | [`metrics`] | what is exported of it |
 //! | 9 | [`admin`], [`web`] | the console; HTTP |
-//! | 10 | [`worker`], [`app`], [`cli`], [`offline`], [`signals`], [`logging`] | composition |
+//! | 10 | [`worker`], [`app`], [`cli`], [`offline`], [`signals`], [`logging`], [`recorder`] | composition |
 
 pub mod admin;
 pub mod app;
@@ -36,6 +36,7 @@ pub mod metrics;
 pub mod net;
 pub mod offline;
 pub mod pool;
+pub mod recorder;
 pub mod server;
 pub mod session;
 pub mod shutdown;

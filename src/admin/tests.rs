@@ -18,9 +18,13 @@ use super::show::{SHOWS, View};
 use super::syntax::{Argument, Client, Statement, parse};
 use super::table::{Kind, Value};
 use super::*;
+use crate::audit::findings::{Cost, Seen};
 use crate::config::{Config, PoolMode};
 use crate::control::{ClientRow, Command, Control, Snapshot};
+use crate::lint::hit::Hit;
 use crate::lint::observe::{Event, Execution, Observation, Subject};
+use crate::lint::rule::Action;
+use crate::lint::rules::filter::MISSING_WHERE;
 use crate::net::Stream;
 use crate::pool::key::PoolKey;
 use crate::pool::process::Process;
@@ -60,6 +64,22 @@ fn process() -> Arc<Process> {
             ..Execution::default()
         })),
     });
+    let hit = Hit::new(
+        &MISSING_WHERE,
+        "delete",
+        "This DELETE touches every row of t.",
+    );
+    let seen = Seen {
+        hit: &hit,
+        subject: &Subject::default(),
+        action: Action::Log,
+        shape: 1,
+        text: b"DELETE FROM t",
+        parent: (0, b""),
+        count: 1,
+        cost: Cost::default(),
+    };
+    process.findings.lock().record(&seen, SystemTime::now());
     Arc::new(process)
 }
 

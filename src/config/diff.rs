@@ -98,6 +98,11 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
     to.workers = from.workers;
     to.log_json = from.log_json;
     to.pidfile.clone_from(&from.pidfile);
+    to.lint_inline_suppress = from.lint_inline_suppress;
+    to.audit_file.clone_from(&from.audit_file);
+    to.audit_policy.clone_from(&from.audit_policy);
+    to.audit_max_size = from.audit_max_size;
+    to.audit_max_age = from.audit_max_age;
     config
 }
 
@@ -196,7 +201,7 @@ mod tests {
     fn in_force_keeps_exactly_the_keys_that_need_a_restart() {
         let old = config("");
         let new = config(
-            "listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_backlog = 5\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nhttp_listen = \"\"\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlog_stats = false\n",
+            "listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_backlog = 5\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nhttp_listen = \"\"\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlint_inline_suppress = false\naudit_file = \"/x/a\"\naudit_policy = \"all\"\naudit_max_size = 1\naudit_max_age = 1\nlog_stats = false\n",
         );
         let asked: BTreeSet<_> = diff(&old, &new).needs_restart.into_iter().collect();
         let all: BTreeSet<_> = reference::keys()

@@ -402,6 +402,24 @@ pub struct Settings {
     pub log_disconnections: bool,
     /// Log errors that the pooler itself sends to clients.
     pub log_pooler_errors: bool,
+    /// Look for anti-patterns in what clients send.
+    pub lint: bool,
+    /// Rules that are off, as `rule` or `rule:kind`.
+    pub lint_off: Vec<String>,
+    /// Rules of which clients are told by a notice.
+    pub lint_notice: Vec<String>,
+    /// Rules whose statements are refused.
+    pub lint_block: Vec<String>,
+    /// Comments may silence rules, those about security excepted.
+    pub lint_inline_suppress: bool,
+    /// The audit trail's file; none: there is no trail.
+    pub audit_file: Option<PathBuf>,
+    /// What is written to it: `all`, `writes`, `ddl`.
+    pub audit_policy: String,
+    /// Size at which a new file of the trail is begun; 0: none.
+    pub audit_max_size: u64,
+    /// Age at which a new file of the trail is begun; zero: none.
+    pub audit_max_age: Duration,
     /// Log a line of statistics each period.
     pub log_stats: bool,
     /// `error`, `warn`, `info`, `debug`, `trace`, or a `tracing` filter.

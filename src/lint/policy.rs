@@ -1,6 +1,7 @@
 //! What happens when a rule is hit: the action for a rule, its kind and a subject.
 
 use super::observe::Subject;
+use super::registry;
 use super::rule::{Action, Class, Rule};
 
 /// Actions for whoever all of the given names fit.
@@ -73,6 +74,50 @@ impl Default for Policy {
     }
 }
 
+/// Compiles the rules that an operator names into a policy; see [`Policy::scopes`].
+///
+/// # Errors
+/// What is wrong with each name, for people.
+pub fn compile(named: &[(Action, &[String])]) -> Result<Policy, Vec<String>> {
+    let mut actions = Vec::new();
+    let mut wrong = Vec::new();
+    for (action, names) in named {
+        for name in *names {
+            let (id, kind) = name.split_once(':').unwrap_or((name, ""));
+            let Some(rule) = registry::find(id) else {
+                wrong.push(format!(
+                    "lint_{}: there is no rule {id:?}; `pgweir explain` lists them",
+                    action.as_str()
+                ));
+                continue;
+            };
+            if !kind.is_empty() && !rule.kinds.iter().any(|known| known.name == kind) {
+                wrong.push(format!(
+                    "lint_{}: rule {id} has no kind {kind:?}",
+                    action.as_str()
+                ));
+            } else if *action == Action::Block && !rule.enforce.may_block() {
+                wrong.push(format!(
+                    "lint_block: rule {id} is known only after the fact; use lint_notice"
+                ));
+            } else {
+                actions.push((rule, kind.into(), *action));
+            }
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let everybody = Scope {
+        actions,
+        ..Scope::default()
+    };
+    Ok(Policy {
+        scopes: vec![everybody],
+        ..Policy::default()
+    })
+}
+
 impl Policy {
     /// Whether a comment in the statement may silence this rule.
     #[must_use]
@@ -124,5 +169,62 @@ impl Effective {
         named
             .map(|(_, _, action)| *action)
             .fold(self.default, Action::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lint::rules::filter::MISSING_WHERE;
+
+    fn subject(database: &str, user: &str, app: &str) -> Subject {
+        Subject {
+            database: database.into(),
+            user: user.into(),
+            app: app.into(),
+            client: "".into(),
+        }
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn named_rules_get_their_action_and_mistakes_are_all_told() {
+        let block = names(&["missing-where:delete"]);
+        let policy = compile(&[(Action::Block, &block)]).expect("valid");
+        let effective = policy.for_subject(&subject("a", "b", "c"));
+        assert_eq!(effective.action(&MISSING_WHERE, "delete"), Action::Block);
+        assert_eq!(effective.action(&MISSING_WHERE, "update"), Action::Log);
+        assert_eq!(effective.max(), Action::Block);
+        let wrong = names(&["missing-wear", "missing-where:insert"]);
+        let told = compile(&[(Action::Off, &wrong)]).expect_err("two mistakes");
+        assert_eq!(told.len(), 2, "{told:?}");
+    }
+
+    #[test]
+    fn the_closest_scope_wins() {
+        let scope = |database: Option<&str>, user: Option<&str>, app: Option<&str>, action| Scope {
+            database: database.map(Into::into),
+            user: user.map(Into::into),
+            app: app.map(Into::into),
+            actions: vec![(&MISSING_WHERE, "".into(), action)],
+        };
+        let policy = Policy {
+            scopes: vec![
+                scope(None, None, None, Action::Off),
+                scope(Some("shop"), None, None, Action::Notice),
+                scope(Some("shop"), Some("web"), None, Action::Block),
+            ],
+            ..Policy::default()
+        };
+        let action = |database, user| {
+            let effective = policy.for_subject(&subject(database, user, "till"));
+            effective.action(&MISSING_WHERE, "update")
+        };
+        assert_eq!(action("shop", "web"), Action::Block);
+        assert_eq!(action("shop", "batch"), Action::Notice);
+        assert_eq!(action("other", "web"), Action::Off);
     }
 }

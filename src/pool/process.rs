@@ -10,6 +10,7 @@ use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 
 use super::key::PoolKey;
+use crate::audit::findings::Findings;
 use crate::audit::observer::Observer;
 use crate::audit::statements::Statements;
 use crate::config::Config;
@@ -23,6 +24,9 @@ use crate::tls::TlsContext;
 
 /// Statements whose cost is kept, about 6 KB each.
 const MOST_STATEMENTS: usize = 2000;
+
+/// Findings that are kept, about 2 KB each.
+const MOST_FINDINGS: usize = 5000;
 
 /// What a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,6 +77,8 @@ pub struct Process {
     pub observer: Arc<Observer>,
     /// What each statement cost.
     pub usage: Mutex<Statements>,
+    /// What the rules found.
+    pub findings: Mutex<Findings>,
     /// What is done about hits.
     pub policy: ArcSwap<Policy>,
     /// How values are compared without being kept.
@@ -96,6 +102,7 @@ impl Process {
             placement: DashMap::default(),
             observer: Arc::new(Observer::new()),
             usage: Mutex::new(Statements::new(MOST_STATEMENTS)),
+            findings: Mutex::new(Findings::new(MOST_FINDINGS)),
             policy: ArcSwap::default(),
             hashing: Hashing::random(),
             counters: DashMap::default(),
@@ -110,7 +117,8 @@ impl Process {
 
     /// Whether statements are looked at.
     pub fn lints(&self) -> bool {
-        true
+        let config = self.config.load();
+        config.settings.lint || config.settings.audit_file.is_some()
     }
 
     /// A number that no other client or server of this process has or had.

@@ -80,10 +80,9 @@ impl Context {
         cancel_keys: Arc<CancelKeys>,
         derivation: Arc<Derivation>,
     ) -> Rc<Self> {
-        let reports = Reports::new(
-            process.observer.clone(),
-            Texts::new(TEXTS, process.hashing.clone()),
-        );
+        let mut texts = Texts::new(TEXTS, process.hashing.clone());
+        texts.inline_suppress = process.config.load().settings.lint_inline_suppress;
+        let reports = Reports::new(process.observer.clone(), texts);
         Rc::new(Self {
             worker,
             pools: Pools::new(process.clone(), derivation),

@@ -16,6 +16,7 @@ mod cancel;
 mod differential;
 mod drivers;
 mod faults;
+mod findings;
 mod harness;
 mod identity;
 mod licences;

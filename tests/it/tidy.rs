@@ -35,9 +35,8 @@ fn layer(path: &str) -> Option<u8> {
         "control" => 7,
         "metrics" => 8,
         "admin" | "web" => 9,
-        "worker" | "app" | "cli" | "offline" | "signals" | "logging" | "demo" | "main" | "lib" => {
-            10
-        }
+        "worker" | "recorder" | "app" | "cli" | "offline" | "signals" | "logging" | "demo"
+        | "main" | "lib" => 10,
         _ => return None,
     })
 }
@@ -75,7 +74,7 @@ fn forbidden(from: &str, to: &str) -> Option<String> {
         (3, 1) if top(from) == "derivation" => top(to) == "auth",
         // A concern of the outside knows plain data only; TLS and sockets no protocol.
         (3, low) => low == 0,
-        (5, 4) => top(to) == "server",
+        (5, 4) => matches!(top(to), "server" | "audit"),
         (high, low) => low < high,
     };
     (!allowed).then(|| format!("layer {high} may not import layer {low}"))

@@ -5,6 +5,7 @@
 
 pub mod clients;
 pub mod databases;
+pub mod findings;
 pub mod pools;
 pub mod process;
 pub mod statements;
@@ -71,6 +72,12 @@ pub const SHOWS: &[Show] = &[
         about: "Databases of the configuration, and those made from `*` that have a pool.",
     },
     Show {
+        name: "findings",
+        columns: findings::FINDINGS,
+        rows: findings::findings,
+        about: "What the rules found, the worst first; `pgweir explain RULE` tells more.",
+    },
+    Show {
         name: "lists",
         columns: &[("list", Text), ("items", Int4)],
         rows: process::lists,
@@ -93,6 +100,12 @@ pub const SHOWS: &[Show] = &[
         columns: pools::POOLS,
         rows: pools::pools,
         about: "Pools: one per database and server user.",
+    },
+    Show {
+        name: "rules",
+        columns: findings::RULES,
+        rows: findings::rules,
+        about: "The rules, and what is done about each by default.",
     },
     Show {
         name: "servers",

@@ -1,6 +1,6 @@
 //! Keys about the process, the console, the log and statistics.
 
-use super::super::field::Field::{Bool, Count, File, Names, Seconds, SomeSeconds, Text};
+use super::super::field::Field::{Bool, Count, File, Names, Seconds, Size64, SomeSeconds, Text};
 use super::Key;
 
 pub(super) const KEYS: &[Key] = &[
@@ -61,6 +61,74 @@ pub(super) const KEYS: &[Key] = &[
         Bool(|s| &mut s.log_stats),
         "Log a line of statistics every `stats_period`.",
     ),
+    Key::process(
+        "lint",
+        "1",
+        Bool(|s| &mut s.lint),
+        "Look for anti-patterns in what clients send; `pgweir explain` lists the rules. Holds for clients that log in after a change.",
+    )
+    .ours(),
+    Key::process(
+        "lint_off",
+        "",
+        Names(|s| &mut s.lint_off),
+        "Rules that say nothing, as `rule` or `rule:kind`.",
+    )
+    .ours(),
+    Key::process(
+        "lint_notice",
+        "",
+        Names(|s| &mut s.lint_notice),
+        "Rules of which the client is told by a NoticeResponse, once for each statement and session, as `rule` or `rule:kind`.",
+    )
+    .ours(),
+    Key::process(
+        "lint_block",
+        "",
+        Names(|s| &mut s.lint_block),
+        "Rules whose statements are refused with SQLSTATE `QL` and the rule's number, as `rule` or `rule:kind`; inside a transaction the server's transaction fails too. Only rules that can be decided before a statement runs.",
+    )
+    .ours(),
+    Key::process(
+        "lint_inline_suppress",
+        "1",
+        Bool(|s| &mut s.lint_inline_suppress),
+        "A comment such as `/* lint:ignore=select-star */` silences rules for its statement, those about security excepted.",
+    )
+    .needs_restart()
+    .ours(),
+    Key::process(
+        "audit_file",
+        "",
+        File(|s| &mut s.audit_file),
+        "Write an audit trail to this file: one JSON line for each statement, chained so that a line that is missing shows (`pgweir audit verify`). No literal of a statement is written.",
+    )
+    .needs_restart()
+    .ours(),
+    Key::process(
+        "audit_policy",
+        "writes",
+        Text(|s| &mut s.audit_policy),
+        "What is written to the audit trail: `all`, `writes` (schema changes and everything that writes) or `ddl`; logins and logouts always.",
+    )
+    .needs_restart()
+    .ours(),
+    Key::process(
+        "audit_max_size",
+        "100MB",
+        Size64(0, |s| &mut s.audit_max_size),
+        "Begin a new file of the audit trail at this size in bytes; the old one gets the time behind its name. 0: never.",
+    )
+    .needs_restart()
+    .ours(),
+    Key::process(
+        "audit_max_age",
+        "86400",
+        Seconds(|s| &mut s.audit_max_age),
+        "Begin a new file of the audit trail after this time. 0: never.",
+    )
+    .needs_restart()
+    .ours(),
     Key::process(
         "log_level",
         "info",

@@ -429,17 +429,17 @@ fn exclusive_lock_maintenance(cx: &mut Cx<'_, '_>) {
     let name = |table: Option<&nodes::RangeVar>| table.map(table_name).unwrap_or_default();
     let mut found: Vec<(&str, String)> = Vec::new();
     match cx.tree.statement {
-        Node::VacuumStmt(vacuum) if vacuum.is_vacuumcmd => {
-            if has_option(vacuum.options().iter(), "full") {
-                let tables: Vec<String> = vacuum
-                    .rels()
-                    .iter()
-                    .map(|rel| name(rel.relation()))
-                    .collect();
-                match tables.is_empty() {
-                    true => found.push(("VACUUM FULL", "every table".to_owned())),
-                    false => found.extend(tables.into_iter().map(|table| ("VACUUM FULL", table))),
-                }
+        Node::VacuumStmt(vacuum)
+            if vacuum.is_vacuumcmd && has_option(vacuum.options().iter(), "full") =>
+        {
+            let tables: Vec<String> = vacuum
+                .rels()
+                .iter()
+                .map(|rel| name(rel.relation()))
+                .collect();
+            match tables.is_empty() {
+                true => found.push(("VACUUM FULL", "every table".to_owned())),
+                false => found.extend(tables.into_iter().map(|table| ("VACUUM FULL", table))),
             }
         }
         Node::ClusterStmt(cluster) => found.push(("CLUSTER", name(cluster.relation()))),
@@ -556,7 +556,7 @@ impl Parts {
                     parts.null_default = matches!(tree::without_casts(c.raw_expr()), Node::A_Const(v) if v.val().is_none());
                     parts.volatile = tree::any(
                         c.raw_expr(),
-                        |node| matches!(node, Node::FuncCall(call) if call.funcname().iter().last().and_then(|part| part.as_str()).is_some_and(|name| VOLATILE.contains(&name))),
+                        |node| matches!(node, Node::FuncCall(call) if call.funcname().iter().next_back().and_then(|part| part.as_str()).is_some_and(|name| VOLATILE.contains(&name))),
                     );
                 }
                 _ => {}
@@ -570,7 +570,7 @@ impl Parts {
 pub(super) fn is_serial(column: &nodes::ColumnDef) -> bool {
     let names = column.type_name().map(|name| name.names());
     let last = names
-        .and_then(|names| names.iter().last())
+        .and_then(|names| names.iter().next_back())
         .and_then(|name| name.sval());
     last.is_some_and(|name| {
         matches!(

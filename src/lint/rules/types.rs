@@ -336,7 +336,7 @@ fn constraint(column: &nodes::ColumnDef, kind: ConstrType::Type) -> bool {
 /// The last part of a column's type, as the parser names it: `int4` for integer.
 fn type_of(column: &nodes::ColumnDef) -> &str {
     (column.type_name())
-        .and_then(|name| name.names().iter().last())
+        .and_then(|name| name.names().iter().next_back())
         .and_then(|name| name.sval())
         .unwrap_or_default()
 }

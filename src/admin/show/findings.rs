@@ -1,0 +1,95 @@
+//! SHOW FINDINGS and SHOW RULES.
+
+use super::View;
+use crate::admin::table::Kind::{Numeric, Text};
+use crate::admin::table::{Column, Row};
+use crate::calendar;
+use crate::lint::observe::Subject;
+use crate::lint::registry;
+
+/// Columns of SHOW FINDINGS.
+pub const FINDINGS: &[Column] = &[
+    ("id", Text),
+    ("severity", Text),
+    ("confidence", Text),
+    ("rule", Text),
+    ("kind", Text),
+    ("count", Numeric),
+    ("database", Text),
+    ("app", Text),
+    ("action", Text),
+    ("round_trips", Numeric),
+    ("server_us", Numeric),
+    ("rows", Numeric),
+    ("first_seen", Text),
+    ("last_seen", Text),
+    ("message", Text),
+    ("evidence", Text),
+    ("query", Text),
+    ("parent_query", Text),
+    ("suggestion", Text),
+    ("suggested_sql", Text),
+];
+
+/// Rows of SHOW FINDINGS.
+pub fn findings(view: &View<'_>) -> Vec<Row> {
+    (view.process.findings.lock().all().into_iter())
+        .map(|finding| {
+            let hit = &finding.hit;
+            let sql = hit.suggestion.sql.as_deref().unwrap_or_default();
+            vec![
+                finding.id.to_string().into(),
+                hit.severity.as_str().into(),
+                hit.confidence.as_str().into(),
+                hit.rule.id.into(),
+                hit.kind.into(),
+                finding.count.into(),
+                finding.subject.database.to_string().into(),
+                finding.subject.app.to_string().into(),
+                finding.action.as_str().into(),
+                finding.cost.round_trips.into(),
+                finding.cost.server_us.into(),
+                finding.cost.rows.into(),
+                calendar::utc_seconds(finding.first).into(),
+                calendar::utc_seconds(finding.last).into(),
+                hit.message.to_string().into(),
+                finding.json()["evidence"].to_string().into(),
+                finding.query.to_string().into(),
+                finding.parent.to_string().into(),
+                hit.suggestion.text.to_string().into(),
+                sql.to_owned().into(),
+            ]
+        })
+        .collect()
+}
+
+/// Columns of SHOW RULES.
+pub const RULES: &[Column] = &[
+    ("rule", Text),
+    ("class", Text),
+    ("severity", Text),
+    ("action", Text),
+    ("enforce", Text),
+    ("sqlstate", Text),
+    ("title", Text),
+];
+
+/// Rows of SHOW RULES.
+pub fn rules(view: &View<'_>) -> Vec<Row> {
+    let effective = view.process.policy.load().for_subject(&Subject::default());
+    (registry::all().iter())
+        .map(|rule| {
+            vec![
+                rule.id.into(),
+                rule.class.as_str().into(),
+                rule.severity.as_str().into(),
+                effective.action(rule, "").as_str().into(),
+                rule.enforce.as_str().into(),
+                String::from_utf8_lossy(&rule.sqlstate())
+                    .into_owned()
+                    .into(),
+                rule.title.into(),
+            ]
+        })
+        .collect()
+}

@@ -1,0 +1,439 @@
+//! What the rules found, deduplicated: one finding for each rule, kind, database, shape, parent or
+//! object, and application.
+//!
+//! The table is bounded; when it is full the finding that was seen the longest time ago makes room,
+//! which is counted. A finding holds no literal of any statement.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use ring::digest::{Context, SHA256};
+use serde_json::{Value as Json, json};
+
+use crate::calendar;
+use crate::lint::hit::{Hit, Value};
+use crate::lint::observe::{Detection, Subject};
+use crate::lint::rule::{Action, Confidence, Severity};
+use crate::sql::{self, Lexing};
+
+/// Longest normalised text that is kept, in bytes.
+const LONGEST_TEXT: usize = 4096;
+/// Longest time between two log lines about a finding that goes on.
+const AGAIN: Duration = Duration::from_secs(3600);
+/// Lines about one rule, and about all, in a minute.
+const LINES: (u32, u32) = (10, 100);
+
+/// What it cost, as far as it was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Round trips.
+    pub round_trips: u64,
+    /// Microseconds of servers.
+    pub server_us: u64,
+    /// Microseconds between the statements of a sequence.
+    pub gap_us: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of rows.
+    pub bytes: u64,
+}
+
+/// One finding.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// Its name: the same for the same thing, also after a restart.
+    pub id: Box<str>,
+    /// The last hit.
+    pub hit: Hit,
+    /// Whose it was last.
+    pub subject: Subject,
+    /// What is done about it.
+    pub action: Action,
+    /// Shape of the statement.
+    pub shape: u64,
+    /// The shape for people.
+    pub query: Box<str>,
+    /// The parent of a sequence, for people; empty for none.
+    pub parent: Box<str>,
+    /// How often.
+    pub count: u64,
+    /// When first.
+    pub first: SystemTime,
+    /// When last.
+    pub last: SystemTime,
+    /// What it cost.
+    pub cost: Cost,
+    /// When it is logged again, by its count.
+    next_log: u64,
+    logged: SystemTime,
+}
+
+/// A hit to record.
+pub struct Seen<'a> {
+    /// The hit.
+    pub hit: &'a Hit,
+    /// Whose.
+    pub subject: &'a Subject,
+    /// What is done about it.
+    pub action: Action,
+    /// Shape of the statement.
+    pub shape: u64,
+    /// A text of that shape.
+    pub text: &'a [u8],
+    /// Shape and text of the parent, if it has one.
+    pub parent: (u64, &'a [u8]),
+    /// How often.
+    pub count: u64,
+    /// What it cost.
+    pub cost: Cost,
+}
+
+impl<'a> Seen<'a> {
+    /// What the engine detected.
+    #[must_use]
+    pub fn detection(found: &'a Detection, action: Action) -> Self {
+        Seen {
+            hit: &found.hit,
+            subject: &found.subject,
+            action,
+            shape: found.shape,
+            text: &found.text,
+            parent: (found.parent, &found.parent_text),
+            count: 1,
+            cost: Cost {
+                round_trips: found.round_trips,
+                server_us: found.server_us,
+                gap_us: found.gap_us,
+                rows: found.rows,
+                bytes: found.bytes,
+            },
+        }
+    }
+}
+
+/// See the module.
+pub struct Findings {
+    map: HashMap<u64, Finding, foldhash::fast::RandomState>,
+    hasher: foldhash::fast::RandomState,
+    max: usize,
+    evicted: u64,
+    blocked: u64,
+    /// Log lines of this minute: its beginning, all, and by rule.
+    lines: (SystemTime, u32, HashMap<u8, u32>),
+    /// Lines that were held back.
+    held_back: u64,
+}
+
+impl Findings {
+    /// Keeps at most `max` findings.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Findings {
+            map: HashMap::default(),
+            hasher: foldhash::fast::RandomState::default(),
+            max: max.max(1),
+            evicted: 0,
+            blocked: 0,
+            lines: (SystemTime::UNIX_EPOCH, 0, HashMap::new()),
+            held_back: 0,
+        }
+    }
+
+    /// Records a hit. The finding, if a line about it is due: at the 1st, 10th, 100th… time, when
+    /// it became worse or surer, and once an hour.
+    pub fn record(&mut self, seen: &Seen<'_>, now: SystemTime) -> Option<&Finding> {
+        use std::hash::BuildHasher;
+        let key = self.hasher.hash_one((
+            seen.hit.rule.number,
+            seen.hit.kind,
+            &seen.subject.database,
+            &seen.subject.app,
+            seen.shape,
+            seen.parent.0,
+            &seen.hit.object,
+        ));
+        self.blocked += u64::from(seen.action == Action::Block);
+        if !self.map.contains_key(&key) {
+            if self.map.len() >= self.max {
+                self.evict();
+            }
+            self.map.insert(key, Finding::new(seen, now));
+        }
+        let finding = self.map.get_mut(&key)?;
+        if !(finding.add(seen, now)) {
+            return None;
+        }
+        let (since, all, by_rule) = &mut self.lines;
+        if now.duration_since(*since).unwrap_or_default() >= Duration::from_secs(60) {
+            (*since, *all) = (now, 0);
+            by_rule.clear();
+        }
+        let of_rule = by_rule.entry(finding.hit.rule.number).or_default();
+        if *of_rule >= LINES.0 || *all >= LINES.1 {
+            self.held_back += 1;
+            return None;
+        }
+        *of_rule += 1;
+        *all += 1;
+        finding.logged = now;
+        Some(finding)
+    }
+
+    /// Forgets the tenth that was seen the longest time ago.
+    fn evict(&mut self) {
+        let mut seen: Vec<SystemTime> = self.map.values().map(|f| f.last).collect();
+        let at = seen.len() / 10;
+        let (_, oldest, _) = seen.select_nth_unstable(at);
+        let (oldest, before) = (*oldest, self.map.len());
+        self.map.retain(|_, finding| finding.last > oldest);
+        self.evicted += (before - self.map.len()) as u64;
+    }
+
+    /// All findings, the worst and most frequent first.
+    #[must_use]
+    pub fn all(&self) -> Vec<&Finding> {
+        let mut all: Vec<&Finding> = self.map.values().collect();
+        all.sort_by(|a, b| {
+            let rank = |f: &Finding| (f.hit.severity, f.cost.round_trips, f.count);
+            rank(b).cmp(&rank(a)).then_with(|| a.id.cmp(&b.id))
+        });
+        all
+    }
+
+    /// Forgets everything.
+    pub fn reset(&mut self) {
+        self.map.clear();
+    }
+
+    /// Findings that made room, hits that refused a statement, log lines held back.
+    #[must_use]
+    pub fn counters(&self) -> (u64, u64, u64) {
+        (self.evicted, self.blocked, self.held_back)
+    }
+}
+
+fn readable(text: &[u8]) -> Box<str> {
+    let mut query = sql::normalised(text, Lexing::default());
+    query.truncate(LONGEST_TEXT);
+    String::from_utf8_lossy(&query).into()
+}
+
+impl Finding {
+    fn new(seen: &Seen<'_>, now: SystemTime) -> Self {
+        let mut hit = seen.hit.clone();
+        // What does not parse is no advice.
+        if let Some(sql) = &hit.suggestion.sql
+            && pg_raw_parse::parse(sql).is_err()
+        {
+            hit.suggestion.sql = None;
+        }
+        Finding {
+            id: id(seen),
+            hit,
+            subject: seen.subject.clone(),
+            action: seen.action,
+            shape: seen.shape,
+            query: readable(seen.text),
+            parent: readable(seen.parent.1),
+            count: 0,
+            first: now,
+            last: now,
+            cost: Cost::default(),
+            next_log: 1,
+            logged: now,
+        }
+    }
+
+    /// Counts a hit. `true` if a line is due.
+    fn add(&mut self, seen: &Seen<'_>, now: SystemTime) -> bool {
+        self.count += seen.count;
+        self.last = now;
+        self.action = seen.action;
+        let cost = &mut self.cost;
+        cost.round_trips += seen.cost.round_trips;
+        cost.server_us += seen.cost.server_us;
+        cost.gap_us += seen.cost.gap_us;
+        cost.rows += seen.cost.rows;
+        cost.bytes += seen.cost.bytes;
+        let worse =
+            seen.hit.severity > self.hit.severity || seen.hit.confidence > self.hit.confidence;
+        if worse {
+            let sql = self.hit.suggestion.sql.take();
+            self.hit = seen.hit.clone();
+            self.hit.suggestion.sql = sql;
+        }
+        let counted = self.count >= self.next_log;
+        while self.count >= self.next_log {
+            self.next_log = self.next_log.saturating_mul(10);
+        }
+        counted || worse || now.duration_since(self.logged).unwrap_or_default() >= AGAIN
+    }
+
+    /// One JSON object.
+    #[must_use]
+    pub fn json(&self) -> Json {
+        let evidence: serde_json::Map<String, Json> = (self.hit.evidence.iter())
+            .map(|(name, value)| ((*name).to_owned(), self::json(value)))
+            .collect();
+        json!({
+            "v": 1,
+            "id": self.id,
+            "rule": self.hit.rule.id,
+            "kind": self.hit.kind,
+            "class": self.hit.rule.class.as_str(),
+            "severity": self.hit.severity.as_str(),
+            "confidence": self.hit.confidence.as_str(),
+            "action": self.action.as_str(),
+            "db": self.subject.database,
+            "user": self.subject.user,
+            "app": self.subject.app,
+            "client": self.subject.client,
+            "shape": format!("{:016x}", self.shape),
+            "query": self.query,
+            "parent_query": self.parent,
+            "object": self.hit.object,
+            "count": self.count,
+            "first_seen": calendar::rfc3339(self.first),
+            "last_seen": calendar::rfc3339(self.last),
+            "cost": {
+                "round_trips": self.cost.round_trips,
+                "server_ms": self.cost.server_us as f64 / 1e3,
+                "client_gap_ms": self.cost.gap_us as f64 / 1e3,
+                "rows": self.cost.rows,
+                "bytes": self.cost.bytes,
+            },
+            "evidence": evidence,
+            "message": self.hit.message,
+            "suggestion": {
+                "text": self.hit.suggestion.text,
+                "sql": self.hit.suggestion.sql,
+                "framework": self.hit.suggestion.framework,
+            },
+            "doc": format!("/rules/{}", self.hit.rule.id),
+        })
+    }
+}
+
+/// A piece of evidence as JSON.
+fn json(value: &Value) -> Json {
+    match value {
+        Value::Number(n) if n.fract() == 0.0 && n.abs() < 9e15 => json!(*n as i64),
+        Value::Number(n) => json!(n),
+        Value::Text(text) => json!(text),
+        Value::Flag(flag) => json!(flag),
+    }
+}
+
+/// The same for the same thing in every process: the rule and twelve digits.
+fn id(seen: &Seen<'_>) -> Box<str> {
+    let mut context = Context::new(&SHA256);
+    let object = seen.hit.object.as_deref().unwrap_or_default();
+    for part in [
+        seen.hit.rule.id,
+        seen.hit.kind,
+        &seen.subject.database,
+        &seen.subject.app,
+        object,
+    ] {
+        context.update(part.as_bytes());
+        context.update(&[0]);
+    }
+    context.update(&seen.shape.to_be_bytes());
+    context.update(&seen.parent.0.to_be_bytes());
+    let digest = context.finish();
+    let digits: String = (digest.as_ref().iter().take(6))
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{}-{digits}", seen.hit.rule.id).into()
+}
+
+/// Whether a hit is recorded of an application at all, and how bad it is there: what dumps and
+/// restores do is meant, and whoever types into psql looks at what comes back.
+#[must_use]
+pub fn judged(hit: &Hit, app: &str) -> Option<Severity> {
+    use crate::lint::rule::Class;
+    match app {
+        "pg_dump" | "pg_dumpall" | "pg_restore" | "pg_basebackup"
+            if hit.rule.class != Class::Security =>
+        {
+            None
+        }
+        "psql" if hit.rule.class == Class::Shape => Some(Severity::Info),
+        _ => Some(hit.severity),
+    }
+}
+
+/// Whether a finding may be told to a client.
+#[must_use]
+pub fn may_tell(hit: &Hit) -> bool {
+    hit.confidence >= Confidence::Likely
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lint::rules::filter::MISSING_WHERE;
+
+    fn record(findings: &mut Findings, app: &str, text: &str, at: u64) -> Option<Json> {
+        let hit = Hit::new(
+            &MISSING_WHERE,
+            "delete",
+            "This DELETE touches every row of t.",
+        )
+        .object("t")
+        .suggest_sql("DELETE FROM");
+        let subject = Subject {
+            app: app.into(),
+            ..Subject::default()
+        };
+        let seen = Seen {
+            hit: &hit,
+            subject: &subject,
+            action: Action::Log,
+            shape: 7,
+            text: text.as_bytes(),
+            parent: (0, b""),
+            count: 1,
+            cost: Cost::default(),
+        };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(at);
+        findings.record(&seen, now).map(Finding::json)
+    }
+
+    #[test]
+    fn a_finding_is_logged_at_powers_of_ten_and_each_hour() {
+        let mut findings = Findings::new(10);
+        let logged: Vec<u64> = (1..=120)
+            .filter(|_| record(&mut findings, "till", "DELETE FROM t", 100).is_some())
+            .collect();
+        assert_eq!(logged, [1, 10, 100]);
+        assert!(record(&mut findings, "till", "DELETE FROM t", 3699).is_none());
+        let line = record(&mut findings, "till", "DELETE FROM t", 3700).expect("an hour later");
+        assert_eq!(line["count"], 122);
+    }
+
+    #[test]
+    fn a_finding_has_no_literals_and_no_advice_that_does_not_parse() {
+        let mut findings = Findings::new(10);
+        let text = "DELETE FROM t RETURNING 'secret'";
+        let json = record(&mut findings, "till", text, 1).expect("new");
+        assert!(!json.to_string().contains("secret"), "{json}");
+        assert_eq!(json["suggestion"]["sql"], Json::Null);
+        let other = record(&mut Findings::new(10), "till", text, 9).expect("new");
+        assert_eq!(json["id"], other["id"]);
+        let elsewhere = record(&mut findings, "web", text, 9).expect("new");
+        assert_ne!(json["id"], elsewhere["id"]);
+    }
+
+    #[test]
+    fn the_log_and_the_table_are_bounded() {
+        let mut findings = Findings::new(50);
+        let logged = (0..200)
+            .filter(|n| record(&mut findings, &format!("app{n}"), "DELETE FROM t", *n).is_some())
+            .count();
+        assert!(logged <= 4 * 10 + 10, "{logged}");
+        assert!(findings.all().len() <= 50);
+        let (evicted, _, held_back) = findings.counters();
+        assert!(evicted >= 150 && held_back > 0);
+    }
+}

@@ -1,0 +1,161 @@
+//! Records what the workers saw and what the rules found: findings, the cost of statements, the
+//! audit trail, and the log lines about findings.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::audit::findings::{Cost, Seen, judged};
+use crate::audit::observer::{Report, Sink};
+use crate::audit::trail::{Policy, Trail, TrailSettings};
+use crate::config::Settings;
+use crate::lint::engine::Engine;
+use crate::lint::hit::Hit;
+use crate::lint::observe::{Detection, Event, Subject};
+use crate::lint::policy::Effective;
+use crate::lint::rule::{Action, Severity};
+use crate::pool::process::Process;
+
+/// See the module.
+pub struct Recorder {
+    process: Arc<Process>,
+    trail: Option<Trail>,
+    /// The last subject's policy: reports come in runs.
+    last: Option<(Arc<Subject>, Effective)>,
+}
+
+impl Recorder {
+    /// Opens the audit trail, if the settings ask for one.
+    ///
+    /// # Errors
+    /// The trail's file cannot be used.
+    pub fn new(process: &Arc<Process>, settings: &Settings) -> std::io::Result<Self> {
+        let policy = (Policy::ALL.into_iter())
+            .find(|(name, _)| *name == settings.audit_policy)
+            .map_or(Policy::Writes, |(_, policy)| policy);
+        let trail = settings.audit_file.clone().map(|path| {
+            Trail::open(TrailSettings {
+                path,
+                policy,
+                max_bytes: settings.audit_max_size,
+                max_age: settings.audit_max_age,
+            })
+        });
+        Ok(Self {
+            process: process.clone(),
+            trail: trail.transpose()?,
+            last: None,
+        })
+    }
+
+    fn action(&mut self, subject: &Arc<Subject>, hit: &Hit) -> Action {
+        let known = matches!(&self.last, Some((last, _)) if Arc::ptr_eq(last, subject));
+        if !known {
+            let effective = self.process.policy.load().for_subject(subject);
+            self.last = Some((subject.clone(), effective));
+        }
+        match &self.last {
+            Some((_, effective)) => effective.action(hit.rule, hit.kind),
+            None => Action::Log,
+        }
+    }
+
+    fn record(&mut self, seen: &Seen<'_>) {
+        let mut findings = self.process.findings.lock();
+        let Some(finding) = findings.record(seen, SystemTime::now()) else {
+            return;
+        };
+        let json = finding.json();
+        let (rule, message) = (finding.hit.rule.id, &finding.hit.message);
+        match finding.hit.severity {
+            Severity::Info => tracing::info!(target: "finding", %json, "{rule}: {message}"),
+            _ => tracing::warn!(target: "finding", %json, "{rule}: {message}"),
+        }
+    }
+
+    fn hits(&mut self, report: &Report, hits: &[Hit]) {
+        let (text, shape, cost, refused) = match &report.seen.event {
+            Event::Executed(execution) => {
+                let cost = Cost {
+                    round_trips: 1,
+                    server_us: report.seen.done_us.saturating_sub(report.seen.sent_us),
+                    gap_us: 0,
+                    rows: execution.rows,
+                    bytes: execution.bytes,
+                };
+                (&execution.text, execution.shape, cost, false)
+            }
+            Event::Refused { text, shape } => (text, *shape, Cost::default(), true),
+            Event::Connected { .. } | Event::Disconnected => return,
+        };
+        let subject = &report.seen.subject;
+        for hit in hits {
+            let action = match self.action(subject, hit) {
+                // Other statements of the text were refused for something else.
+                Action::Block if !refused => Action::Log,
+                action => action,
+            };
+            let Some(severity) = judged(hit, &subject.app) else {
+                continue;
+            };
+            if action == Action::Off {
+                continue;
+            }
+            let lowered = (severity != hit.severity).then(|| hit.clone().severity(severity));
+            self.record(&Seen {
+                hit: lowered.as_ref().unwrap_or(hit),
+                subject,
+                action,
+                shape,
+                text,
+                parent: (0, b""),
+                count: 1,
+                cost,
+            });
+        }
+    }
+}
+
+impl Sink for Recorder {
+    fn seen(&mut self, batch: &[Report]) {
+        {
+            let mut usage = self.process.usage.lock();
+            for report in batch {
+                usage.record(&report.seen);
+            }
+        }
+        let lint = self.process.config.load().settings.lint;
+        for report in batch {
+            if let Some(trail) = &mut self.trail {
+                trail.record(report);
+            }
+            if lint && let Some(hits) = &report.hits {
+                self.hits(report, hits);
+            }
+        }
+        self.flush();
+    }
+
+    fn detected(&mut self, found: &Detection) {
+        if !self.process.config.load().settings.lint {
+            return;
+        }
+        let action = self.action(&found.subject, &found.hit);
+        if action != Action::Off && judged(&found.hit, &found.subject.app).is_some() {
+            self.record(&Seen::detection(found, action));
+        }
+    }
+
+    fn tick(&mut self, _engine: &Engine) {
+        self.flush();
+    }
+}
+
+impl Recorder {
+    fn flush(&mut self) {
+        if let Some(trail) = &mut self.trail
+            && let Err(error) = trail.flush()
+        {
+            tracing::error!(%error, "the audit trail cannot be written");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Anti-patterns on live traffic: what is found, what the client is told, what is refused.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::pgweir::{Pgweir, Setup, clean_environment, succeed};
+use crate::support::postgres::{PASSWORD, Postgres, each_postgres};
+use crate::support::wait::eventually;
+
+fn start(postgres: &Postgres, mode: &str, key: &str, rules: &str) -> (Pgweir, String) {
+    let database = postgres.database();
+    let pgweir = Setup::new()
+        .set("pool_mode", mode)
+        .set("admin_users", "t_trust")
+        .set(key, rules)
+        .database("app", postgres, &database)
+        .start();
+    (pgweir, database)
+}
+
+/// What psql prints of several commands, each a query of its own, errors included.
+fn psql(pgweir: &Pgweir, postgres: &Postgres, commands: &[&str]) -> String {
+    let mut psql = pgweir.client(postgres, "psql", "t_trust");
+    psql.args(["-AtX", "-v", "VERBOSITY=verbose", "-d", "app"]);
+    for command in commands {
+        psql.args(["-c", command]);
+    }
+    let output = psql.output().expect("running psql");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+fn findings(pgweir: &Pgweir, postgres: &Postgres) -> String {
+    pgweir.psql(postgres, "t_trust", "pgweir", "SHOW FINDINGS")
+}
+
+#[test]
+fn findings_are_shown_and_statements_counted() {
+    for postgres in each_postgres() {
+        let (pgweir, _) = start(postgres, "transaction", "lint_off", "");
+        psql(
+            &pgweir,
+            postgres,
+            &["CREATE TABLE t (a int)", "DELETE FROM t", "DELETE FROM t"],
+        );
+        eventually("the finding", || {
+            let shown = findings(&pgweir, postgres);
+            shown
+                .contains("This DELETE touches every row of t.")
+                .then_some(())
+        });
+        let statements = pgweir.psql(postgres, "t_trust", "pgweir", "SHOW STATEMENTS");
+        assert!(statements.contains("delete from t"), "{statements}");
+        assert!(pgweir.log().contains("missing-where"), "{}", pgweir.log());
+    }
+}
+
+#[test]
+fn a_refused_statement_does_nothing_and_fails_its_transaction() {
+    for postgres in each_postgres() {
+        for mode in ["session", "transaction", "statement"] {
+            let (pgweir, database) = start(postgres, mode, "lint_block", "missing-where:delete");
+            let told = psql(
+                &pgweir,
+                postgres,
+                &[
+                    "CREATE TABLE t (a int)",
+                    "INSERT INTO t VALUES (1)",
+                    "DELETE FROM t",
+                    "SELECT 'on'",
+                ],
+            );
+            assert!(
+                told.contains("QL002: statement refused by rule missing-where"),
+                "{told}"
+            );
+            assert!(told.contains("HINT:") && told.contains("on"), "{told}");
+            assert_eq!(postgres.psql(&database, "SELECT count(*) FROM t"), "1");
+            if mode == "statement" {
+                continue;
+            }
+            let told = psql(
+                &pgweir,
+                postgres,
+                &[
+                    "BEGIN",
+                    "INSERT INTO t VALUES (2)",
+                    "DELETE FROM t",
+                    "SELECT 'lost'",
+                    "COMMIT",
+                ],
+            );
+            assert!(told.contains("25P02") && !told.contains("lost\n"), "{told}");
+            assert_eq!(postgres.psql(&database, "SELECT count(*) FROM t"), "1");
+        }
+    }
+}
+
+#[test]
+fn a_refused_parse_makes_no_statement() {
+    for postgres in each_postgres() {
+        let (pgweir, database) = start(postgres, "transaction", "lint_block", "missing-where");
+        psql(
+            &pgweir,
+            postgres,
+            &["CREATE TABLE t (a int)", "INSERT INTO t VALUES (1)"],
+        );
+        let script = pgweir.dir().join("delete.sql");
+        std::fs::write(&script, "DELETE FROM t;\n").expect("writable");
+        for protocol in ["extended", "prepared"] {
+            let mut pgbench = pgweir.client(postgres, "pgbench", "t_trust");
+            pgbench
+                .args(["-n", "-t", "2", "-M", protocol, "-f"])
+                .arg(&script)
+                .arg("app");
+            let output = pgbench.output().expect("running pgbench");
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                text.contains("refused by rule missing-where"),
+                "{protocol}: {text}"
+            );
+            assert_eq!(postgres.psql(&database, "SELECT count(*) FROM t"), "1");
+        }
+    }
+}
+
+#[test]
+fn a_client_is_told_once_if_that_is_wanted() {
+    for postgres in each_postgres() {
+        let (pgweir, _) = start(postgres, "transaction", "lint_notice", "missing-where");
+        let told = psql(
+            &pgweir,
+            postgres,
+            &[
+                "CREATE TABLE t (a int)",
+                "DELETE FROM t",
+                "DELETE FROM t",
+                "UPDATE t SET a = 1",
+            ],
+        );
+        assert_eq!(told.matches("WARNING:").count(), 2, "{told}");
+        assert!(
+            told.contains("QL002") && told.contains("DELETE 0"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_rule_that_does_not_exist_is_refused_at_the_start() {
+    let output = Setup::new()
+        .set("lint_block", "missing-wear, n-plus-one")
+        .database_at("app", 1)
+        .run_to_end();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("there is no rule \"missing-wear\""), "{text}");
+    assert!(
+        text.contains("n-plus-one is known only after the fact"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_audit_trail_can_be_verified() {
+    for postgres in each_postgres() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let trail = directory.path().join("audit.jsonl");
+        let database = postgres.database();
+        let pgweir = Setup::new()
+            .set("audit_file", trail.display().to_string())
+            .set("audit_policy", "all")
+            .database("app", postgres, &database)
+            .start();
+        psql(&pgweir, postgres, &["SELECT 'a secret'", "SELECT 1/0"]);
+        let text = eventually("the trail", || {
+            let text = std::fs::read_to_string(&trail).ok()?;
+            text.contains("22012").then_some(text)
+        });
+        assert!(!text.contains("a secret"), "{text}");
+        assert!(text.contains("select ? / ?"), "{text}");
+        let files = [trail.clone()];
+        assert!(pgweir::audit::trail::verify(&files).is_ok());
+        let cut: Vec<&str> = text
+            .lines()
+            .enumerate()
+            .filter(|(n, _)| *n != 1)
+            .map(|(_, l)| l)
+            .collect();
+        let other = directory.path().join("cut.jsonl");
+        std::fs::write(&other, cut.join("\n")).expect("writable");
+        assert!(pgweir::audit::trail::verify(&[other]).is_err());
+    }
+}
+
+/// A page of an application that loads its authors one by one.
+fn application(framework: &str) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join(".cache/venv/bin/python");
+    assert!(
+        python.exists(),
+        "{} is missing: run make setup",
+        python.display()
+    );
+    for postgres in each_postgres() {
+        let (pgweir, _) = start(postgres, "transaction", "lint_off", "");
+        let mut command = Command::new(&python);
+        clean_environment(&mut command);
+        command
+            .arg(root.join("tests/drivers/orm_app.py"))
+            .arg(framework)
+            .env("DRIVER_HOST", "127.0.0.1")
+            .env("DRIVER_PORT", pgweir.port().to_string())
+            .env("DRIVER_DATABASE", "app")
+            .env("DRIVER_USER", "t_trust")
+            .env("DRIVER_PASSWORD", PASSWORD)
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        println!("{}", succeed(&mut command));
+        let finding = eventually("the finding", || {
+            let shown = findings(&pgweir, postgres);
+            let line = shown.lines().find(|line| line.contains("n-plus-one"))?;
+            Some(line.to_owned())
+        });
+        for part in PARTS {
+            assert!(finding.contains(part), "{part} is missing: {finding}");
+        }
+        assert!(finding.contains(&format!("{framework}-blog")), "{finding}");
+    }
+}
+
+/// What the finding says whatever the framework.
+const PARTS: [&str; 1] = ["author"];
+
+#[test]
+fn an_application_with_django_loads_rows_one_by_one() {
+    application("django");
+}
+
+#[test]
+fn an_application_with_sqlalchemy_loads_rows_one_by_one() {
+    application("sqlalchemy");
+}
