@@ -18,6 +18,8 @@ pub enum From {
 pub enum Test {
     /// An integer of at least this.
     AtLeast(i64),
+    /// Exactly this integer.
+    Exactly(i64),
     /// A limit that leaves the choice of rows to chance: above 1 and not Django's 21.
     OpenLimit,
     /// A LIKE pattern that begins with `%` or `_`.

@@ -26,7 +26,7 @@ pub(super) fn constant_meets(value: Option<ConstValue<'_>>, test: Test) -> bool 
 #[must_use]
 pub fn literal_meets(literal: &[u8], test: Test) -> bool {
     match test {
-        Test::AtLeast(_) | Test::OpenLimit => {
+        Test::AtLeast(_) | Test::Exactly(_) | Test::OpenLimit => {
             let digits = unquote(literal);
             std::str::from_utf8(&digits)
                 .ok()
@@ -44,7 +44,9 @@ pub fn param_meets(param: Param<'_>, test: Test) -> bool {
         return false;
     };
     match test {
-        Test::AtLeast(_) | Test::OpenLimit => integer(param).is_some_and(|n| number_meets(n, test)),
+        Test::AtLeast(_) | Test::Exactly(_) | Test::OpenLimit => {
+            integer(param).is_some_and(|n| number_meets(n, test))
+        }
         Test::ElementsAtLeast(n) => elements(param).is_some_and(|found| found >= u64::from(n)),
         // Text is the same in both formats.
         Test::LeadingWildcard | Test::ClearPassword => text_meets(bytes, test),
@@ -54,6 +56,7 @@ pub fn param_meets(param: Param<'_>, test: Test) -> bool {
 fn number_meets(n: i64, test: Test) -> bool {
     match test {
         Test::AtLeast(least) => n >= least,
+        Test::Exactly(wanted) => n == wanted,
         // Django's get() asks for 21 rows to be able to say "more than 20".
         Test::OpenLimit => n > 1 && n != 21,
         _ => false,
@@ -65,7 +68,7 @@ fn text_meets(text: &[u8], test: Test) -> bool {
         Test::LeadingWildcard => matches!(text.first(), Some(b'%' | b'_')),
         Test::ClearPassword => !text.is_empty() && !is_hashed(text),
         Test::ElementsAtLeast(n) => text_elements(text) >= u64::from(n),
-        Test::AtLeast(_) | Test::OpenLimit => std::str::from_utf8(text)
+        Test::AtLeast(_) | Test::Exactly(_) | Test::OpenLimit => std::str::from_utf8(text)
             .ok()
             .and_then(|text| text.trim().parse().ok())
             .is_some_and(|n| number_meets(n, test)),
