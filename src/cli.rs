@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::audit::trail::Policy;
+use crate::audit::chain;
+use crate::audit::trail::{self, Policy};
 use crate::config::{Config, ConfigErrors, Settings, reference};
 use crate::lint::policy;
 use crate::lint::rule::Action;
@@ -90,8 +91,23 @@ enum Command {
         /// Its name, such as missing-where
         rule: Option<String>,
     },
+    /// Work with files of the audit trail
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Show what pgweir does on a small scene that it sets up by itself
     Demo,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Tell whether a line was removed or changed
+    Verify {
+        /// Files in the order in which they were written
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
 }
 
 /// What the command line asks for.
@@ -112,6 +128,8 @@ pub enum Dispatch {
     Lint(LintArgs),
     /// Explain a rule, or list all of them.
     Explain(Option<String>),
+    /// Check files of the audit trail, in the order in which they were written.
+    AuditVerify(Vec<PathBuf>),
     /// Run the demonstration.
     Demo,
 }
@@ -167,6 +185,9 @@ pub fn parse(
         Some(Command::ConfigReference { .. }) => Dispatch::Reference(ReferenceFormat::Markdown),
         Some(Command::Lint(args)) => Dispatch::Lint(args),
         Some(Command::Explain { rule }) => Dispatch::Explain(rule),
+        Some(Command::Audit {
+            command: AuditCommand::Verify { files },
+        }) => Dispatch::AuditVerify(files),
         Some(Command::Demo) => Dispatch::Demo,
         None => match args.file {
             // After an option a command would be taken for a file.
@@ -234,6 +255,29 @@ pub fn rules_policy(settings: &Settings) -> Result<policy::Policy, Vec<String>> 
     Ok(policy)
 }
 
+/// Checks files of the audit trail. The exit code is 0 if all of them hold.
+fn verify(files: &[PathBuf], out: &mut impl Write, err: &mut impl Write) -> ExitCode {
+    // Nothing is left to do if the output is closed.
+    match trail::verify(files) {
+        Ok(checked) => {
+            for (path, verified) in checked {
+                let last = chain::show(&verified.last);
+                let _ = writeln!(
+                    out,
+                    "{}: {} lines, intact, ends with {last}",
+                    path.display(),
+                    verified.lines
+                );
+            }
+            ExitCode::SUCCESS
+        }
+        Err(broken) => {
+            let _ = writeln!(err, "pgweir: {broken}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// The whole program: reads the command line, answers what needs no server itself, and hands the
 /// rest to `run` and `demo`.
 pub fn main(
@@ -264,6 +308,7 @@ pub fn main(
         Dispatch::Reference(format) => exit(print_reference(format, &mut out)),
         Dispatch::Lint(args) => offline::lint(&args),
         Dispatch::Explain(rule) => offline::explain(rule.as_deref()),
+        Dispatch::AuditVerify(files) => verify(&files, &mut out, &mut err),
         Dispatch::Demo => demo(),
     }
 }

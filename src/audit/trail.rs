@@ -375,7 +375,7 @@ mod tests {
             .map(|(_, l)| l)
             .collect();
         std::fs::write(&path, cut.join("\n")).expect("written");
-        assert!(verify(&[path.clone()]).is_err());
+        assert!(verify(std::slice::from_ref(&path)).is_err());
         assert!(Trail::open(settings(path)).is_err());
     }
 }
