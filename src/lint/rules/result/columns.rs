@@ -125,7 +125,7 @@ fn insert_without_columns(cx: &mut Cx<'_, '_>) {
         let Verb::Insert(insert) = block.verb else {
             continue;
         };
-        if matches!(insert.select_stmt(), Node::None) || insert.cols().len() > 0 {
+        if matches!(insert.select_stmt(), Node::None) || !insert.cols().is_empty() {
             continue;
         }
         let Some(target) = insert.relation() else {

@@ -43,11 +43,11 @@ fn distinct_hides_join(cx: &mut Cx<'_, '_>) {
         let Some(select) = block.select() else {
             continue;
         };
-        let plain =
-            select.distinct_clause().len() > 0 && block.clause(Clause::DistinctOn).next().is_none();
+        let plain = !select.distinct_clause().is_empty()
+            && block.clause(Clause::DistinctOn).next().is_none();
         if !plain
             || block.relations.len() < 2
-            || select.group_clause().len() > 0
+            || !select.group_clause().is_empty()
             || !matches!(select.having_clause(), Node::None)
         {
             continue;
@@ -210,7 +210,10 @@ fn union_arms(tree: &Tree<'_>, at: usize) -> Vec<usize> {
         if is_union {
             waiting.extend(
                 (tree.blocks.iter().enumerate())
+                    // The two arms follow their operation: long chains stay cheap.
+                    .skip(index + 1)
                     .filter(|(_, block)| block.arm_of == Some(index))
+                    .take(2)
                     .map(|(arm, _)| arm),
             );
         } else {

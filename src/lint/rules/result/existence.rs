@@ -147,7 +147,7 @@ fn counted<'t>(node: Node<'t>) -> Option<Counted<'t>> {
             let mut targets = select.target_list().iter();
             let target = targets.next()?.val();
             let plain = targets.next().is_none()
-                && select.group_clause().len() == 0
+                && select.group_clause().is_empty()
                 && matches!(select.having_clause(), Node::None);
             match tree::without_casts(target) {
                 Node::FuncCall(call) if plain && is_count(call) => Some(Counted::Below(select)),

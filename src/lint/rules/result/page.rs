@@ -110,13 +110,13 @@ fn limits(cx: &mut Cx<'_, '_>) {
         return;
     };
     let limit = select.limit_count();
-    if reads::is_absent(limit) || select.sort_clause().len() > 0 {
+    if reads::is_absent(limit) || !select.sort_clause().is_empty() {
         return;
     }
     let mut object = None;
     for arm in reads::arms(tree, 0) {
         let arm_block = &tree.blocks[arm];
-        let claims = (arm_block.select()).is_some_and(|s| s.locking_clause().len() > 0);
+        let claims = (arm_block.select()).is_some_and(|s| !s.locking_clause().is_empty());
         if claims || is_lookup(cx, arm_block) || is_single_row(arm_block) {
             return;
         }
@@ -126,7 +126,7 @@ fn limits(cx: &mut Cx<'_, '_>) {
                 .find_map(|relation| reads::base_table(tree, arm, relation))
         });
     }
-    if select.locking_clause().len() > 0 {
+    if !select.locking_clause().is_empty() {
         return;
     }
     let Some(table) = object.map(|base| base.name) else {
@@ -206,7 +206,7 @@ fn distinct_on(cx: &mut Cx<'_, '_>) {
         let Some(&first) = keys.first() else {
             continue;
         };
-        if select.sort_clause().len() > 0 || block.role == Role::Expression {
+        if !select.sort_clause().is_empty() || block.role == Role::Expression {
             continue;
         }
         // If nothing but the keys is returned, any row of a group is as good as another.

@@ -52,7 +52,10 @@ pub(super) fn arms(tree: &Tree<'_>, at: usize) -> Vec<usize> {
         if tree.blocks.get(index).is_some_and(Block::is_set_operation) {
             waiting.extend(
                 (tree.blocks.iter().enumerate())
+                    // The two arms follow their operation: long chains stay cheap.
+                    .skip(index + 1)
                     .filter(|(_, block)| block.arm_of == Some(index))
+                    .take(2)
                     .map(|(arm, _)| arm),
             );
             waiting[before..].reverse();
@@ -115,7 +118,7 @@ pub(super) fn is_aggregate(call: &nodes::FuncCall) -> bool {
     call.agg_star
         || call.agg_distinct
         || call.agg_within_group
-        || call.agg_order().len() > 0
+        || !call.agg_order().is_empty()
         || !matches!(call.agg_filter(), Node::None)
         || tree::function(call).is_some_and(|name| {
             matches!(
