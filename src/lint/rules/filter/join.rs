@@ -14,7 +14,7 @@ rule! {
     ///
     /// Not reported: CROSS JOIN and ON TRUE, which say so; relations of one row; set-returning
     /// functions and LATERAL; conditions whose columns do not say which relation they are of.
-    pub static CARTESIAN_JOIN = {
+    pub(super) static CARTESIAN_JOIN = {
         id: "cartesian-join",
         title: "Relations that no condition links",
         number: 14,

@@ -15,7 +15,7 @@ rule! {
     /// as an anti-join.
     ///
     /// Not reported: subqueries that provably yield no NULL.
-    pub static NOT_IN_SUBQUERY = {
+    pub(super) static NOT_IN_SUBQUERY = {
         id: "not-in-subquery",
         title: "NOT IN over a subquery",
         number: 10,
@@ -38,7 +38,7 @@ rule! {
 rule! {
     /// `($1 IS NULL OR col = $1)` and `col = COALESCE($1, col)` make a filter optional: one plan has
     /// to serve every combination of filters, and a generic plan cannot use the index.
-    pub static OPTIONAL_FILTER_OR = {
+    pub(super) static OPTIONAL_FILTER_OR = {
         id: "optional-filter-or",
         title: "Optional filter written with OR",
         number: 35,
@@ -61,7 +61,7 @@ rule! {
 rule! {
     /// A comparison with NULL is never true: `col = NULL` finds nothing, `col <> NULL` neither, and
     /// one NULL in a NOT IN list empties the result.
-    pub static NULL_COMPARISON = {
+    pub(super) static NULL_COMPARISON = {
         id: "null-comparison",
         title: "Comparison with NULL",
         number: 36,

@@ -14,7 +14,7 @@ use crate::rule;
 rule! {
     /// A comparison of something computed from a column: a plain index on the column cannot be
     /// used, so every row is read and computed.
-    pub static NON_SARGABLE_PREDICATE = {
+    pub(super) static NON_SARGABLE_PREDICATE = {
         id: "non-sargable-predicate",
         title: "Predicate on a computed column",
         number: 15,
@@ -43,7 +43,7 @@ rule! {
 
 rule! {
     /// A LIKE pattern that begins with a wildcard cannot use a B-tree index: every row is compared.
-    pub static LEADING_WILDCARD_LIKE = {
+    pub(super) static LEADING_WILDCARD_LIKE = {
         id: "leading-wildcard-like",
         title: "LIKE pattern that begins with a wildcard",
         number: 32,
@@ -66,7 +66,7 @@ rule! {
 rule! {
     /// A list of a hundred or more values is long to parse and plan, and every length is another
     /// statement for caches. An array parameter counts from ten thousand elements.
-    pub static LARGE_IN_LIST = {
+    pub(super) static LARGE_IN_LIST = {
         id: "large-in-list",
         title: "Long IN list",
         number: 33,
