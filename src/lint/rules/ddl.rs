@@ -62,7 +62,6 @@ rule! {
     }
 }
 
-
 rule! {
     /// An index that is built, dropped or rebuilt without CONCURRENTLY keeps writers of the table
     /// (DROP and REINDEX also readers) waiting until it is done, which takes minutes to hours on a
