@@ -168,7 +168,7 @@ impl Replay {
             })
             .collect();
         let mut hits = judge::hits(&text.profile, &text.bytes, &text.reading.literals, &params);
-        hits.extend(conn.session.sent(&text.profile));
+        conn.session.sent(&text.profile, &mut hits);
         hits.retain(|hit| !text.comments.ignores(hit.rule));
         for hit in hits {
             add(&mut self.hits, hit);
@@ -178,6 +178,7 @@ impl Replay {
             conn.sent.push(text.bytes.clone());
         }
         conn.block = block(step, text.kind, conn.block);
+        conn.session.view.committed(conn.block != Block::None);
         self.requests += 1;
         let literals = text.reading.literals.iter().filter_map(|&(start, end)| {
             let literal = text.bytes.get(start as usize..end as usize)?;

@@ -97,7 +97,7 @@ fn statement(
     let bytes = own.as_bytes();
     let comments = comment::read(bytes, Lexing::default());
     let mut hits = judge::hits(&profile, bytes, &reading.literals, &[]);
-    hits.extend(session.sent(&profile));
+    session.sent(&profile, &mut hits);
     hits.retain(|hit| rules.contains(&hit.rule) && !comments.ignores(hit.rule));
     hits.sort_by_key(|hit| std::cmp::Reverse((hit.severity, hit.confidence >= Confidence::Likely)));
     let absolute = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);

@@ -5,14 +5,19 @@
 
 use crate::lint::hit::Hit;
 use crate::lint::profile::Profile;
+use crate::lint::session::SessionView;
 
 /// A session that has just begun.
 #[derive(Debug, Default)]
-pub(super) struct Session {}
+pub(super) struct Session {
+    pub(super) view: SessionView,
+}
 
 impl Session {
     /// The statement is sent: what the session's state says about it, and what it does to the state.
-    pub(super) fn sent(&mut self, _profile: &Profile) -> Vec<Hit> {
-        Vec::new()
+    pub(super) fn sent(&mut self, profile: &Profile, hits: &mut Vec<Hit>) {
+        let (dropped, added) = self.view.judge(profile);
+        hits.retain(|hit| !dropped.iter().any(|&at| profile.hits[at] == *hit));
+        hits.extend(added);
     }
 }

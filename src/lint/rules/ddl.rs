@@ -19,7 +19,48 @@ pub static RULES: &[&Rule] = &[
     &UNIQUE_CONSTRAINT_BLOCKING,
     &BREAKING_DDL,
     &EXCLUSIVE_LOCK_MAINTENANCE,
+    &DDL_LOCK_HELD,
+    &DDL_WITHOUT_LOCK_TIMEOUT,
 ];
+
+rule! {
+    /// A transaction that changed a table stays open: everything that touches the table waits
+    /// until it ends. Tables that the transaction has created itself are not counted.
+    pub static DDL_LOCK_HELD = {
+        id: "ddl-lock-held",
+        title: "Strong lock kept after a schema change",
+        number: 20,
+        class: Ddl,
+        severity: Critical,
+        enforce: Guard,
+        on: true,
+        examples: [],
+        remedy: "Commit right after the schema change; fill tables in small transactions of their own.",
+        sources: ["https://squawkhq.com/docs/safe_migrations"],
+        check: Check::Engine,
+    }
+}
+
+rule! {
+    /// A schema change that waits for its lock makes every later statement on the table wait behind
+    /// it. With lock_timeout it gives up instead, and can be tried again.
+    ///
+    /// SET, SET LOCAL, RESET, DISCARD ALL and ROLLBACK are followed. Tables created in the same
+    /// transaction are exempt. A default of the role or database is not seen.
+    pub static DDL_WITHOUT_LOCK_TIMEOUT = {
+        id: "ddl-without-lock-timeout",
+        title: "Schema change without lock_timeout",
+        number: 21,
+        class: Ddl,
+        severity: Warn,
+        enforce: Block,
+        on: true,
+        examples: [],
+        remedy: "SET lock_timeout = '2s' before it, and retry.",
+        sources: ["https://squawkhq.com/docs/require-lock-timeout"],
+        check: Check::Engine,
+    }
+}
 
 rule! {
     /// An index that is built, dropped or rebuilt without CONCURRENTLY keeps writers of the table

@@ -1,6 +1,495 @@
 //! Rules about attacks and secrets.
 
-use crate::lint::rule::Rule;
+use pg_raw_parse::{ConstValue, Node, nodes};
+
+use crate::lint::hit::Hit;
+use crate::lint::inspect::Cx;
+use crate::lint::profile::Test;
+use crate::lint::rule::{Check, Rule, Severity};
+use crate::lint::tree::{self, Block, Clause, Tree, Verb};
+use crate::lint::value;
+use crate::rule;
 
 /// The rules of this family.
-pub static RULES: &[&Rule] = &[];
+pub static RULES: &[&Rule] = &[
+    &INJECTION_SHAPE,
+    &PASSWORD_IN_DDL,
+    &PLAINTEXT_PASSWORD,
+    &DANGEROUS_FUNCTION,
+    &BULK_SENSITIVE_READ,
+    &INSECURE_CONNECTION,
+];
+
+/// Whether a column of this name holds what should not leave in bulk.
+#[must_use]
+pub fn is_sensitive_column(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("password")
+        || name.ends_with("_hash")
+        || matches!(
+            &*name,
+            "ssn"
+                | "card_number"
+                | "cvv"
+                | "iban"
+                | "secret"
+                | "api_key"
+                | "private_key"
+                | "totp_secret"
+        )
+}
+
+rule! {
+    /// The statement looks as if somebody had put SQL into a value: a condition made true by OR, a
+    /// UNION that asks about the server, a destructive statement behind a harmless one, a comment
+    /// that swallows a quote.
+    pub static INJECTION_SHAPE = {
+        id: "injection-shape",
+        title: "SQL-injection shape",
+        number: 11,
+        class: Security,
+        severity: Critical,
+        enforce: Block,
+        on: true,
+        kinds: [
+            ("tautology", "OR with something always true"),
+            ("union-probe", "UNION that probes the server"),
+            ("stacked", "a destructive statement behind another"),
+            ("comment-tail", "a comment that swallows a quote"),
+        ],
+        examples: [("SELECT * FROM users WHERE name = 'x' OR '1' = '1'", "SELECT * FROM users WHERE name = $1")],
+        remedy: "Bind parameters; rotate credentials if it is confirmed.",
+        sources: ["https://owasp.org/www-community/attacks/SQL_Injection"],
+        check: Check::Text(injection_shape),
+    }
+}
+
+fn injection(cx: &mut Cx<'_, '_>, kind: &'static str) {
+    let message = format!("Statement has the shape of an injected {kind}.");
+    cx.hit(Hit::new(&INJECTION_SHAPE, kind, message));
+}
+
+fn injection_shape(cx: &mut Cx<'_, '_>) {
+    let all = cx.all;
+    for tree in all {
+        for block in &tree.blocks {
+            for node in block.conjuncts() {
+                if tautology(cx, node) {
+                    injection(cx, "tautology");
+                }
+            }
+        }
+        if union_probe(tree) {
+            injection(cx, "union-probe");
+        }
+    }
+    if stacked(all) {
+        injection(cx, "stacked");
+    }
+    if comment_tail(cx.text) {
+        cx.mark_sensitive();
+        injection(cx, "comment-tail");
+    }
+}
+
+fn tautology(cx: &mut Cx<'_, '_>, node: Node<'_>) -> bool {
+    use pg_raw_parse::raw::BoolExprType;
+    let Node::BoolExpr(or) = node else {
+        return false;
+    };
+    if or.boolop != BoolExprType::OR_EXPR {
+        return false;
+    }
+    let (mut always, mut other) = (false, false);
+    for arm in or.args().iter() {
+        if is_true(cx, arm) {
+            always = true;
+        } else if tree::any(arm, |n| matches!(n, Node::ColumnRef(_) | Node::SubLink(_))) {
+            // SQLAlchemy's empty NOT IN: `x NOT IN (NULL) OR (1 = 1)`.
+            other |= !tree::any(arm, |n| matches!(n, Node::A_Const(c) if c.val().is_none()));
+        }
+    }
+    always && other
+}
+
+fn is_true(cx: &mut Cx<'_, '_>, node: Node<'_>) -> bool {
+    match node {
+        Node::A_Expr(e) if tree::is_plain_operator(e) => {
+            let (Some(left), Some(right)) = (show(cx, e.lexpr()), show(cx, e.rexpr())) else {
+                return false;
+            };
+            match tree::operator(e) {
+                "=" => left == right,
+                "<>" | "!=" => left != right,
+                _ => false,
+            }
+        }
+        _ => matches!(cx.constant(node), Some(Some(ConstValue::Boolean(true)))),
+    }
+}
+
+fn show(cx: &mut Cx<'_, '_>, node: Node<'_>) -> Option<String> {
+    match cx.constant(node)?? {
+        ConstValue::String(text) => Some(text.to_owned()),
+        other => other.numeric_value::<i64>().map(|n| n.to_string()),
+    }
+}
+
+fn union_probe(tree: &Tree<'_>) -> bool {
+    const ASKS: [&str; 5] = [
+        "version",
+        "current_database",
+        "current_setting",
+        "current_user",
+        "pg_read_file",
+    ];
+    let arms: Vec<&Block<'_>> = (tree.outermost().map(|(_, b)| b))
+        .filter(|b| !b.is_set_operation())
+        .collect();
+    let Some((first, rest)) = arms.split_first() else {
+        return false;
+    };
+    if !first.tables().any(|table| !tree::is_system(table)) {
+        return false;
+    }
+    rest.iter().any(|arm| {
+        let targets: Vec<Node<'_>> = arm.clause(Clause::Target).collect();
+        let null =
+            |n: &Node<'_>| matches!(tree::without_casts(*n), Node::A_Const(c) if c.val().is_none());
+        arm.tables().any(tree::is_system)
+            || (arm.relations.is_empty() && targets.len() >= 2 && targets.iter().all(null))
+            || targets.iter().any(|n| {
+                tree::any(*n, |n| match n {
+                    Node::FuncCall(call) => tree::function(call).is_some_and(|f| ASKS.contains(&f)),
+                    Node::SQLValueFunction(_) => arm.relations.is_empty() && targets.len() >= 2,
+                    _ => false,
+                })
+            })
+    })
+}
+
+fn stacked(all: &[Tree<'_>]) -> bool {
+    let neutral = |t: &Tree<'_>| {
+        matches!(
+            t.statement,
+            Node::TransactionStmt(_) | Node::VariableSetStmt(_)
+        )
+    };
+    if all.len() < 2 || all.iter().any(neutral) {
+        return false;
+    }
+    let mut seen = false;
+    for tree in all {
+        if seen && destructive(tree) {
+            return true;
+        }
+        seen |= tree.blocks.iter().any(|block| {
+            block
+                .exprs
+                .iter()
+                .any(|(_, n)| tree::any(*n, |n| matches!(n, Node::A_Const(_))))
+        });
+    }
+    false
+}
+
+fn destructive(tree: &Tree<'_>) -> bool {
+    match tree.statement {
+        Node::DropStmt(_)
+        | Node::TruncateStmt(_)
+        | Node::AlterTableStmt(_)
+        | Node::GrantStmt(_)
+        | Node::GrantRoleStmt(_)
+        | Node::CreateRoleStmt(_)
+        | Node::AlterRoleStmt(_)
+        | Node::DropRoleStmt(_)
+        | Node::DropdbStmt(_) => true,
+        Node::CopyStmt(copy) => copy.is_program,
+        _ => calls(tree).iter().any(|name| dangerous(name)),
+    }
+}
+
+fn comment_tail(text: &str) -> bool {
+    let line = text.trim_end().rsplit('\n').next().unwrap_or_default();
+    let Some(at) = line.rfind("--") else {
+        return false;
+    };
+    let tail = &line[at + 2..];
+    let tail = tail.strip_prefix(' ').unwrap_or(tail);
+    tail.starts_with('\'') && tail.matches('\'').count() % 2 == 1
+}
+
+rule! {
+    /// A password in a CREATE or ALTER ROLE stands in the server's log and in pg_stat_activity.
+    pub static PASSWORD_IN_DDL = {
+        id: "password-in-ddl",
+        title: "Clear-text password in DDL",
+        number: 12,
+        class: Security,
+        severity: Critical,
+        enforce: Block,
+        on: true,
+        examples: [("CREATE ROLE app LOGIN PASSWORD 'x'", "CREATE ROLE app LOGIN PASSWORD NULL")],
+        remedy: "Use psql's \\password or a SCRAM verifier made by the client.",
+        sources: ["https://www.postgresql.org/docs/current/sql-createrole.html"],
+        check: Check::Tree(password_in_ddl),
+    }
+}
+
+fn password_in_ddl(cx: &mut Cx<'_, '_>) {
+    let options: Vec<&nodes::DefElem> = match cx.tree.statement {
+        Node::CreateRoleStmt(s) => s.options().iter().collect(),
+        Node::AlterRoleStmt(s) => s.options().iter().collect(),
+        Node::CreateUserMappingStmt(s) => (s.options().iter())
+            .filter_map(|n| match n {
+                Node::DefElem(d) => Some(d),
+                _ => None,
+            })
+            .collect(),
+        Node::AlterUserMappingStmt(s) => (s.options().iter())
+            .filter_map(|n| match n {
+                Node::DefElem(d) => Some(d),
+                _ => None,
+            })
+            .collect(),
+        _ => return,
+    };
+    for option in options {
+        if option.defname() == Some("password")
+            && let Some(secret) = option.arg().as_str()
+        {
+            cx.mark_sensitive();
+            let hashed = secret.starts_with("SCRAM-SHA-256$")
+                || (secret.starts_with("md5") && value::is_hashed(secret.as_bytes()));
+            if !hashed {
+                cx.hit(Hit::new(&PASSWORD_IN_DDL, "", "A password is in clear text in the statement, the server log and pg_stat_activity."));
+            }
+        }
+    }
+}
+
+rule! {
+    /// A password column that is compared with, or set to, a value that is not hashed: the table
+    /// holds passwords as they are.
+    pub static PLAINTEXT_PASSWORD = {
+        id: "plaintext-password",
+        title: "Password column compared or written in clear",
+        number: 13,
+        class: Security,
+        severity: Critical,
+        enforce: AtBind,
+        on: true,
+        kinds: [("compare", "compared"), ("write", "written")],
+        examples: [("SELECT id FROM users WHERE password = 'x'", "SELECT password_hash FROM users WHERE id = $1")],
+        remedy: "Store Argon2id or bcrypt; select the hash by user and verify it in the application, or use crypt().",
+        sources: ["https://github.com/jarulraj/sqlcheck"],
+        check: Check::Tree(plaintext_password),
+    }
+}
+
+fn is_password(name: &str) -> bool {
+    matches!(
+        &*name.to_ascii_lowercase(),
+        "password" | "passwd" | "pwd" | "user_password" | "pass_word" | "passphrase"
+    )
+}
+
+fn plaintext_password(cx: &mut Cx<'_, '_>) {
+    let tree = cx.tree;
+    let written = |name: &str| {
+        Hit::new(
+            &PLAINTEXT_PASSWORD,
+            "write",
+            format!("Password column {name} is written in clear text."),
+        )
+    };
+    for (index, block) in tree.blocks.iter().enumerate() {
+        for (clause, root) in &block.exprs {
+            if *clause == Clause::Set {
+                continue;
+            }
+            let mut found = Vec::new();
+            tree::walk(*root, |n| {
+                if let Node::A_Expr(e) = n
+                    && tree::is_plain_operator(e)
+                    && tree::operator(e) == "="
+                {
+                    found.push((e.lexpr(), e.rexpr()));
+                    found.push((e.rexpr(), e.lexpr()));
+                }
+                true
+            });
+            for (side, other) in found {
+                let Some(column) =
+                    tree::column(tree::without_casts(side)).filter(|c| is_password(c.name))
+                else {
+                    continue;
+                };
+                let hit = Hit::new(
+                    &PLAINTEXT_PASSWORD,
+                    "compare",
+                    format!("Password column {} is compared in clear text.", column.name),
+                )
+                .at(cx.token(column.location));
+                match tree::without_casts(other) {
+                    Node::ParamRef(_) => cx.hit(hit.severity(Severity::Warn)),
+                    other => cx.when(other, Test::ClearPassword, hit),
+                }
+            }
+        }
+        if let Verb::Update(update) = block.verb {
+            for target in update.target_list().iter() {
+                if let Some(name) = target.name().filter(|n| is_password(n)) {
+                    cx.when(target.val(), Test::ClearPassword, written(name));
+                }
+            }
+        }
+        if let Verb::Insert(insert) = block.verb {
+            for (at, target) in insert.cols().iter().enumerate() {
+                let Node::ResTarget(target) = target else {
+                    continue;
+                };
+                let Some(name) = target.name().filter(|n| is_password(n)) else {
+                    continue;
+                };
+                for source in &tree.blocks {
+                    if source.parent != Some(index) || source.role != tree::Role::Source {
+                        continue;
+                    }
+                    for row in source.clause(Clause::Values) {
+                        if let Node::NodeList(row) = row
+                            && let Some(value) = row.iter().nth(at)
+                        {
+                            cx.when(value, Test::ClearPassword, written(name));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+rule! {
+    /// Functions and commands that read or write files of the server, run programs or talk to
+    /// other servers.
+    pub static DANGEROUS_FUNCTION = {
+        id: "dangerous-function",
+        title: "File, program or network access from SQL",
+        number: 49,
+        class: Security,
+        severity: Critical,
+        enforce: Block,
+        on: true,
+        examples: [("SELECT pg_read_file('x')", "COPY t TO STDOUT")],
+        remedy: "Run it as an administrator, outside the path of the application.",
+        sources: ["https://www.postgresql.org/docs/current/functions-admin.html"],
+        check: Check::Tree(dangerous_function),
+    }
+}
+
+fn dangerous(name: &str) -> bool {
+    name.starts_with("dblink")
+        || name.starts_with("pg_sleep")
+        || name.starts_with("pg_ls_")
+        || matches!(
+            name,
+            "pg_read_file"
+                | "pg_read_binary_file"
+                | "pg_stat_file"
+                | "lo_import"
+                | "lo_export"
+                | "query_to_xml"
+                | "database_to_xml"
+        )
+}
+
+fn calls(tree: &Tree<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (_, root) in tree.blocks.iter().flat_map(|b| &b.exprs) {
+        tree::walk(*root, |n| {
+            if let Node::FuncCall(call) = n
+                && let Some(name) = call.funcname().iter().last().and_then(|p| p.as_str())
+            {
+                found.push(name.to_owned());
+            }
+            true
+        });
+    }
+    found
+}
+
+fn dangerous_function(cx: &mut Cx<'_, '_>) {
+    let mut found: Vec<String> = calls(cx.tree)
+        .into_iter()
+        .filter(|n| dangerous(n))
+        .collect();
+    match cx.tree.statement {
+        Node::CopyStmt(copy) if copy.is_program => found.push("COPY PROGRAM".into()),
+        Node::CopyStmt(copy) if copy.filename().is_some() => {
+            found.push("COPY with a file of the server".into())
+        }
+        Node::AlterSystemStmt(_) => found.push("ALTER SYSTEM".into()),
+        Node::CreateFunctionStmt(f) => {
+            let untrusted = f.options().iter().any(|option| {
+                option.defname() == Some("language")
+                    && option
+                        .arg()
+                        .as_str()
+                        .is_some_and(|l| l.eq_ignore_ascii_case("c") || l.ends_with('u'))
+            });
+            if untrusted {
+                found.push("A function in an untrusted language".into());
+            }
+        }
+        _ => {}
+    }
+    for name in found {
+        let severity = if name.starts_with("pg_sleep") {
+            Severity::Warn
+        } else {
+            Severity::Critical
+        };
+        cx.hit(
+            Hit::new(
+                &DANGEROUS_FUNCTION,
+                "",
+                format!("{name} reaches outside the database."),
+            )
+            .severity(severity),
+        );
+    }
+}
+
+rule! {
+    /// Many rows with secrets or personal numbers went to one client.
+    pub static BULK_SENSITIVE_READ = {
+        id: "bulk-sensitive-read",
+        title: "Bulk read of sensitive columns",
+        number: 50,
+        class: Security,
+        severity: Warn,
+        enforce: Guard,
+        on: true,
+        examples: [],
+        remedy: "Select only the columns that are needed; use masking views or column privileges.",
+        sources: ["https://www.postgresql.org/docs/current/sql-grant.html"],
+        check: Check::Engine,
+    }
+}
+
+rule! {
+    /// A program connects as a superuser, or without TLS over a network.
+    pub static INSECURE_CONNECTION = {
+        id: "insecure-connection",
+        title: "Superuser or unencrypted client",
+        number: 51,
+        class: Security,
+        severity: Warn,
+        enforce: Block,
+        on: true,
+        examples: [],
+        remedy: "Use a role with least privilege, and sslmode=verify-full.",
+        sources: ["https://www.postgresql.org/docs/current/libpq-status.html#LIBPQ-PQPARAMETERSTATUS"],
+        check: Check::Engine,
+    }
+}
