@@ -10,7 +10,9 @@ use super::registry;
 use super::rule::{Rule, Severity};
 use super::rules::{runtime, sequence};
 
+mod minute;
 mod runs;
+mod sensitive;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +33,7 @@ pub struct Engine {
     limits: Limits,
     scopes: HashMap<(Box<str>, u64), runs::Scope>,
     open: HashMap<u64, Transaction>,
+    minute: minute::Minute,
     evicted: u64,
     /// Shapes whose result values are wanted, and whether they changed since somebody asked.
     armed: HashSet<u64>,
@@ -68,6 +71,7 @@ impl Engine {
         self.advance(seen.conn, seen.sent_us, found);
         match &seen.event {
             Event::Connected { secure, superuser } => {
+                self.minute.connected(seen);
                 let local = matches!(&*seen.subject.client, "" | "::1")
                     || seen.subject.client.starts_with("127.");
                 if ((!secure && !local) || *superuser)
@@ -85,11 +89,13 @@ impl Engine {
             }
             Event::Refused { .. } => {}
             Event::Disconnected => {
+                self.minute.disconnected(seen, found);
                 self.open.remove(&seen.conn);
                 self.scopes.remove(&(Box::default(), seen.conn));
             }
             Event::Executed(run) => {
                 single(seen, run, found);
+                self.minute.executed(seen, run, found);
                 self.transaction(seen, run);
                 if self.scopes.len() >= self.limits.scopes {
                     self.evicted += self.scopes.len() as u64;
@@ -287,7 +293,7 @@ fn single(seen: &Observation, run: &Execution, found: &mut Vec<Detection>) {
         return;
     };
     let took = (seen.done_us.saturating_sub(seen.sent_us)).saturating_sub(run.wait_us);
-    let mut tell = |rule, critical: bool, text: String| {
+    let tell = |found: &mut Vec<Detection>, rule, critical: bool, text: String| {
         let mut hit = Hit::new(rule, "", text);
         if critical {
             hit.severity = Severity::Critical;
@@ -295,16 +301,23 @@ fn single(seen: &Observation, run: &Execution, found: &mut Vec<Detection>) {
         found.push(detection(hit, &seen.subject, seen.conn, run, 1, took));
     };
     match run.error.as_ref() {
-        Some(b"40P01") => tell(&runtime::DEADLOCK, false, "Deadlock.".into()),
+        Some(b"40P01") => tell(found, &runtime::DEADLOCK, false, "Deadlock.".into()),
         Some(b"40001") => tell(
+            found,
             &runtime::SERIALIZATION,
             false,
             "Serialization failure.".into(),
         ),
         Some(b"55P03") if facts.lock != RowLock::NoWait => {
-            tell(&runtime::CONTENTION, false, "It did not get a lock.".into());
+            tell(
+                found,
+                &runtime::CONTENTION,
+                false,
+                "It did not get a lock.".into(),
+            );
         }
         Some(b"25P02") => tell(
+            found,
             &runtime::RECURRING,
             false,
             "The client went on in a failed transaction.".into(),
@@ -314,18 +327,26 @@ fn single(seen: &Observation, run: &Execution, found: &mut Vec<Detection>) {
     if run.error.is_some() || exempt(&seen.subject) {
         return;
     }
+    if let Some(hit) = sensitive::read(run, facts) {
+        found.push(detection(hit, &seen.subject, seen.conn, run, 1, took));
+    }
     let ms = took / 1000;
     if is_query(facts) && ms >= 1000 {
-        tell(&runtime::SLOW, ms >= 10_000, format!("It took {ms} ms."));
+        tell(
+            found,
+            &runtime::SLOW,
+            ms >= 10_000,
+            format!("It took {ms} ms."),
+        );
     }
     if let Some(table) = facts.counts_all.as_ref().filter(|_| ms >= 200) {
         let text = format!("Full count of {table} took {ms} ms.");
-        tell(&runtime::COUNT, false, text);
+        tell(found, &runtime::COUNT, false, text);
     }
     let whole = facts.command == Command::Select && !facts.limited && run.fetch == 0;
     if whole && run.rows >= 10_000 {
         let text = format!("{} rows returned without a limit.", run.rows);
-        tell(&runtime::UNBOUNDED, run.rows >= 100_000, text);
+        tell(found, &runtime::UNBOUNDED, run.rows >= 100_000, text);
     }
 }
 

@@ -11,7 +11,11 @@ pub static RULES: &[&Rule] = &[
     &ROW_WRITE,
     &REPEATED,
     &LONG,
+    &LITERALS,
     &CHATTY,
+    &POLLING,
+    &COMMENT,
+    &CHURN,
 ];
 
 rule! {
@@ -128,6 +132,101 @@ rule! {
         on: true,
         examples: [],
         remedy: "Keep the result for the time of the request, or cache it.",
+        sources: [],
+        check: Check::Engine,
+    }
+}
+
+rule! {
+    /// Twenty and more different texts of one statement came within a minute, by one user to one
+    /// database, and none had parameters: the values are written into the SQL.
+    ///
+    /// Each text is parsed and planned anew, no prepared statement is used twice, and whoever
+    /// forgets to quote one value has an injection.
+    ///
+    /// Texts that differ in comments or in the names of tables are other statements. Which driver
+    /// writes the values is not visible: psycopg2 and PDO do so by default.
+    pub static LITERALS = {
+        id: "unparameterized-literals",
+        title: "Literals instead of parameters",
+        number: 18,
+        class: Sequence,
+        severity: Warn,
+        enforce: Observe,
+        on: true,
+        examples: [],
+        remedy: "Bind parameters instead of writing values into the text.",
+        sources: ["https://use-the-index-luke.com/sql/where-clause/bind-parameters"],
+        check: Check::Engine,
+    }
+}
+
+rule! {
+    /// One SELECT ran with the same values ten times and more on one connection, in even steps
+    /// between 50 ms and 30 s, for at least five seconds.
+    ///
+    /// Every step costs a round trip and mostly brings what is known already, and news arrive half
+    /// a step late.
+    ///
+    /// Statements without a table (health checks) and steps that vary by half and more are not
+    /// counted.
+    pub static POLLING = {
+        id: "polling-query",
+        title: "Polling",
+        number: 41,
+        class: Sequence,
+        severity: Info,
+        enforce: Observe,
+        on: true,
+        kinds: [("queue-poll", "FOR UPDATE SKIP LOCKED in a loop")],
+        examples: [],
+        remedy: "Use LISTEN/NOTIFY or RETURNING, or poll less often and with jitter.",
+        sources: ["https://www.postgresql.org/docs/current/sql-notify.html"],
+        check: Check::Engine,
+    }
+}
+
+rule! {
+    /// Twenty and more texts within a minute were the same but for their comments.
+    ///
+    /// A trace id in each text makes each a new statement, for the driver's cache of prepared
+    /// statements as for the server's.
+    ///
+    /// Comments that take few values, such as the name of a controller, do no harm. It is only
+    /// informative if the texts have no parameters: then the driver may prepare nothing anyway.
+    pub static COMMENT = {
+        id: "cache-busting-comment",
+        title: "Per-request comment defeats statement caches",
+        number: 42,
+        class: Sequence,
+        severity: Warn,
+        enforce: Observe,
+        on: true,
+        examples: [],
+        remedy: "Tag a sample of the requests only, or do not prepare statements that carry a tag.",
+        sources: ["https://github.com/rails/rails/pull/48631"],
+        check: Check::Engine,
+    }
+}
+
+rule! {
+    /// Twenty and more connections of one client and user within ten seconds lived for less than a
+    /// second and ran at most three statements each.
+    ///
+    /// A login costs several round trips and a good part of a millisecond of processor time, with
+    /// TLS and SCRAM many times that.
+    ///
+    /// A pool that opens its connections and keeps them is not reported.
+    pub static CHURN = {
+        id: "connection-churn",
+        title: "Connection churn",
+        number: 44,
+        class: Sequence,
+        severity: Warn,
+        enforce: Guard,
+        on: true,
+        examples: [],
+        remedy: "Keep a small pool of connections in the application, or persistent ones.",
         sources: [],
         check: Check::Engine,
     }
