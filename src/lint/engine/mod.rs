@@ -101,9 +101,13 @@ impl Engine {
                     trace => (name(&seen.subject.database), trace),
                 };
                 if self.scopes.len() >= self.limits.scopes && !self.scopes.contains_key(&key) {
-                    self.evicted += self.scopes.len() as u64;
-                    self.scopes.clear();
-                    self.pending.clear();
+                    let before = self.scopes.len();
+                    (self.scopes).retain(|_, scope| scope.is_fresh(seen.sent_us));
+                    // Nearly full would mean to look through all of them for every new one.
+                    if self.scopes.len() > self.limits.scopes / 4 * 3 {
+                        self.scopes.clear();
+                    }
+                    self.evicted += (before - self.scopes.len()) as u64;
                 }
                 let before = found.len();
                 let scope = self.scopes.entry(key).or_default();

@@ -24,7 +24,9 @@ struct Repeat {
     near: Steps,
     /// The same without regard to writes and requests.
     far: Steps,
+    /// Said in this request.
     told: bool,
+    polls: bool,
 }
 
 /// Times between starts.
@@ -67,7 +69,7 @@ impl Repeats {
     /// Another request begins.
     pub(super) fn cut(&mut self) {
         for one in &mut self.known {
-            one.near = Steps::default();
+            (one.near, one.told) = (Steps::default(), false);
         }
     }
 
@@ -112,6 +114,7 @@ impl Repeats {
                 near: Steps::default(),
                 far: Steps::default(),
                 told: false,
+                polls: false,
             });
             self.known.len() - 1
         });
@@ -120,11 +123,11 @@ impl Repeats {
             one.near = Steps::default();
         }
         if seen.sent_us.saturating_sub(one.far.last) > 60 * SECOND {
-            (one.far, one.told) = (Steps::default(), false);
+            (one.far, one.polls) = (Steps::default(), false);
         }
         one.near.add(seen);
         one.far.add(seen);
-        if one.told {
+        if one.told || one.polls {
             return;
         }
         let pure = !facts.volatile && facts.lock == RowLock::None;
@@ -139,7 +142,7 @@ impl Repeats {
         let far = one.far;
         let long = seen.sent_us.saturating_sub(far.first) >= 5 * SECOND;
         if far.n >= 10 && long && far.even() && far.mean <= 30e6 {
-            one.told = true;
+            one.polls = true;
             let kind = match facts.lock {
                 RowLock::SkipLocked => "queue-poll",
                 _ => "",

@@ -65,6 +65,11 @@ struct Told {
 }
 
 impl Scope {
+    /// Whether something happened in it lately.
+    pub(super) fn is_fresh(&self, now: u64) -> bool {
+        self.last + 10 * SECOND >= now
+    }
+
     /// Takes an execution; returns how many round trips it explained.
     pub(super) fn add(
         &mut self,

@@ -91,3 +91,100 @@ fn single_row_inserts_are_found() {
         .collect();
     assert_eq!(found, ["row-by-row-insert"]);
 }
+
+/// What a series of executions of one connection proves: text, values, milliseconds, rows.
+fn series(steps: &[(&str, &[u64], u64, u64)]) -> Vec<Detection> {
+    let mut engine = Engine::default();
+    let hashing = crate::lint::hashing::Hashing::seeded(1);
+    let mut found = Vec::new();
+    for (at, (sql, values, ms, rows)) in steps.iter().enumerate() {
+        let run = Execution {
+            text: Arc::from(sql.as_bytes()),
+            shape: hashing.bytes(sql.as_bytes()),
+            stripped: hashing.bytes(sql.as_bytes()),
+            profile: Arc::new(inspect(sql, &[]).unwrap_or_default()),
+            params: values.len() as u16,
+            values: hashing.values(values.iter().copied()),
+            rows: *rows,
+            batch: at as u32,
+            ..Execution::default()
+        };
+        let seen = Observation {
+            conn: 1,
+            subject: Arc::default(),
+            sent_us: ms * 1000,
+            done_us: ms * 1000 + 1000,
+            event: Event::Executed(Box::new(run)),
+        };
+        engine.tick(seen.sent_us, &mut found);
+        engine.observe(&seen, &mut found);
+    }
+    engine.tick(u64::MAX / 2, &mut found);
+    found
+}
+
+#[test]
+fn a_loop_has_its_nearest_parent_and_its_last_numbers() {
+    let parent = "SELECT id, author_id FROM posts LIMIT 20";
+    let child = "SELECT name FROM users WHERE id = $1 LIMIT $2";
+    let values: Vec<[u64; 2]> = (0..20).map(|n| [n + 100, 1]).collect();
+    let mut steps: Vec<(&str, &[u64], u64, u64)> = vec![
+        ("SELECT k, v FROM settings", &[], 0, 90),
+        (parent, &[], 5, 20),
+    ];
+    let mut at = 8;
+    for values in &values {
+        steps.push((child, values, at, 1));
+        at += 3;
+    }
+    let found = series(&steps);
+    let last = found.last().expect("a finding");
+    assert_eq!((last.count, &*last.parent_text), (20, parent.as_bytes()));
+    let sql = last.hit.suggestion.sql.as_deref();
+    assert_eq!(sql, Some("SELECT name FROM users WHERE id = ANY($1)"));
+    assert!(found.iter().all(|one| one.hit.rule.id == "n-plus-one"));
+}
+
+#[test]
+fn pages_are_no_loop() {
+    let page = "SELECT name FROM users WHERE org_id = $1 ORDER BY id LIMIT $2 OFFSET $3";
+    let values: Vec<[u64; 3]> = (0..20).map(|n| [7, 10, n * 10]).collect();
+    let mut steps: Vec<(&str, &[u64], u64, u64)> = vec![("SELECT id FROM orgs", &[], 0, 20)];
+    steps.extend((values.iter().zip(1..)).map(|(values, n)| (page, &values[..], n * 5, 10)));
+    assert!(series(&steps).is_empty());
+}
+
+#[test]
+fn even_repetition_is_polling_and_quick_repetition_is_not() {
+    let sql = "SELECT state FROM jobs WHERE id = $1";
+    let ids = |step: u64| -> Vec<&'static str> {
+        let steps: Vec<(&str, &[u64], u64, u64)> =
+            (0..30).map(|n| (sql, &[5][..], n * step, 1)).collect();
+        series(&steps).iter().map(|one| one.hit.rule.id).collect()
+    };
+    assert_eq!(ids(4), ["repeated-identical-query"]);
+    assert_eq!(ids(500), ["polling-query"]);
+    assert_eq!(ids(20_000), ["polling-query"]);
+    assert!(ids(40_000).is_empty());
+}
+
+#[test]
+fn a_write_to_the_table_excuses_reading_again() {
+    let read = "SELECT n FROM counters WHERE id = $1";
+    let write = |table| format!("UPDATE {table} SET n = n + 1 WHERE id = 1");
+    for (table, expected) in [("counters", 0), ("others", 1)] {
+        let write = write(table);
+        let steps: Vec<(&str, &[u64], u64, u64)> = (0..16)
+            .map(|n| match n % 2 {
+                0 => (read, &[5][..], n * 4, 1),
+                _ => (&*write, &[][..], n * 4, 1),
+            })
+            .collect();
+        let repeats = series(&steps);
+        let repeats = repeats
+            .iter()
+            .filter(|one| one.hit.rule.number == 7)
+            .count();
+        assert_eq!(repeats, expected, "{table}");
+    }
+}
