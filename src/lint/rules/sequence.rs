@@ -19,7 +19,15 @@ pub static RULES: &[&Rule] = &[
 ];
 
 rule! {
-    /// A query that returned several rows is followed by one keyed lookup per row.
+    /// A query that returned several rows is followed by one keyed lookup per row: five and more of
+    /// one shape with different keys, each sent within 250 ms after the answer to the one before.
+    ///
+    /// Each lookup costs a round trip, and their number grows with the data. One query could bring
+    /// all the rows. It is confirmed if the keys were found in a column of the first query's result,
+    /// or if a trace id ties the two together.
+    ///
+    /// Not counted: pipelines, lists of keys, pages, cursors, row locks, lookups of 100 rows and
+    /// more, and loops without a query before them that returned enough rows.
     pub static N_PLUS_ONE = {
         id: "n-plus-one",
         title: "N+1 query burst",
@@ -53,7 +61,10 @@ rule! {
 }
 
 rule! {
-    /// Ten and more single-row INSERTs, each sent after the answer to the one before.
+    /// Ten and more single-row INSERTs, each sent within 250 ms after the answer to the one before.
+    ///
+    /// Each costs a round trip, and outside a transaction a flush of the log as well; within one it
+    /// is informative only. Pipelines, COPY and failed statements are not counted.
     pub static ROW_INSERT = {
         id: "row-by-row-insert",
         title: "Single-row INSERT loop",
@@ -70,7 +81,11 @@ rule! {
 }
 
 rule! {
-    /// Ten and more UPDATEs or DELETEs of one row each, one after the other.
+    /// Ten and more UPDATEs or DELETEs of one row each, with different values, each sent within
+    /// 250 ms after the answer to the one before.
+    ///
+    /// One statement could change all the rows. It is informative only if each had a transaction of
+    /// its own; batches of several rows and pipelines are not counted.
     pub static ROW_WRITE = {
         id: "row-by-row-write",
         title: "Keyed UPDATE/DELETE loop",
@@ -104,7 +119,11 @@ rule! {
 }
 
 rule! {
-    /// Fifty and more round trips in one transaction.
+    /// Fifty and more round trips in one transaction, which holds its locks and its connection all
+    /// the time.
+    ///
+    /// Not reported if loops that have a rule of their own make up most of it, nor for schema
+    /// changes. A pipeline is one round trip.
     pub static CHATTY = {
         id: "chatty-transaction",
         title: "Chatty transaction",
@@ -121,7 +140,11 @@ rule! {
 }
 
 rule! {
-    /// One SELECT with the same values ran five times and more in one request.
+    /// One SELECT with the same values ran five times and more in one request, at most a second
+    /// apart.
+    ///
+    /// Nothing changed in between as far as can be seen: writes to its tables, errors, volatile
+    /// functions, row locks and cursors excuse it. Even steps of 50 ms and more are polling.
     pub static REPEATED = {
         id: "repeated-identical-query",
         title: "Same query, same parameters, again and again",
