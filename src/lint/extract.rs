@@ -97,6 +97,17 @@ fn conditions(tree: &Tree<'_>, block: &Block<'_>, facts: &mut Facts) {
                 ranges |= expr.kind == A_Expr_Kind::AEXPR_OP
                     && matches!(tree::operator(expr), "<" | ">" | "<=" | ">=");
                 if let Some(key) = key(expr) {
+                    for side in [expr.lexpr(), expr.rexpr()] {
+                        let side = match side {
+                            Node::NodeList(list) => list.iter().next().unwrap_or(Node::None),
+                            other => other,
+                        };
+                        if let Node::ParamRef(param) = tree::without_casts(side)
+                            && let Ok(number) = u16::try_from(param.number)
+                        {
+                            facts.key_params.push((key.clone(), number));
+                        }
+                    }
                     facts.keys.push(key);
                 }
             }
@@ -113,7 +124,15 @@ fn conditions(tree: &Tree<'_>, block: &Block<'_>, facts: &mut Facts) {
         let limited = !matches!(select.limit_count(), Node::None);
         let ordered = !select.sort_clause().is_empty();
         let skips = !matches!(select.limit_offset(), Node::None);
-        facts.walks = skips || (ranges && limited && ordered);
+        facts.ranges = ranges && limited && ordered;
+        facts.walks = skips || facts.ranges;
+        for node in [select.limit_count(), select.limit_offset()] {
+            match tree::without_casts(node) {
+                Node::A_Const(literal) if literal.val().is_some() => facts.paging_literals += 1,
+                Node::ParamRef(param) => facts.paging_params.extend(u16::try_from(param.number)),
+                _ => {}
+            }
+        }
     }
 }
 

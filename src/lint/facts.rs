@@ -77,6 +77,14 @@ pub struct Facts {
     /// Columns of the outermost block compared by `=` with one value (a literal or a parameter),
     /// `table.column` or `column`.
     pub keys: Vec<Box<str>>,
+    /// Those of [`Self::keys`] that are compared with a parameter, and its number, from 1.
+    pub key_params: Vec<(Box<str>, u16)>,
+    /// Literals in the outermost LIMIT and OFFSET, which are the last literals of the block.
+    pub paging_literals: u8,
+    /// Numbers of the parameters there.
+    pub paging_params: Vec<u16>,
+    /// It has a range condition together with ORDER BY and LIMIT.
+    pub ranges: bool,
     /// Some condition compares a column with a list of two and more values, or `= ANY(…)`.
     pub lists: bool,
     /// It has a WHERE.

@@ -1,16 +1,25 @@
 //! The sequence engine: what can only be seen over several statements.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::facts::{Command, Facts, RowLock};
 use super::hit::Hit;
 use super::observe::{Block, Detection, Event, Execution, Observation, Subject};
 use super::registry;
-use super::rule::{Rule, Severity};
-use super::rules::{runtime, sequence};
+use super::rule::Severity;
+use super::rules::runtime;
+use transaction::Transaction;
 
+mod lineage;
+mod loops;
+mod minute;
+mod parents;
+mod repeats;
 mod runs;
+mod sensitive;
+mod transaction;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -25,30 +34,20 @@ impl Default for Limits {
     }
 }
 
+/// A connection's number and 0, or hashes of a database and a trace id.
+type Key = (u64, u64);
+
 /// See the module.
 #[derive(Default)]
 pub struct Engine {
     limits: Limits,
-    scopes: HashMap<(Box<str>, u64), runs::Scope>,
+    scopes: HashMap<Key, runs::Scope>,
     open: HashMap<u64, Transaction>,
+    minute: minute::Minute,
     evicted: u64,
-    /// Shapes whose result values are wanted, and whether they changed since somebody asked.
-    armed: HashSet<u64>,
-    armed_changed: bool,
-}
-
-/// A transaction block that is open.
-struct Transaction {
-    subject: Arc<Subject>,
-    text: Arc<[u8]>,
-    shape: u64,
-    start: u64,
-    last: u64,
-    trips: u64,
-    batch: u32,
-    created: Vec<Box<str>>,
-    locked: Option<(Box<str>, u64)>,
-    told: [bool; 4],
+    lineage: lineage::Lineage,
+    /// Scopes with a run that was reported and may go on.
+    pending: HashSet<Key>,
 }
 
 const SECOND: u64 = 1_000_000;
@@ -68,6 +67,7 @@ impl Engine {
         self.advance(seen.conn, seen.sent_us, found);
         match &seen.event {
             Event::Connected { secure, superuser } => {
+                self.minute.connected(seen);
                 let local = matches!(&*seen.subject.client, "" | "::1")
                     || seen.subject.client.starts_with("127.");
                 if ((!secure && !local) || *superuser)
@@ -85,21 +85,39 @@ impl Engine {
             }
             Event::Refused { .. } => {}
             Event::Disconnected => {
+                self.minute.disconnected(seen, found);
                 self.open.remove(&seen.conn);
-                self.scopes.remove(&(Box::default(), seen.conn));
+                self.pending.remove(&(seen.conn, 0));
+                if let Some(mut scope) = self.scopes.remove(&(seen.conn, 0)) {
+                    scope.settle(u64::MAX, found);
+                }
             }
             Event::Executed(run) => {
                 single(seen, run, found);
+                self.minute.executed(seen, run, found);
                 self.transaction(seen, run);
-                if self.scopes.len() >= self.limits.scopes {
-                    self.evicted += self.scopes.len() as u64;
-                    self.scopes.clear();
-                }
                 let key = match run.trace {
-                    0 => (Box::default(), seen.conn),
-                    trace => (seen.subject.database.clone(), trace),
+                    0 => (seen.conn, 0),
+                    trace => (name(&seen.subject.database), trace),
                 };
-                self.scopes.entry(key).or_default().add(seen, run, found);
+                if self.scopes.len() >= self.limits.scopes && !self.scopes.contains_key(&key) {
+                    let before = self.scopes.len();
+                    (self.scopes).retain(|_, scope| scope.is_fresh(seen.sent_us));
+                    // Nearly full would mean to look through all of them for every new one.
+                    if self.scopes.len() > self.limits.scopes / 4 * 3 {
+                        self.scopes.clear();
+                    }
+                    self.evicted += (before - self.scopes.len()) as u64;
+                }
+                let before = found.len();
+                let scope = self.scopes.entry(key).or_default();
+                let explained = scope.add(seen, run, &mut self.lineage, found);
+                if found.len() > before {
+                    self.pending.insert(key);
+                }
+                if let Some(open) = self.open.get_mut(&seen.conn) {
+                    open.explained += explained;
+                }
                 self.advance(seen.conn, seen.done_us, found);
                 if run.block == Block::None {
                     self.open.remove(&seen.conn);
@@ -115,24 +133,27 @@ impl Engine {
         for (conn, open) in &mut self.open {
             open.advance(*conn, now_us, true, found);
         }
+        let scopes = &mut self.scopes;
+        self.pending
+            .retain(|key| (scopes.get_mut(key)).is_some_and(|scope| scope.settle(now_us, found)));
     }
 
     /// Whether result values of statements of this shape are wanted, see
     /// [`super::observe::Execution::result`].
     #[must_use]
     pub fn armed(&self, shape: u64) -> bool {
-        self.armed.contains(&shape)
+        self.lineage.armed.contains(&shape)
     }
 
     /// Whether the armed shapes changed since the last call.
     pub fn armed_changed(&mut self) -> bool {
-        std::mem::take(&mut self.armed_changed)
+        std::mem::take(&mut self.lineage.changed)
     }
 
     /// Shapes that are armed.
     #[must_use]
     pub fn armed_shapes(&self) -> &HashSet<u64> {
-        &self.armed
+        &self.lineage.armed
     }
 
     /// Scopes that were forgotten to make room.
@@ -154,7 +175,6 @@ impl Engine {
     }
 
     fn transaction(&mut self, seen: &Observation, run: &Execution) {
-        let facts = run.profile.facts.first();
         if run.block == Block::None && !self.open.contains_key(&seen.conn) {
             return;
         }
@@ -162,91 +182,17 @@ impl Engine {
             self.evicted += 1;
             return;
         }
-        let open = (self.open.entry(seen.conn)).or_insert_with(|| Transaction {
-            subject: Arc::clone(&seen.subject),
-            text: Arc::clone(&run.text),
-            shape: run.shape,
-            start: seen.sent_us,
-            last: seen.done_us,
-            trips: 0,
-            batch: u32::MAX,
-            created: Vec::new(),
-            locked: None,
-            told: [false; 4],
-        });
-        open.last = seen.done_us;
-        let Some(facts) = facts else { return };
-        let control = matches!(
-            facts.command,
-            Command::Begin | Command::Commit | Command::Rollback | Command::Savepoint
-        );
-        if !control && facts.command != Command::Cursor && run.batch != open.batch {
-            open.trips += 1;
-            open.batch = run.batch;
-        }
-        if run.error.is_none() {
-            open.created
-                .extend(facts.creates.iter().map(|(name, _)| name.clone()));
-            let lock = (facts.locks.iter()).find(|table| !open.created.contains(table));
-            if facts.command == Command::Ddl && open.locked.is_none() {
-                open.locked = lock.map(|table| (table.clone(), seen.done_us));
-            }
-        }
+        (self.open.entry(seen.conn))
+            .or_insert_with(|| Transaction::new(seen, run))
+            .take(seen, run);
     }
 }
 
-impl Transaction {
-    fn advance(&mut self, conn: u64, now: u64, idle: bool, found: &mut Vec<Detection>) {
-        if exempt(&self.subject) {
-            return;
-        }
-        let silent = now.saturating_sub(self.last) / SECOND;
-        if idle && silent >= 5 {
-            let text = format!("Transaction has been idle for {silent} s.");
-            self.tell(0, &sequence::IDLE, silent >= 60, text, conn, found);
-        }
-        let age = now.saturating_sub(self.start) / SECOND;
-        if age >= 60 {
-            let text = format!("Transaction open for {age} s.");
-            self.tell(1, &sequence::LONG, age >= 600, text, conn, found);
-        }
-        if self.trips >= 50 {
-            let text = format!("{} round trips in one transaction.", self.trips);
-            self.tell(2, &sequence::CHATTY, false, text, conn, found);
-        }
-        if let Some((table, since)) = &self.locked
-            && now.saturating_sub(*since) >= SECOND
-            && let Some(rule) = registry::find("ddl-lock-held")
-        {
-            let held = now.saturating_sub(*since) / SECOND;
-            let text = format!("A strong lock on {table} has been held for {held} s.");
-            self.tell(3, rule, true, text, conn, found);
-        }
-    }
-
-    fn tell(
-        &mut self,
-        slot: usize,
-        rule: &'static Rule,
-        critical: bool,
-        text: String,
-        conn: u64,
-        found: &mut Vec<Detection>,
-    ) {
-        if std::mem::replace(&mut self.told[slot], true) {
-            return;
-        }
-        let mut hit = Hit::new(rule, "", text);
-        if critical {
-            hit.severity = Severity::Critical;
-        }
-        let run = Execution {
-            text: Arc::clone(&self.text),
-            shape: self.shape,
-            ..Execution::default()
-        };
-        found.push(detection(hit, &self.subject, conn, &run, self.trips, 0));
-    }
+/// A number for a name.
+fn name(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn exempt(subject: &Subject) -> bool {
@@ -287,7 +233,7 @@ fn single(seen: &Observation, run: &Execution, found: &mut Vec<Detection>) {
         return;
     };
     let took = (seen.done_us.saturating_sub(seen.sent_us)).saturating_sub(run.wait_us);
-    let mut tell = |rule, critical: bool, text: String| {
+    let tell = |found: &mut Vec<Detection>, rule, critical: bool, text: String| {
         let mut hit = Hit::new(rule, "", text);
         if critical {
             hit.severity = Severity::Critical;
@@ -295,16 +241,23 @@ fn single(seen: &Observation, run: &Execution, found: &mut Vec<Detection>) {
         found.push(detection(hit, &seen.subject, seen.conn, run, 1, took));
     };
     match run.error.as_ref() {
-        Some(b"40P01") => tell(&runtime::DEADLOCK, false, "Deadlock.".into()),
+        Some(b"40P01") => tell(found, &runtime::DEADLOCK, false, "Deadlock.".into()),
         Some(b"40001") => tell(
+            found,
             &runtime::SERIALIZATION,
             false,
             "Serialization failure.".into(),
         ),
         Some(b"55P03") if facts.lock != RowLock::NoWait => {
-            tell(&runtime::CONTENTION, false, "It did not get a lock.".into());
+            tell(
+                found,
+                &runtime::CONTENTION,
+                false,
+                "It did not get a lock.".into(),
+            );
         }
         Some(b"25P02") => tell(
+            found,
             &runtime::RECURRING,
             false,
             "The client went on in a failed transaction.".into(),
@@ -314,18 +267,26 @@ fn single(seen: &Observation, run: &Execution, found: &mut Vec<Detection>) {
     if run.error.is_some() || exempt(&seen.subject) {
         return;
     }
+    if let Some(hit) = sensitive::read(run, facts) {
+        found.push(detection(hit, &seen.subject, seen.conn, run, 1, took));
+    }
     let ms = took / 1000;
     if is_query(facts) && ms >= 1000 {
-        tell(&runtime::SLOW, ms >= 10_000, format!("It took {ms} ms."));
+        tell(
+            found,
+            &runtime::SLOW,
+            ms >= 10_000,
+            format!("It took {ms} ms."),
+        );
     }
     if let Some(table) = facts.counts_all.as_ref().filter(|_| ms >= 200) {
         let text = format!("Full count of {table} took {ms} ms.");
-        tell(&runtime::COUNT, false, text);
+        tell(found, &runtime::COUNT, false, text);
     }
     let whole = facts.command == Command::Select && !facts.limited && run.fetch == 0;
     if whole && run.rows >= 10_000 {
         let text = format!("{} rows returned without a limit.", run.rows);
-        tell(&runtime::UNBOUNDED, run.rows >= 100_000, text);
+        tell(found, &runtime::UNBOUNDED, run.rows >= 100_000, text);
     }
 }
 
@@ -337,98 +298,4 @@ fn is_query(facts: &Facts) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lint::inspect::inspect;
-    use crate::lint::observe::Values;
-
-    fn run(
-        engine: &mut Engine,
-        sql: &str,
-        value: u64,
-        at_ms: u64,
-        rows: u64,
-        block: Block,
-    ) -> Vec<&'static str> {
-        let mut found = Vec::new();
-        let run = Execution {
-            shape: sql.len() as u64,
-            profile: Arc::new(inspect(sql, &[]).unwrap_or_default()),
-            values: Values {
-                all: value,
-                ..Values::default()
-            },
-            value_rows: 1,
-            rows,
-            block,
-            batch: at_ms as u32,
-            ..Execution::default()
-        };
-        let seen = Observation {
-            conn: 1,
-            subject: Arc::default(),
-            sent_us: at_ms * 1000,
-            done_us: at_ms * 1000 + 1000,
-            event: Event::Executed(Box::new(run)),
-        };
-        engine.observe(&seen, &mut found);
-        found.iter().map(|one| one.hit.rule.id).collect()
-    }
-
-    fn lookups(rows: u64, step_ms: u64) -> Vec<&'static str> {
-        let mut engine = Engine::default();
-        let mut found = run(
-            &mut engine,
-            "SELECT id FROM posts LIMIT 20",
-            0,
-            0,
-            rows,
-            Block::None,
-        );
-        for n in 1..20 {
-            let sql = "SELECT name FROM users WHERE id = $1";
-            found.extend(run(&mut engine, sql, n, n * step_ms, 1, Block::None));
-        }
-        found
-    }
-
-    #[test]
-    fn lookups_after_their_parent_are_found_once() {
-        assert_eq!(lookups(20, 3), ["n-plus-one"]);
-        assert!(lookups(1, 3).is_empty(), "one row has no loop");
-        assert!(lookups(20, 1000).is_empty(), "a person is no loop");
-    }
-
-    #[test]
-    fn silence_in_a_transaction_is_found() {
-        let mut engine = Engine::default();
-        run(&mut engine, "BEGIN", 0, 0, 0, Block::Open);
-        let mut found = Vec::new();
-        engine.tick(4_000_000, &mut found);
-        assert!(found.is_empty());
-        engine.tick(9_000_000, &mut found);
-        assert_eq!(found[0].hit.rule.id, "idle-in-transaction");
-        run(&mut engine, "COMMIT", 0, 9_500, 0, Block::None);
-        found.clear();
-        engine.tick(900_000_000, &mut found);
-        assert!(found.is_empty());
-    }
-
-    #[test]
-    fn single_row_inserts_are_found() {
-        let mut engine = Engine::default();
-        let found: Vec<_> = (1..30)
-            .flat_map(|n| {
-                run(
-                    &mut engine,
-                    "INSERT INTO t (a) VALUES ($1)",
-                    n,
-                    n * 3,
-                    1,
-                    Block::None,
-                )
-            })
-            .collect();
-        assert_eq!(found, ["row-by-row-insert"]);
-    }
-}
+mod tests;

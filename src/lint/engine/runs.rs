@@ -1,186 +1,387 @@
 //! Runs of one shape in one scope.
 
-use super::super::facts::{Command, RowLock};
+use std::sync::Arc;
+
+use super::super::facts::{Command, Facts, RowLock};
 use super::super::hit::Hit;
-use super::super::observe::{Detection, Execution, Observation};
+use super::super::observe::{Block, Detection, Execution, Observation, Subject, Values};
+use super::super::rule::{Rule, Severity};
 use super::super::rules::sequence;
-use super::{detection, exempt};
+use super::lineage::Lineage;
+use super::parents::{Choice, Parents};
+use super::{SECOND, detection, exempt, loops};
+
+/// The longest pause within a run.
+const GAP: u64 = SECOND / 4;
+/// Runs of one scope that are kept.
+const MOST: usize = 64;
+/// Different values that are told apart exactly.
+const EXACT: usize = 64;
+/// Executions whose values are kept one by one.
+const SAMPLES: usize = 16;
 
 /// What one request did.
 #[derive(Default)]
 pub(super) struct Scope {
     last: u64,
-    parents: Vec<(u64, u64, u64)>,
+    parents: Parents,
     runs: Vec<Run>,
-    /// Shape, values, times, start of the first, end of the last.
-    same: Vec<(u64, u64, u64, u64, u64)>,
+    repeats: super::repeats::Repeats,
+    /// Transactions that began, to tell whether each write had its own.
+    begun: u64,
 }
 
-struct Run {
-    shape: u64,
+/// Executions of one shape, each sent soon after the answer to the one before.
+pub(super) struct Run {
+    pub(super) shape: u64,
+    rule: &'static Rule,
     values: Vec<u64>,
-    n: u64,
-    first: u64,
+    /// Values of the first executions.
+    pub(super) samples: Vec<Values>,
+    pub(super) params: u16,
+    pub(super) n: u64,
+    pub(super) distinct: u64,
+    pub(super) first: u64,
     last: u64,
     batch: u32,
-    rows: u64,
-    told: bool,
+    pub(super) rows: u64,
+    pub(super) server_us: u64,
+    pub(super) gap_us: u64,
+    pub(super) max_gap: u64,
+    in_block: u64,
+    own_block: u64,
+    begun: u64,
+    told: Option<Box<Told>>,
+    critical: bool,
+}
+
+/// What a run was reported as.
+struct Told {
+    subject: Arc<Subject>,
+    conn: u64,
+    run: Execution,
+    choice: Option<Choice>,
+    at: u64,
 }
 
 impl Scope {
-    pub(super) fn add(&mut self, seen: &Observation, run: &Execution, found: &mut Vec<Detection>) {
-        let Some(facts) = run.profile.facts.first() else {
-            return;
-        };
-        if seen.sent_us.saturating_sub(self.last) > 2_000_000 || facts.resets_session {
-            self.parents.clear();
-            self.runs.clear();
-            self.same.clear();
-        }
-        self.last = seen.done_us;
-        self.repeat(seen, run, found);
-        let rule = match facts.command {
-            Command::Select => &sequence::N_PLUS_ONE,
-            Command::Insert if run.value_rows.max(facts.value_rows) == 1 => &sequence::ROW_INSERT,
-            Command::Update | Command::Delete if facts.restricted && run.rows <= 1 => {
-                &sequence::ROW_WRITE
-            }
-            _ => return,
-        };
-        let select = facts.command == Command::Select;
-        let child = !facts.keys.is_empty()
-            && !facts.lists
-            && !facts.walks
-            && !facts.reads.is_empty()
-            && facts.lock == RowLock::None
-            && run.fetch == 0;
-        if run.error.is_none()
-            && !exempt(&seen.subject)
-            && !facts.introspection
-            && (child || !select)
-        {
-            self.step(rule, select, seen, run, found);
-        }
-        if select && run.rows >= 2 && run.error.is_none() {
-            if self.parents.len() >= 32 {
-                self.parents.remove(0);
-            }
-            self.parents.push((run.shape, run.rows, seen.done_us));
-        }
+    /// Whether something happened in it lately.
+    pub(super) fn is_fresh(&self, now: u64) -> bool {
+        self.last + 10 * SECOND >= now
     }
 
-    fn repeat(&mut self, seen: &Observation, run: &Execution, found: &mut Vec<Detection>) {
-        let facts = &run.profile.facts;
-        // A write may change the answer, an error asks for a retry: both excuse what follows.
-        if run.error.is_some() || facts.iter().any(|one| !one.writes.is_empty()) {
-            self.same.clear();
-            return;
-        }
-        let [facts] = facts.as_slice() else { return };
-        let counts = facts.command == Command::Select
-            && !facts.reads.is_empty()
-            && !facts.volatile
-            && !facts.introspection
-            && facts.lock == RowLock::None
-            && run.fetch == 0;
-        if !counts || exempt(&seen.subject) {
-            return;
-        }
-        let (shape, all) = (run.shape, run.values.all);
-        let Some(at) = (self.same.iter()).position(|one| one.0 == shape && one.1 == all) else {
-            if self.same.len() >= 64 {
-                self.same.remove(0);
-            }
-            self.same.push((shape, all, 1, seen.sent_us, seen.done_us));
-            return;
+    /// Takes an execution; returns how many round trips it explained.
+    pub(super) fn add(
+        &mut self,
+        seen: &Observation,
+        run: &Execution,
+        lineage: &mut Lineage,
+        found: &mut Vec<Detection>,
+    ) -> u64 {
+        let Some(facts) = run.profile.facts.first() else {
+            return 0;
         };
-        let one = &mut self.same[at];
-        if seen.sent_us.saturating_sub(one.4) > 1_000_000 {
-            (one.2, one.3) = (0, seen.sent_us);
+        let pause = seen.sent_us.saturating_sub(self.last);
+        if pause > 2 * SECOND || facts.resets_session {
+            self.settle(u64::MAX, found);
+            self.parents = Parents::default();
+            self.runs.clear();
+            self.repeats.cut();
         }
-        one.2 += 1;
-        one.4 = seen.done_us;
-        // Slower repetition is polling.
-        let quick = seen.sent_us.saturating_sub(one.3) < 50_000 * one.2;
-        if one.2 == 5 && quick {
-            let text = "One query ran 5 times with the same parameters in one request.";
-            let hit = Hit::new(&sequence::REPEATED, "", text);
-            found.push(detection(hit, &seen.subject, seen.conn, run, 5, 0));
+        self.last = seen.done_us;
+        self.begun += u64::from(facts.command == Command::Begin);
+        self.repeats.add(seen, run, found);
+        let rule = match facts.command {
+            Command::Select => Some(&sequence::N_PLUS_ONE),
+            Command::Insert if one_row(run, facts) => Some(&sequence::ROW_INSERT),
+            Command::Update | Command::Delete if facts.restricted => Some(&sequence::ROW_WRITE),
+            _ => None,
+        };
+        let select = facts.command == Command::Select;
+        let counts = run.error.is_none() && !facts.introspection && !exempt(&seen.subject);
+        let mut explained = 0;
+        if let Some(rule) = rule
+            && counts
+            && (!select || is_child(run, facts))
+        {
+            explained = self.step(rule, seen, run, facts, lineage, found);
         }
+        if select && counts && run.rows >= 2 && facts.lock != RowLock::SkipLocked {
+            self.parents.add(seen, run, !run.result.is_empty());
+        }
+        explained
     }
 
     fn step(
         &mut self,
-        rule: &'static crate::lint::rule::Rule,
-        select: bool,
+        rule: &'static Rule,
         seen: &Observation,
         run: &Execution,
+        facts: &Facts,
+        lineage: &mut Lineage,
         found: &mut Vec<Detection>,
-    ) {
-        let at = self.runs.iter().position(|known| known.shape == run.shape);
-        let at = at.unwrap_or_else(|| {
-            if self.runs.len() >= 64 {
-                self.runs.remove(0);
+    ) -> u64 {
+        let at = match self.runs.iter().position(|known| known.shape == run.shape) {
+            Some(at) => at,
+            None => {
+                if self.runs.len() >= MOST {
+                    self.runs.remove(0).settle(found);
+                }
+                self.runs.push(Run::new(rule, seen, run));
+                self.runs.len() - 1
             }
-            self.runs.push(Run::new(seen, run));
-            self.runs.len() - 1
-        });
-        let Some(known) = self.runs.get_mut(at) else {
-            return;
         };
-        if known.n > 0 && seen.sent_us.saturating_sub(known.last) > 250_000 {
-            *known = Run::new(seen, run);
+        let begun = self.begun;
+        let Some(known) = self.runs.get_mut(at) else {
+            return 0;
+        };
+        let pause = seen.sent_us.saturating_sub(known.last);
+        let several = !std::ptr::eq(rule, &sequence::N_PLUS_ONE) && run.rows > 1;
+        if known.n > 0 && (pause > GAP || (several && rule.number == sequence::ROW_WRITE.number)) {
+            known.settle(found);
+            known.again(seen, run);
+        }
+        if several && rule.number == sequence::ROW_WRITE.number {
+            return 0;
         }
         if known.n > 0 && known.batch == run.batch {
-            return;
+            return 0;
         }
-        known.n += 1;
-        known.batch = run.batch;
-        known.last = seen.done_us;
-        known.rows += run.rows;
-        if known.values.len() < 64 && !known.values.contains(&run.values.all) {
-            known.values.push(run.values.all);
-        }
-        let distinct = known.values.len() as u64;
-        if known.told || distinct < if select { 5 } else { 10 } {
-            return;
-        }
-        let text = if select {
-            if known.rows / known.n >= 100 {
-                return;
+        known.take(seen, run, facts, begun);
+        if known.told.is_some() {
+            if !known.critical && known.is_critical() {
+                known.tell(found);
             }
-            let before = |parent: &&(u64, u64, u64)| {
-                parent.0 != run.shape && parent.2 + 2_000_000 >= known.first
-            };
-            let rows: u64 = (self.parents.iter().filter(before))
-                .map(|parent| parent.1)
-                .sum();
-            if distinct > rows.saturating_mul(2) {
-                return;
+            return 1;
+        }
+        let select = rule.number == sequence::N_PLUS_ONE.number;
+        if known.distinct < if select { 5 } else { 10 } {
+            return 0;
+        }
+        let mut choice = None;
+        if select {
+            if known.rows / known.n >= 100 || !varies(known, facts) {
+                return 0;
             }
-            format!(
-                "{distinct} executions of one lookup followed a query that returned {rows} rows."
-            )
-        } else {
-            format!("{distinct} single-row writes, one after the other.")
-        };
-        known.told = true;
-        let hit = Hit::new(rule, "", text);
-        found.push(detection(hit, &seen.subject, seen.conn, run, known.n, 0));
+            choice = self.parents.choose(known, run.trace != 0, lineage);
+            let Some(choice) = &choice else { return 0 };
+            if choice.arm {
+                lineage.arm(choice.shape);
+            }
+        }
+        known.told = Some(Box::new(Told {
+            subject: Arc::clone(&seen.subject),
+            conn: seen.conn,
+            run: run.clone(),
+            choice,
+            at: 0,
+        }));
+        known.tell(found);
+        known.n
+    }
+
+    /// Reports anew, with their last numbers, runs that ended before `now`.
+    pub(super) fn settle(&mut self, now: u64, found: &mut Vec<Detection>) -> bool {
+        let mut open = false;
+        for run in &mut self.runs {
+            if run.told.is_some() && now.saturating_sub(run.last) > GAP {
+                run.settle(found);
+            }
+            open |= run.told.is_some();
+        }
+        open
     }
 }
 
+fn one_row(run: &Execution, facts: &Facts) -> bool {
+    // The shape is the same for any number of rows, so the facts may be another text's.
+    match run.value_rows {
+        0 => facts.value_rows == 1,
+        rows => rows == 1,
+    }
+}
+
+fn is_child(run: &Execution, facts: &Facts) -> bool {
+    !facts.keys.is_empty()
+        && !facts.lists
+        && !facts.ranges
+        && run.longest_list < 2
+        && !facts.reads.is_empty()
+        && facts.lock == RowLock::None
+        && run.fetch == 0
+}
+
+/// The values without those of LIMIT and OFFSET.
+fn key(run: &Execution, facts: &Facts) -> u64 {
+    let len = usize::from(run.values.len);
+    let paged = facts.paging_literals > 0 || !facts.paging_params.is_empty();
+    if !paged || len == 0 || len >= Values::MOST {
+        return run.values.all;
+    }
+    let literals = len.saturating_sub(usize::from(run.params));
+    let first = literals.saturating_sub(usize::from(facts.paging_literals));
+    (run.values.each.iter().take(len).enumerate())
+        .filter(|(at, _)| {
+            let paging = match at.checked_sub(literals) {
+                None => *at >= first,
+                Some(param) => facts.paging_params.contains(&(param as u16 + 1)),
+            };
+            !paging
+        })
+        .fold(0, |sum: u64, (_, value)| {
+            sum.rotate_left(7).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ value
+        })
+}
+
+/// Whether a value that a column is asked of varies, as far as can be told.
+fn varies(run: &Run, facts: &Facts) -> bool {
+    let Some(first) = run.samples.first() else {
+        return true;
+    };
+    let len = usize::from(first.len);
+    if len == 0 || len >= Values::MOST || facts.key_params.is_empty() {
+        return true;
+    }
+    let literals = len.saturating_sub(usize::from(run.params));
+    let differs =
+        |at: usize| (run.samples.iter()).any(|sample| sample.each.get(at) != first.each.get(at));
+    (0..literals).any(differs)
+        || (facts.key_params.iter())
+            .any(|(_, number)| differs(literals + usize::from(*number).saturating_sub(1)))
+}
+
 impl Run {
-    fn new(seen: &Observation, run: &Execution) -> Self {
+    fn new(rule: &'static Rule, seen: &Observation, run: &Execution) -> Self {
         Run {
             shape: run.shape,
+            rule,
             values: Vec::new(),
+            samples: Vec::new(),
+            params: run.params,
             n: 0,
+            distinct: 0,
             first: seen.sent_us,
             last: seen.done_us,
             batch: u32::MAX,
             rows: 0,
-            told: false,
+            server_us: 0,
+            gap_us: 0,
+            max_gap: 0,
+            in_block: 0,
+            own_block: 0,
+            begun: 0,
+            told: None,
+            critical: false,
         }
+    }
+
+    /// From the start, in the memory it has.
+    fn again(&mut self, seen: &Observation, run: &Execution) {
+        let (mut values, mut samples) = (
+            std::mem::take(&mut self.values),
+            std::mem::take(&mut self.samples),
+        );
+        values.clear();
+        samples.clear();
+        *self = Run {
+            values,
+            samples,
+            ..Run::new(self.rule, seen, run)
+        };
+    }
+
+    fn take(&mut self, seen: &Observation, run: &Execution, facts: &Facts, begun: u64) {
+        let took = (seen.done_us.saturating_sub(seen.sent_us)).saturating_sub(run.wait_us);
+        if self.n > 0 {
+            let gap = seen.sent_us.saturating_sub(self.last);
+            self.gap_us += gap;
+            self.max_gap = self.max_gap.max(gap);
+        }
+        self.n += 1;
+        self.server_us += took;
+        self.batch = run.batch;
+        self.last = seen.done_us;
+        self.rows += run.rows;
+        if run.block != Block::None {
+            self.in_block += 1;
+            self.own_block += u64::from(begun != self.begun);
+            self.begun = begun;
+        }
+        let value = key(run, facts);
+        if self.values.len() >= EXACT {
+            self.distinct += u64::from(!self.values.contains(&value));
+        } else if !self.values.contains(&value) {
+            self.values.push(value);
+            self.distinct += 1;
+            if self.samples.len() < SAMPLES {
+                self.samples.push(run.values);
+            }
+        }
+    }
+
+    pub(super) fn wasted_us(&self) -> u64 {
+        self.server_us + self.gap_us
+    }
+
+    fn is_critical(&self) -> bool {
+        self.rule.number == sequence::N_PLUS_ONE.number
+            && (self.n >= 50 || self.wasted_us() >= SECOND / 2)
+    }
+
+    /// The last word about the run, if it grew since the one before.
+    fn settle(&mut self, found: &mut Vec<Detection>) {
+        if self.told.as_ref().is_some_and(|told| told.at < self.n) {
+            self.tell(found);
+        }
+        self.told = None;
+    }
+
+    fn tell(&mut self, found: &mut Vec<Detection>) {
+        self.critical = self.is_critical();
+        let Some(mut told) = self.told.take() else {
+            return;
+        };
+        told.at = self.n;
+        let mut hit = match &told.choice {
+            Some(choice) => loops::n_plus_one(self, choice, &told.run),
+            None => self.writes(),
+        };
+        if self.critical {
+            hit.severity = Severity::Critical;
+        }
+        let server_us = self.server_us;
+        let mut one = detection(hit, &told.subject, told.conn, &told.run, self.n, server_us);
+        one.gap_us = self.gap_us;
+        one.rows = self.rows;
+        if let Some(choice) = &told.choice {
+            one.parent = choice.shape;
+            one.parent_text = Arc::clone(&choice.text);
+        }
+        found.push(one);
+        self.told = Some(told);
+    }
+
+    fn writes(&self) -> Hit {
+        let ms = self.wasted_us() / 1000;
+        let insert = self.rule.number == sequence::ROW_INSERT.number;
+        let what = if insert { "INSERTs" } else { "writes" };
+        let each = if self.in_block < self.n {
+            "transaction"
+        } else {
+            "round trip"
+        };
+        let text = format!(
+            "{} single-row {what} in {ms} ms, each its own {each}.",
+            self.n
+        );
+        let mut hit = Hit::new(self.rule, "", text)
+            .evidence("executions", self.n)
+            .evidence("distinct", self.distinct)
+            .evidence("max_gap_ms", self.max_gap / 1000);
+        let block = self.in_block >= self.n;
+        if block && (insert || self.own_block >= self.n) {
+            hit.severity = Severity::Info;
+        }
+        hit
     }
 }

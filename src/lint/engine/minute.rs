@@ -1,0 +1,228 @@
+//! What is counted over the last minute, whoever's connection it came by.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use super::super::comment;
+use super::super::facts::Command;
+use super::super::hit::Hit;
+use super::super::observe::{Block, Detection, Execution, Observation, Subject};
+use super::super::rule::Severity;
+use super::super::rules::{runtime, sequence};
+use super::{SECOND, detection, exempt, is_query};
+use crate::sql::Lexing;
+
+const MINUTE: u64 = 60 * SECOND;
+/// Windows of one kind that are kept; when there are more, all are forgotten.
+const MOST: usize = 10_000;
+
+/// The latest different things of a window, and when each was seen last.
+#[derive(Default)]
+struct Window {
+    seen: Vec<(u64, u64)>,
+    told: bool,
+}
+
+impl Window {
+    /// Whether `enough` different things were seen within `span`, for the first time.
+    fn add(&mut self, thing: u64, now: u64, enough: usize, span: u64) -> bool {
+        if self.told {
+            return false;
+        }
+        if let Some(known) = self.seen.iter_mut().find(|known| known.1 == thing) {
+            known.0 = known.0.max(now);
+            return false;
+        }
+        self.seen.retain(|known| known.0 + span >= now);
+        self.seen.push((now, thing));
+        self.told = self.seen.len() >= enough;
+        if self.told {
+            self.seen = Vec::new();
+        }
+        self.told
+    }
+}
+
+struct Client {
+    since: u64,
+    statements: u32,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Minute {
+    texts: HashMap<(u64, u64), Window>,
+    comments: HashMap<(u64, u64), (Window, Arc<[u8]>)>,
+    errors: HashMap<(u64, u64, [u8; 5]), Window>,
+    /// Errors in a transaction block that a savepoint may still make good.
+    failed: HashMap<u64, (Arc<Subject>, Execution, u64)>,
+    clients: HashMap<u64, Client>,
+    lifetimes: HashMap<u64, Window>,
+    errors_seen: u64,
+}
+
+fn whose(subject: &Subject) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&subject.database, &subject.user).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn bounded<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: &K) {
+    if map.len() >= MOST && !map.contains_key(key) {
+        map.clear();
+    }
+}
+
+impl Minute {
+    pub(super) fn connected(&mut self, seen: &Observation) {
+        bounded(&mut self.clients, &seen.conn);
+        let client = Client {
+            since: seen.done_us,
+            statements: 0,
+        };
+        self.clients.insert(seen.conn, client);
+    }
+
+    pub(super) fn disconnected(&mut self, seen: &Observation, found: &mut Vec<Detection>) {
+        self.settle(seen.conn, None, found);
+        let Some(client) = self.clients.remove(&seen.conn) else {
+            return;
+        };
+        let lived = seen.done_us.saturating_sub(client.since);
+        if lived >= SECOND || client.statements > 3 || exempt(&seen.subject) {
+            return;
+        }
+        let mut hasher = DefaultHasher::new();
+        (&seen.subject.client, whose(&seen.subject)).hash(&mut hasher);
+        let key = hasher.finish();
+        bounded(&mut self.lifetimes, &key);
+        let window = self.lifetimes.entry(key).or_default();
+        if window.add(seen.conn, client.since, 20, 10 * SECOND) {
+            let text = "20 connections in 10 s lived for less than a second each.";
+            let hit = Hit::new(&sequence::CHURN, "", text)
+                .evidence("connections", 20_u64)
+                .evidence("client", &*seen.subject.client);
+            let none = Execution::default();
+            found.push(detection(hit, &seen.subject, seen.conn, &none, 20, 0));
+        }
+    }
+
+    pub(super) fn executed(
+        &mut self,
+        seen: &Observation,
+        run: &Execution,
+        found: &mut Vec<Detection>,
+    ) {
+        if let Some(client) = self.clients.get_mut(&seen.conn) {
+            client.statements += 1;
+        }
+        let facts = run.profile.facts.first();
+        if !self.failed.is_empty() {
+            self.settle(seen.conn, facts.map(|facts| facts.command), found);
+        }
+        if exempt(&seen.subject) {
+            return;
+        }
+        if let Some(state) = run.error {
+            // These have rules of their own.
+            if matches!(&state, b"40001" | b"40P01" | b"55P03" | b"57014" | b"25P02") {
+                return;
+            }
+            if run.block == Block::Failed {
+                bounded(&mut self.failed, &seen.conn);
+                let kept = (Arc::clone(&seen.subject), run.clone(), seen.done_us);
+                self.failed.insert(seen.conn, kept);
+            } else {
+                self.error(seen.conn, &seen.subject, run, seen.done_us, found);
+            }
+            return;
+        }
+        let Some(facts) = facts.filter(|facts| is_query(facts) && !facts.introspection) else {
+            return;
+        };
+        let tables = !(facts.reads.is_empty() && facts.writes.is_empty());
+        let owner = whose(&seen.subject);
+        if run.params == 0 && run.values.len > 0 && tables && run.shape != 0 {
+            let key = (owner, run.shape);
+            bounded(&mut self.texts, &key);
+            let window = self.texts.entry(key).or_default();
+            if window.add(run.stripped, seen.done_us, 20, MINUTE) {
+                let text = "20 different texts of one statement in a minute: values are written \
+                            into the SQL, and each text is parsed and planned anew.";
+                let hit = Hit::new(&sequence::LITERALS, "", text).evidence("texts", 20_u64);
+                found.push(detection(hit, &seen.subject, seen.conn, run, 20, 0));
+            }
+        }
+        if run.raw != run.stripped && tables {
+            self.comment(owner, seen, run, found);
+        }
+    }
+
+    fn comment(
+        &mut self,
+        owner: u64,
+        seen: &Observation,
+        run: &Execution,
+        found: &mut Vec<Detection>,
+    ) {
+        let key = (owner, run.stripped);
+        bounded(&mut self.comments, &key);
+        let (window, first) = (self.comments.entry(key))
+            .or_insert_with(|| (Window::default(), Arc::clone(&run.text)));
+        if !window.add(run.raw, seen.done_us, 20, MINUTE) {
+            return;
+        }
+        let before = comment::read(first, Lexing::default());
+        let now = comment::read(&run.text, Lexing::default());
+        let name = (now.tags.iter())
+            .find(|(name, value)| before.get(name).is_some_and(|old| *old != **value))
+            .map(|(name, _)| name.clone());
+        let text = match &name {
+            Some(name) => format!("The comment's {name} differs each time: no text comes twice."),
+            None => "The comment differs each time: no text comes twice.".into(),
+        };
+        let mut hit = Hit::new(&sequence::COMMENT, "", text).evidence("texts", 20_u64);
+        if let Some(name) = name {
+            hit = hit.evidence("key", &*name);
+        }
+        // Without parameters nothing tells whether the driver prepares its statements.
+        if run.params == 0 {
+            hit = hit.severity(Severity::Info);
+        }
+        found.push(detection(hit, &seen.subject, seen.conn, run, 20, 0));
+    }
+
+    /// The next statement after an error within a transaction, or none: is it made good?
+    fn settle(&mut self, conn: u64, next: Option<Command>, found: &mut Vec<Detection>) {
+        let Some((subject, run, at)) = self.failed.remove(&conn) else {
+            return;
+        };
+        if next != Some(Command::Savepoint) {
+            self.error(conn, &subject, &run, at, found);
+        }
+    }
+
+    fn error(
+        &mut self,
+        conn: u64,
+        subject: &Arc<Subject>,
+        run: &Execution,
+        at: u64,
+        found: &mut Vec<Detection>,
+    ) {
+        let Some(state) = run.error else { return };
+        let key = (whose(subject), run.shape, state);
+        bounded(&mut self.errors, &key);
+        self.errors_seen += 1;
+        let window = self.errors.entry(key).or_default();
+        if window.add(self.errors_seen, at, 10, MINUTE) {
+            let state = String::from_utf8_lossy(&state).into_owned();
+            let text = format!("10 × {state} from one statement within a minute.");
+            let hit = Hit::new(&runtime::RECURRING, "", text)
+                .evidence("sqlstate", state)
+                .evidence("errors", 10_u64);
+            found.push(detection(hit, subject, conn, run, 10, 0));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! One query with the same values, again and again: quickly in one request, or evenly for ever.
+
+use std::sync::Arc;
+
+use super::super::facts::{Command, RowLock};
+use super::super::hit::Hit;
+use super::super::observe::{Detection, Execution, Observation};
+use super::super::profile::Profile;
+use super::super::rules::sequence;
+use super::{SECOND, detection, exempt};
+
+const MOST: usize = 64;
+
+/// Queries of a scope by text and values.
+#[derive(Default)]
+pub(super) struct Repeats {
+    known: Vec<Repeat>,
+}
+
+struct Repeat {
+    text: u64,
+    values: u64,
+    profile: Arc<Profile>,
+    near: Steps,
+    /// The same without regard to writes and requests.
+    far: Steps,
+    /// Said in this request.
+    told: bool,
+    polls: bool,
+}
+
+/// Times between starts.
+#[derive(Clone, Copy, Default)]
+struct Steps {
+    n: u64,
+    first: u64,
+    last: u64,
+    done: u64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Steps {
+    fn add(&mut self, seen: &Observation) {
+        if self.n == 0 {
+            *self = Steps {
+                first: seen.sent_us,
+                ..Steps::default()
+            };
+        } else {
+            let step = seen.sent_us.saturating_sub(self.last) as f64;
+            let delta = step - self.mean;
+            self.mean += delta / self.n as f64;
+            self.squares += delta * (step - self.mean);
+        }
+        self.n += 1;
+        self.last = seen.sent_us;
+        self.done = seen.done_us;
+    }
+
+    /// Whether the steps are as even as a timer's.
+    fn even(&self) -> bool {
+        let steps = self.n.saturating_sub(1).max(1) as f64;
+        self.mean >= 50_000.0 && (self.squares / steps).sqrt() < self.mean / 2.0
+    }
+}
+
+impl Repeats {
+    /// Another request begins.
+    pub(super) fn cut(&mut self) {
+        for one in &mut self.known {
+            (one.near, one.told) = (Steps::default(), false);
+        }
+    }
+
+    pub(super) fn add(&mut self, seen: &Observation, run: &Execution, found: &mut Vec<Detection>) {
+        // An error asks for a retry; a write may change the answer.
+        if run.error.is_some() || run.profile.opaque > 0 {
+            self.cut();
+            return;
+        }
+        for facts in &run.profile.facts {
+            for one in &mut self.known {
+                let read = one
+                    .profile
+                    .facts
+                    .first()
+                    .map_or(&[][..], |read| &read.reads);
+                if facts.writes.iter().any(|table| read.contains(table)) {
+                    one.near = Steps::default();
+                }
+            }
+        }
+        let [facts] = run.profile.facts.as_slice() else {
+            return;
+        };
+        let counts = facts.command == Command::Select
+            && !facts.reads.is_empty()
+            && !facts.introspection
+            && run.fetch == 0;
+        if !counts || exempt(&seen.subject) {
+            return;
+        }
+        let (text, values) = (run.stripped ^ run.shape, run.values.all);
+        let at = (self.known.iter()).position(|one| one.text == text && one.values == values);
+        let at = at.unwrap_or_else(|| {
+            if self.known.len() >= MOST {
+                self.known.remove(0);
+            }
+            self.known.push(Repeat {
+                text,
+                values,
+                profile: Arc::clone(&run.profile),
+                near: Steps::default(),
+                far: Steps::default(),
+                told: false,
+                polls: false,
+            });
+            self.known.len() - 1
+        });
+        let one = &mut self.known[at];
+        if seen.sent_us.saturating_sub(one.near.done) > SECOND {
+            one.near = Steps::default();
+        }
+        if seen.sent_us.saturating_sub(one.far.last) > 60 * SECOND {
+            (one.far, one.polls) = (Steps::default(), false);
+        }
+        one.near.add(seen);
+        one.far.add(seen);
+        if one.told || one.polls {
+            return;
+        }
+        let pure = !facts.volatile && facts.lock == RowLock::None;
+        if pure && one.near.n >= 5 && !one.near.even() {
+            one.told = true;
+            let n = one.near.n;
+            let text = format!("One query ran {n} times with the same parameters in one request.");
+            let hit = Hit::new(&sequence::REPEATED, "", text).evidence("executions", n);
+            found.push(detection(hit, &seen.subject, seen.conn, run, n, 0));
+            return;
+        }
+        let far = one.far;
+        let long = seen.sent_us.saturating_sub(far.first) >= 5 * SECOND;
+        if far.n >= 10 && long && far.even() && far.mean <= 30e6 {
+            one.polls = true;
+            let kind = match facts.lock {
+                RowLock::SkipLocked => "queue-poll",
+                _ => "",
+            };
+            let ms = (far.mean / 1000.0).round();
+            let text = format!("One query is repeated every {ms} ms with the same parameters.");
+            let hit = Hit::new(&sequence::POLLING, kind, text)
+                .evidence("executions", far.n)
+                .evidence("interval_ms", ms);
+            found.push(detection(hit, &seen.subject, seen.conn, run, far.n, 0));
+        }
+    }
+}

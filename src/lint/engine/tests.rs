@@ -1,0 +1,190 @@
+use super::*;
+use crate::lint::inspect::inspect;
+use crate::lint::observe::Values;
+
+fn run(
+    engine: &mut Engine,
+    sql: &str,
+    value: u64,
+    at_ms: u64,
+    rows: u64,
+    block: Block,
+) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    let run = Execution {
+        shape: sql.len() as u64,
+        profile: Arc::new(inspect(sql, &[]).unwrap_or_default()),
+        values: Values {
+            all: value,
+            ..Values::default()
+        },
+        value_rows: 1,
+        rows,
+        block,
+        batch: at_ms as u32,
+        ..Execution::default()
+    };
+    let seen = Observation {
+        conn: 1,
+        subject: Arc::default(),
+        sent_us: at_ms * 1000,
+        done_us: at_ms * 1000 + 1000,
+        event: Event::Executed(Box::new(run)),
+    };
+    engine.observe(&seen, &mut found);
+    found.iter().map(|one| one.hit.rule.id).collect()
+}
+
+fn lookups(rows: u64, step_ms: u64) -> Vec<&'static str> {
+    let mut engine = Engine::default();
+    let mut found = run(
+        &mut engine,
+        "SELECT id FROM posts LIMIT 20",
+        0,
+        0,
+        rows,
+        Block::None,
+    );
+    for n in 1..20 {
+        let sql = "SELECT name FROM users WHERE id = $1";
+        found.extend(run(&mut engine, sql, n, n * step_ms, 1, Block::None));
+    }
+    found
+}
+
+#[test]
+fn lookups_after_their_parent_are_found_once() {
+    assert_eq!(lookups(20, 3), ["n-plus-one"]);
+    assert!(lookups(1, 3).is_empty(), "one row has no loop");
+    assert!(lookups(20, 1000).is_empty(), "a person is no loop");
+}
+
+#[test]
+fn silence_in_a_transaction_is_found() {
+    let mut engine = Engine::default();
+    run(&mut engine, "BEGIN", 0, 0, 0, Block::Open);
+    let mut found = Vec::new();
+    engine.tick(4_000_000, &mut found);
+    assert!(found.is_empty());
+    engine.tick(9_000_000, &mut found);
+    assert_eq!(found[0].hit.rule.id, "idle-in-transaction");
+    run(&mut engine, "COMMIT", 0, 9_500, 0, Block::None);
+    found.clear();
+    engine.tick(900_000_000, &mut found);
+    assert!(found.is_empty());
+}
+
+#[test]
+fn single_row_inserts_are_found() {
+    let mut engine = Engine::default();
+    let found: Vec<_> = (1..30)
+        .flat_map(|n| {
+            run(
+                &mut engine,
+                "INSERT INTO t (a) VALUES ($1)",
+                n,
+                n * 3,
+                1,
+                Block::None,
+            )
+        })
+        .collect();
+    assert_eq!(found, ["row-by-row-insert"]);
+}
+
+/// What a series of executions of one connection proves: text, values, milliseconds, rows.
+fn series(steps: &[(&str, &[u64], u64, u64)]) -> Vec<Detection> {
+    let mut engine = Engine::default();
+    let hashing = crate::lint::hashing::Hashing::seeded(1);
+    let mut found = Vec::new();
+    for (at, (sql, values, ms, rows)) in steps.iter().enumerate() {
+        let run = Execution {
+            text: Arc::from(sql.as_bytes()),
+            shape: hashing.bytes(sql.as_bytes()),
+            stripped: hashing.bytes(sql.as_bytes()),
+            profile: Arc::new(inspect(sql, &[]).unwrap_or_default()),
+            params: values.len() as u16,
+            values: hashing.values(values.iter().copied()),
+            rows: *rows,
+            batch: at as u32,
+            ..Execution::default()
+        };
+        let seen = Observation {
+            conn: 1,
+            subject: Arc::default(),
+            sent_us: ms * 1000,
+            done_us: ms * 1000 + 1000,
+            event: Event::Executed(Box::new(run)),
+        };
+        engine.tick(seen.sent_us, &mut found);
+        engine.observe(&seen, &mut found);
+    }
+    engine.tick(u64::MAX / 2, &mut found);
+    found
+}
+
+#[test]
+fn a_loop_has_its_nearest_parent_and_its_last_numbers() {
+    let parent = "SELECT id, author_id FROM posts LIMIT 20";
+    let child = "SELECT name FROM users WHERE id = $1 LIMIT $2";
+    let values: Vec<[u64; 2]> = (0..20).map(|n| [n + 100, 1]).collect();
+    let mut steps: Vec<(&str, &[u64], u64, u64)> = vec![
+        ("SELECT k, v FROM settings", &[], 0, 90),
+        (parent, &[], 5, 20),
+    ];
+    let mut at = 8;
+    for values in &values {
+        steps.push((child, values, at, 1));
+        at += 3;
+    }
+    let found = series(&steps);
+    let last = found.last().expect("a finding");
+    assert_eq!((last.count, &*last.parent_text), (20, parent.as_bytes()));
+    let sql = last.hit.suggestion.sql.as_deref();
+    assert_eq!(sql, Some("SELECT name FROM users WHERE id = ANY($1)"));
+    assert!(found.iter().all(|one| one.hit.rule.id == "n-plus-one"));
+}
+
+#[test]
+fn pages_are_no_loop() {
+    let page = "SELECT name FROM users WHERE org_id = $1 ORDER BY id LIMIT $2 OFFSET $3";
+    let values: Vec<[u64; 3]> = (0..20).map(|n| [7, 10, n * 10]).collect();
+    let mut steps: Vec<(&str, &[u64], u64, u64)> = vec![("SELECT id FROM orgs", &[], 0, 20)];
+    steps.extend((values.iter().zip(1..)).map(|(values, n)| (page, &values[..], n * 5, 10)));
+    assert!(series(&steps).is_empty());
+}
+
+#[test]
+fn even_repetition_is_polling_and_quick_repetition_is_not() {
+    let sql = "SELECT state FROM jobs WHERE id = $1";
+    let ids = |step: u64| -> Vec<&'static str> {
+        let steps: Vec<(&str, &[u64], u64, u64)> =
+            (0..30).map(|n| (sql, &[5][..], n * step, 1)).collect();
+        series(&steps).iter().map(|one| one.hit.rule.id).collect()
+    };
+    assert_eq!(ids(4), ["repeated-identical-query"]);
+    assert_eq!(ids(500), ["polling-query"]);
+    assert_eq!(ids(20_000), ["polling-query"]);
+    assert!(ids(40_000).is_empty());
+}
+
+#[test]
+fn a_write_to_the_table_excuses_reading_again() {
+    let read = "SELECT n FROM counters WHERE id = $1";
+    let write = |table| format!("UPDATE {table} SET n = n + 1 WHERE id = 1");
+    for (table, expected) in [("counters", 0), ("others", 1)] {
+        let write = write(table);
+        let steps: Vec<(&str, &[u64], u64, u64)> = (0..16)
+            .map(|n| match n % 2 {
+                0 => (read, &[5][..], n * 4, 1),
+                _ => (&*write, &[][..], n * 4, 1),
+            })
+            .collect();
+        let repeats = series(&steps);
+        let repeats = repeats
+            .iter()
+            .filter(|one| one.hit.rule.number == 7)
+            .count();
+        assert_eq!(repeats, expected, "{table}");
+    }
+}

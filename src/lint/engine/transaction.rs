@@ -1,0 +1,136 @@
+//! Transaction blocks that are open.
+
+use std::sync::Arc;
+
+use super::super::facts::Command;
+use super::super::hit::Hit;
+use super::super::observe::{Detection, Execution, Observation, Subject};
+use super::super::registry;
+use super::super::rule::{Rule, Severity};
+use super::super::rules::sequence;
+use super::{SECOND, detection, exempt};
+
+/// A transaction block that is open.
+pub(super) struct Transaction {
+    subject: Arc<Subject>,
+    text: Arc<[u8]>,
+    shape: u64,
+    start: u64,
+    pub(super) last: u64,
+    trips: u64,
+    /// Of these, what a loop found by another rule is made of.
+    pub(super) explained: u64,
+    ddl: u64,
+    batch: u32,
+    created: Vec<Box<str>>,
+    locked: Option<(Box<str>, u64)>,
+    told: [bool; 5],
+}
+
+impl Transaction {
+    pub(super) fn new(seen: &Observation, run: &Execution) -> Self {
+        Transaction {
+            subject: Arc::clone(&seen.subject),
+            text: Arc::clone(&run.text),
+            shape: run.shape,
+            start: seen.sent_us,
+            last: seen.done_us,
+            trips: 0,
+            explained: 0,
+            ddl: 0,
+            batch: u32::MAX,
+            created: Vec::new(),
+            locked: None,
+            told: [false; 5],
+        }
+    }
+
+    pub(super) fn take(&mut self, seen: &Observation, run: &Execution) {
+        self.last = seen.done_us;
+        let Some(facts) = run.profile.facts.first() else {
+            return;
+        };
+        let control = matches!(
+            facts.command,
+            Command::Begin | Command::Commit | Command::Rollback | Command::Savepoint
+        );
+        if !control && facts.command != Command::Cursor && run.fetch == 0 && run.batch != self.batch
+        {
+            self.trips += 1;
+            self.ddl += u64::from(facts.command == Command::Ddl);
+            self.batch = run.batch;
+        }
+        if run.error.is_none() {
+            self.created
+                .extend(facts.creates.iter().map(|(name, _)| name.clone()));
+            let lock = (facts.locks.iter()).find(|table| !self.created.contains(table));
+            if facts.command == Command::Ddl && self.locked.is_none() {
+                self.locked = lock.map(|table| (table.clone(), seen.done_us));
+            }
+        }
+    }
+
+    pub(super) fn advance(&mut self, conn: u64, now: u64, idle: bool, found: &mut Vec<Detection>) {
+        if exempt(&self.subject) {
+            return;
+        }
+        let silent = now.saturating_sub(self.last) / SECOND;
+        if idle && silent >= 5 {
+            let text = format!("Transaction has been idle for {silent} s.");
+            self.tell(0, &sequence::IDLE, silent >= 60, text, conn, found);
+        }
+        let age = now.saturating_sub(self.start) / SECOND;
+        if age >= 60 {
+            let text = format!("Transaction open for {age} s.");
+            self.tell(1, &sequence::LONG, age >= 600, text, conn, found);
+        }
+        // Changing a schema takes many statements, and loops have rules of their own.
+        if self.trips >= 50 && self.explained * 2 < self.trips && self.ddl * 10 < self.trips * 3 {
+            let text = format!("{} round trips in one transaction.", self.trips);
+            let many = self.trips >= 200;
+            self.tell(
+                if many { 4 } else { 2 },
+                &sequence::CHATTY,
+                false,
+                text,
+                conn,
+                found,
+            );
+        }
+        if let Some((table, since)) = &self.locked
+            && now.saturating_sub(*since) >= SECOND
+            && let Some(rule) = registry::find("ddl-lock-held")
+        {
+            let held = now.saturating_sub(*since) / SECOND;
+            let text = format!("A strong lock on {table} has been held for {held} s.");
+            self.tell(3, rule, true, text, conn, found);
+        }
+    }
+
+    fn tell(
+        &mut self,
+        slot: usize,
+        rule: &'static Rule,
+        critical: bool,
+        text: String,
+        conn: u64,
+        found: &mut Vec<Detection>,
+    ) {
+        if std::mem::replace(&mut self.told[slot], true) {
+            return;
+        }
+        let mut hit = Hit::new(rule, "", text);
+        if critical {
+            hit.severity = Severity::Critical;
+        }
+        if slot == 4 {
+            hit.severity = Severity::Warn;
+        }
+        let run = Execution {
+            text: Arc::clone(&self.text),
+            shape: self.shape,
+            ..Execution::default()
+        };
+        found.push(detection(hit, &self.subject, conn, &run, self.trips, 0));
+    }
+}
