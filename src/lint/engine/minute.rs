@@ -44,6 +44,9 @@ impl Window {
     }
 }
 
+/// Texts that differ in comments, and the first of them.
+type Tagged = (Window, Arc<[u8]>);
+
 struct Client {
     since: u64,
     statements: u32,
@@ -53,7 +56,7 @@ struct Client {
 #[derive(Default)]
 pub(super) struct Minute {
     texts: HashMap<(u64, u64), Window>,
-    comments: HashMap<(u64, u64), (Window, Arc<[u8]>)>,
+    comments: HashMap<(u64, u64), Tagged>,
     errors: HashMap<(u64, u64, [u8; 5]), Window>,
     /// Errors in a transaction block that a savepoint may still make good.
     failed: HashMap<u64, (Arc<Subject>, Execution, u64)>,
