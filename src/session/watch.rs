@@ -143,13 +143,13 @@ impl Watch {
         if !self.view.concerns(&looked.profile) {
             return None;
         }
-        let (standing, new) = self.view.judge(&looked.profile);
+        let (dropped, new) = self.view.judge(&looked.profile);
         let by_shape = &looked.profile.hits;
         let fallen = |hit: &Hit| {
             by_shape
                 .iter()
                 .position(|known| known == hit)
-                .is_some_and(|at| !standing.contains(&at))
+                .is_some_and(|at| dropped.contains(&at))
         };
         let hits = looked.hits.iter().filter(|hit| !fallen(hit)).cloned();
         Some(hits.chain(new).collect())

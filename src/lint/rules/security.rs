@@ -1,7 +1,8 @@
 //! Rules about attacks and secrets.
 
-use pg_raw_parse::{ConstValue, Node, nodes};
+use pg_raw_parse::{Node, nodes};
 
+use super::filter::fold::fold;
 use crate::lint::hit::Hit;
 use crate::lint::inspect::Cx;
 use crate::lint::profile::Test;
@@ -9,6 +10,7 @@ use crate::lint::rule::{Check, Rule, Severity};
 use crate::lint::tree::{self, Block, Clause, Tree, Verb};
 use crate::lint::value;
 use crate::rule;
+use crate::sql::{self, Lexing};
 
 /// The rules of this family.
 pub static RULES: &[&Rule] = &[
@@ -113,26 +115,7 @@ fn tautology(cx: &mut Cx<'_, '_>, node: Node<'_>) -> bool {
 }
 
 fn is_true(cx: &mut Cx<'_, '_>, node: Node<'_>) -> bool {
-    match node {
-        Node::A_Expr(e) if tree::is_plain_operator(e) => {
-            let (Some(left), Some(right)) = (show(cx, e.lexpr()), show(cx, e.rexpr())) else {
-                return false;
-            };
-            match tree::operator(e) {
-                "=" => left == right,
-                "<>" | "!=" => left != right,
-                _ => false,
-            }
-        }
-        _ => matches!(cx.constant(node), Some(Some(ConstValue::Boolean(true)))),
-    }
-}
-
-fn show(cx: &mut Cx<'_, '_>, node: Node<'_>) -> Option<String> {
-    match cx.constant(node)?? {
-        ConstValue::String(text) => Some(text.to_owned()),
-        other => other.numeric_value::<i64>().map(|n| n.to_string()),
-    }
+    fold(cx, node) == Some(true)
 }
 
 fn union_probe(tree: &Tree<'_>) -> bool {
@@ -210,11 +193,18 @@ fn destructive(tree: &Tree<'_>) -> bool {
 }
 
 fn comment_tail(text: &str) -> bool {
-    let line = text.trim_end().rsplit('\n').next().unwrap_or_default();
-    let Some(at) = line.rfind("--") else {
+    let comments = sql::comments(text.as_bytes(), Lexing::default());
+    let Some(&(start, end)) = comments.last() else {
         return false;
     };
-    let tail = &line[at + 2..];
+    let rest = text.get(end as usize..).unwrap_or_default();
+    let comment = text.get(start as usize..end as usize).unwrap_or_default();
+    let Some(tail) = comment
+        .strip_prefix("--")
+        .filter(|_| rest.trim().is_empty())
+    else {
+        return false;
+    };
     let tail = tail.strip_prefix(' ').unwrap_or(tail);
     tail.starts_with('\'') && tail.matches('\'').count() % 2 == 1
 }
@@ -408,7 +398,7 @@ fn calls(tree: &Tree<'_>) -> Vec<String> {
     for (_, root) in tree.blocks.iter().flat_map(|b| &b.exprs) {
         tree::walk(*root, |n| {
             if let Node::FuncCall(call) = n
-                && let Some(name) = call.funcname().iter().last().and_then(|p| p.as_str())
+                && let Some(name) = call.funcname().iter().next_back().and_then(|p| p.as_str())
             {
                 found.push(name.to_owned());
             }

@@ -12,7 +12,7 @@ enum Step<'t> {
 }
 
 /// The value of a condition made of constants; `None` if it depends on a row.
-pub(super) fn fold(cx: &mut Cx<'_, '_>, condition: Node<'_>) -> Option<bool> {
+pub(in crate::lint::rules) fn fold(cx: &mut Cx<'_, '_>, condition: Node<'_>) -> Option<bool> {
     let mut steps = vec![Step::Visit(condition)];
     let mut values: Vec<Option<bool>> = Vec::new();
     while let Some(step) = steps.pop() {

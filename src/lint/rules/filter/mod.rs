@@ -1,6 +1,6 @@
 //! Rules about which rows a statement touches.
 
-mod fold;
+pub(in crate::lint::rules) mod fold;
 mod join;
 mod null;
 mod predicate;
