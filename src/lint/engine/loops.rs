@@ -95,7 +95,13 @@ fn together(run: &Execution, facts: &Facts) -> Option<String> {
     if !before.ends_with('=') {
         return None;
     }
-    let sql = format!("{before} ANY({value}){}", bare.get(end..)?);
+    // A cast of the key is no cast of the comparison.
+    let rest = bare.get(end..)?;
+    let rest = match rest.strip_prefix("::") {
+        Some(cast) => cast.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_'),
+        None => rest,
+    };
+    let sql = format!("{before} ANY({value}){rest}");
     let clean = sql::read(sql.as_bytes(), Lexing::default())
         .literals
         .is_empty();
