@@ -163,7 +163,7 @@ impl<'t> Cx<'_, 't> {
 }
 
 /// What the rules say about a text. `literals` are the places of its literals by their number in
-/// the shape, as [`crate::sql::literals`] gives them.
+/// the shape, as [`crate::sql::read`] gives them.
 ///
 /// # Errors
 ///

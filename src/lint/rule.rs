@@ -200,7 +200,7 @@ pub enum Check {
     Catalogue,
 }
 
-/// One rule. The statics are made by [`rule!`](crate::lint::rule!).
+/// One rule. The statics are made by `rule!`.
 pub struct Rule {
     /// Its name: in configuration, findings, comments.
     pub id: &'static str,

@@ -853,7 +853,7 @@ pub fn subquery_type(node: Node<'_>) -> Option<SubLinkType::Type> {
 }
 
 /// The first byte of `node` in the text, or -1. Of an operator it is the operator's own place: use
-/// [`leftmost`] for where the expression begins.
+/// [`extent`] for where the expression begins.
 pub fn location(node: Node<'_>) -> i32 {
     match node {
         Node::ColumnRef(n) => n.location,

@@ -1,7 +1,7 @@
 //! The commands that look at SQL without a server: `pgweir lint`, `pgweir explain`.
 //!
 //! [`script`] lints files; [`case`], [`replay`] and [`score`] run labelled cases through the code that
-//! judges live traffic; [`explain`] prints what the rules say of themselves.
+//! judges live traffic; [`explain()`] prints what the rules say of themselves.
 
 pub mod case;
 pub mod explain;
