@@ -66,6 +66,14 @@ impl SessionView {
         (dropped, added)
     }
 
+    /// The text is about to be executed: takes out of its hits what does not hold in this session,
+    /// and adds what only the session shows.
+    pub fn revise(&mut self, profile: &Profile, hits: &mut Vec<Hit>) {
+        let (dropped, added) = self.judge(profile);
+        hits.retain(|hit| !dropped.iter().any(|&at| profile.hits[at] == *hit));
+        hits.extend(added);
+    }
+
     /// A ReadyForQuery came.
     pub fn committed(&mut self, in_transaction: bool) {
         if !in_transaction {

@@ -11,7 +11,6 @@ pub mod report;
 pub mod sarif;
 pub mod score;
 pub mod script;
-mod session;
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};

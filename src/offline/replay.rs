@@ -11,11 +11,11 @@ use crate::lint::inspect;
 use crate::lint::judge;
 use crate::lint::observe::{Block, Event, Execution, Observation, ResultColumn, Subject};
 use crate::lint::profile::Profile;
+use crate::lint::session::SessionView;
 use crate::lint::value::Param;
 use crate::sql::{self, Kind, Lexing, Reading};
 
 use super::case::{Arrival, Case, Step};
-use super::session::Session;
 
 /// Time passes for the engine in steps of this.
 const TICK_US: u64 = 1_000_000;
@@ -40,7 +40,7 @@ struct Text {
 /// What is known of a connection.
 #[derive(Default)]
 struct Conn {
-    session: Session,
+    session: SessionView,
     block: Block,
     subject: Arc<Subject>,
     /// Texts it has sent.
@@ -127,7 +127,7 @@ impl Replay {
         }
         let event = match step.event {
             Some(Arrival::Connect { secure, superuser }) => {
-                conn.session = Session::default();
+                conn.session = SessionView::default();
                 Event::Connected { secure, superuser }
             }
             Some(Arrival::Disconnect) => Event::Disconnected,
@@ -168,7 +168,7 @@ impl Replay {
             })
             .collect();
         let mut hits = judge::hits(&text.profile, &text.bytes, &text.reading.literals, &params);
-        conn.session.sent(&text.profile, &mut hits);
+        conn.session.revise(&text.profile, &mut hits);
         hits.retain(|hit| !text.comments.ignores(hit.rule));
         for hit in hits {
             add(&mut self.hits, hit);
@@ -178,7 +178,7 @@ impl Replay {
             conn.sent.push(text.bytes.clone());
         }
         conn.block = block(step, text.kind, conn.block);
-        conn.session.view.committed(conn.block != Block::None);
+        conn.session.committed(conn.block != Block::None);
         self.requests += 1;
         let literals = text.reading.literals.iter().filter_map(|&(start, end)| {
             let literal = text.bytes.get(start as usize..end as usize)?;

@@ -7,9 +7,8 @@ use crate::lint::hit::{Hit, Span};
 use crate::lint::inspect::Skipped;
 use crate::lint::judge;
 use crate::lint::rule::{Confidence, Rule};
+use crate::lint::session::SessionView;
 use crate::sql::{self, Cut, Lexing, Piece};
-
-use super::session::Session;
 
 /// A hit and where it is in the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +46,7 @@ pub struct Linted {
 #[must_use]
 pub fn lint(text: &str, rules: &[&'static Rule]) -> Linted {
     let mut linted = Linted::default();
-    let mut session = Session::default();
+    let mut session = SessionView::default();
     for piece in sql::script(text.as_bytes(), Cut::Outermost) {
         let Err(reason) = statement(text, piece, rules, &mut session, &mut linted.findings) else {
             continue;
@@ -79,7 +78,7 @@ fn statement(
     text: &str,
     piece: Piece,
     rules: &[&'static Rule],
-    session: &mut Session,
+    session: &mut SessionView,
     findings: &mut Vec<Finding>,
 ) -> Result<(), Skipped> {
     // The lexer cuts at ASCII characters only, so this is always there.
@@ -97,7 +96,7 @@ fn statement(
     let bytes = own.as_bytes();
     let comments = comment::read(bytes, Lexing::default());
     let mut hits = judge::hits(&profile, bytes, &reading.literals, &[]);
-    session.sent(&profile, &mut hits);
+    session.revise(&profile, &mut hits);
     hits.retain(|hit| rules.contains(&hit.rule) && !comments.ignores(hit.rule));
     hits.sort_by_key(|hit| std::cmp::Reverse((hit.severity, hit.confidence >= Confidence::Likely)));
     let absolute = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);

@@ -143,16 +143,9 @@ impl Watch {
         if !self.view.concerns(&looked.profile) {
             return None;
         }
-        let (dropped, new) = self.view.judge(&looked.profile);
-        let by_shape = &looked.profile.hits;
-        let fallen = |hit: &Hit| {
-            by_shape
-                .iter()
-                .position(|known| known == hit)
-                .is_some_and(|at| dropped.contains(&at))
-        };
-        let hits = looked.hits.iter().filter(|hit| !fallen(hit)).cloned();
-        Some(hits.chain(new).collect())
+        let mut hits = looked.hits.to_vec();
+        self.view.revise(&looked.profile, &mut hits);
+        Some(hits.into())
     }
 
     /// What the client is told if these hits refuse its statement.
