@@ -12,6 +12,9 @@ const MOST: usize = 64;
 /// A longer comment is no tag but prose, or an attack on our time.
 const LONGEST: usize = 16 * 1024;
 
+/// Tags that name the request, where there is no `traceparent`.
+const REQUEST_KEYS: [&str; 3] = ["request_id", "correlation_id", "job_id"];
+
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comments {
@@ -50,12 +53,12 @@ impl Comments {
         valid.then_some(trace)
     }
 
-    /// What tells one request's statements from another's: the trace id, else the first of `keys`
-    /// that is there, as `request_id`.
+    /// What tells one request's statements from another's: the trace id, else the first of
+    /// [`REQUEST_KEYS`] that is there.
     #[must_use]
-    pub fn request<'a>(&'a self, keys: &[&str]) -> Option<&'a str> {
+    pub fn request(&self) -> Option<&str> {
         self.trace_id()
-            .or_else(|| keys.iter().find_map(|key| self.get(key)))
+            .or_else(|| REQUEST_KEYS.into_iter().find_map(|key| self.get(key)))
     }
 
     /// Whether the comments ask for silence about this rule. Rules about security are not asked
@@ -279,13 +282,10 @@ mod tests {
             Some("4bf92f3577b34da6a3ce929d0e0e4736")
         );
         assert_eq!(
-            comments(text).request(&["request_id"]),
+            comments(text).request(),
             Some("4bf92f3577b34da6a3ce929d0e0e4736")
         );
-        assert_eq!(
-            comments("SELECT 1 /*request_id=x*/").request(&["job_id", "request_id"]),
-            Some("x")
-        );
+        assert_eq!(comments("SELECT 1 /*request_id=x*/").request(), Some("x"));
         for wrong in [
             "00-1-2-3",
             "",

@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pg_raw_parse::{ConstValue, Node};
 
-use super::facts::Facts;
 use super::hit::{Hit, Span};
 use super::profile::{Check, From, Profile, Test};
 use super::registry;
@@ -96,6 +95,14 @@ impl<'t> Cx<'_, 't> {
             }
             _ => return,
         };
+        self.profile.checks.push(Check { from, test, hit });
+    }
+
+    /// Reports `hit` if the longest list of the text meets `test`: how long a list of values is, is
+    /// no part of the shape.
+    pub fn when_list(&mut self, test: Test, mut hit: Hit) {
+        hit.statement = self.statement;
+        let from = From::List;
         self.profile.checks.push(Check { from, test, hit });
     }
 
@@ -226,10 +233,4 @@ fn run(text: &str, literals: &[(u32, u32)]) -> Result<Profile, Skipped> {
         }
     }
     Ok(profile)
-}
-
-/// Facts of a text that was not parsed.
-#[must_use]
-pub fn unknown() -> Vec<Facts> {
-    vec![Facts::default()]
 }

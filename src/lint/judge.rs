@@ -2,9 +2,9 @@
 
 use super::hit::Hit;
 use super::inspect::{self, Skipped};
-use super::profile::{From, Profile};
+use super::profile::{Check, From, Profile};
 use super::value::{self, Param};
-use crate::sql::{self, Flags, Lexing, Reading};
+use crate::sql::{self, Reading};
 
 /// [`inspect::inspect`] behind the guards against texts that are too long, deep or odd for the
 /// parser.
@@ -15,38 +15,60 @@ pub fn profile(text: &str, reading: &Reading) -> Result<Profile, Skipped> {
     if text.len() > sql::MAX_PARSED {
         return Err(Skipped::TooLarge);
     }
-    let analysis = sql::analyse(text.as_bytes(), Lexing::default());
-    if analysis.flags.contains(Flags::UNANALYSED) {
+    if !reading.may_parse {
         return Err(Skipped::Syntax);
     }
-    inspect::inspect(text, &reading.literals)
+    let profile = inspect::inspect(text, &reading.literals)?;
+    // Where lexer and parser see other statements, neither is believed.
+    match profile.facts.len() == reading.statements as usize {
+        true => Ok(profile),
+        false => Err(Skipped::Syntax),
+    }
 }
 
-/// The hits of a text: those of its shape, and those that its literals and `params` decide. A
-/// parameter that is not given is not judged.
+/// The hits of a text: those of its shape, and those that its literals, its lists and `params`
+/// decide. A parameter that is not given is not judged.
 #[must_use]
-pub fn hits(
-    profile: &Profile,
-    text: &[u8],
-    literals: &[(u32, u32)],
-    params: &[Param<'_>],
-) -> Vec<Hit> {
+pub fn hits(profile: &Profile, text: &[u8], reading: &Reading, params: &[Param<'_>]) -> Vec<Hit> {
     let mut hits = profile.hits.clone();
     for check in &profile.checks {
         let met = match check.from {
-            From::Literal(number) => (literals.get(number as usize))
+            From::Literal(number) => (reading.literals.get(number as usize))
                 .and_then(|&(start, end)| text.get(start as usize..end as usize))
                 .is_some_and(|literal| value::literal_meets(literal, check.test)),
-            From::Param(number) => (number as usize)
-                .checked_sub(1)
-                .and_then(|at| params.get(at))
-                .is_some_and(|&param| value::param_meets(param, check.test)),
+            From::List => value::list_meets(reading.longest_list, check.test),
+            From::Param(_) => bound(check, params),
         };
-        if met && !hits.contains(&check.hit) {
-            hits.push(check.hit.clone());
+        if !met {
+            continue;
+        }
+        let hit = match check.from {
+            From::List => (check.hit.clone()).evidence("elements", u64::from(reading.longest_list)),
+            _ => check.hit.clone(),
+        };
+        if !hits.contains(&hit) {
+            hits.push(hit);
         }
     }
     hits
+}
+
+/// The hits of a profile that bound values decide.
+pub fn bound_hits<'p>(profile: &'p Profile, params: &[Param<'_>]) -> impl Iterator<Item = &'p Hit> {
+    (profile.checks.iter())
+        .filter(|check| bound(check, params))
+        .map(|check| &check.hit)
+}
+
+/// Whether a check looks at a bound value, and it is met.
+fn bound(check: &Check, params: &[Param<'_>]) -> bool {
+    let From::Param(number) = check.from else {
+        return false;
+    };
+    (number as usize)
+        .checked_sub(1)
+        .and_then(|at| params.get(at))
+        .is_some_and(|&param| value::param_meets(param, check.test))
 }
 
 #[cfg(test)]
@@ -54,6 +76,7 @@ mod tests {
     use super::*;
     use crate::lint::profile::{Check, Test};
     use crate::lint::rules::filter::MISSING_WHERE;
+    use crate::sql::Lexing;
 
     fn with(from: From) -> Profile {
         let check = Check {
@@ -72,7 +95,7 @@ mod tests {
         let profile = with(From::Literal(1));
         let found = |text: &str| {
             let reading = sql::read(text.as_bytes(), Lexing::default());
-            hits(&profile, text.as_bytes(), &reading.literals, &[]).len()
+            hits(&profile, text.as_bytes(), &reading, &[]).len()
         };
         assert_eq!(found("SELECT 1, 100"), 1);
         assert_eq!(found("SELECT 100, 99"), 0);
@@ -90,12 +113,15 @@ mod tests {
                     binary: false,
                 })
                 .collect();
-            hits(&profile, b"SELECT $1", &[], &params).len()
+            hits(&profile, b"SELECT $1", &Reading::default(), &params).len()
         };
         assert_eq!(found(&[b"100"]), 1);
         assert_eq!(found(&[b"99", b"100"]), 0);
         assert_eq!(found(&[]), 0);
-        assert_eq!(hits(&with(From::Param(0)), b"", &[], &[]).len(), 0);
+        assert_eq!(
+            hits(&with(From::Param(0)), b"", &Reading::default(), &[]).len(),
+            0
+        );
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub enum From {
     Literal(u32),
     /// A bound parameter: its number, from 1.
     Param(u32),
+    /// The length of the longest list in the text: texts of one shape differ in it.
+    List,
 }
 
 /// What is asked of a value.
@@ -28,6 +30,8 @@ pub enum Test {
     ClearPassword,
     /// An array of at least so many elements.
     ElementsAtLeast(u32),
+    /// A list of at least so many elements, and fewer than the second.
+    ListWithin(u32, u32),
 }
 
 /// A value to look at, and the hit if the test holds.
@@ -55,4 +59,15 @@ pub struct Profile {
     pub facts: Vec<Facts>,
     /// Statements of which nothing can be said: `DO`, `CALL`, `EXECUTE`.
     pub opaque: u16,
+}
+
+impl Profile {
+    /// Of a text that was not parsed: one statement of which nothing is known.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Profile {
+            facts: vec![Facts::default()],
+            ..Profile::default()
+        }
+    }
 }

@@ -10,26 +10,20 @@ use std::hash::BuildHasher;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::comment::{self, Comments};
+use super::comment;
 use super::hashing::Hashing;
 use super::hit::Hit;
-use super::inspect::{self, Skipped};
+use super::judge;
 use super::observe::Values;
-use super::profile::{Check, From, Profile};
-use super::{judge, registry, value};
+use super::profile::{From, Profile};
 use crate::sql::{self, Lexing, Reading};
 
-/// Elements of an IN list from which on `large-in-list` speaks; the same as the rule's limit.
-const LARGE_LIST: u32 = 100;
 /// Longest text that is kept by exact text.
 const MAX_STORED: usize = 8 * 1024;
 /// What an entry costs beyond its text, roughly, in bytes.
 const OVERHEAD: usize = 400;
 /// Bits of the doorkeeper.
 const DOOR_BITS: usize = 16 * 1024;
-
-/// Tags that name the request, where there is no `traceparent`.
-const REQUEST_KEYS: [&str; 3] = ["request_id", "correlation_id", "job_id"];
 
 /// A text, looked at.
 #[derive(Debug)]
@@ -57,14 +51,10 @@ pub struct Looked {
     /// What its result's columns are, if the text tells: the table's names for them where they have
     /// one, so that an alias hides nothing.
     pub columns: Option<Arc<[Box<str>]>>,
-    /// What its comments say.
-    pub comments: Option<Box<Comments>>,
     /// Trace or request id of its comments, hashed; 0 for none.
     pub trace: u64,
     /// Hits that its comments ask to keep silent about.
     pub suppressed: Arc<[Hit]>,
-    /// Why nothing is known, if so.
-    pub skipped: Option<Skipped>,
 }
 
 #[derive(Clone)]
@@ -111,8 +101,6 @@ pub struct Texts {
     max_bytes: usize,
     /// Whether comments may silence rules.
     pub inline_suppress: bool,
-    /// Longest text that is parsed.
-    pub max_parsed: usize,
     /// Counters.
     pub stats: TextStats,
 }
@@ -131,7 +119,6 @@ impl Texts {
             bytes: 0,
             max_bytes,
             inline_suppress: true,
-            max_parsed: sql::MAX_PARSED,
             stats: TextStats::default(),
         }
     }
@@ -159,18 +146,17 @@ impl Texts {
         let reading = sql::read(text, lexing);
         let key = self.hasher.hash_one(&reading.shape);
         let comments = comment::read(text, lexing);
-        let has_comments = comments != Comments::default();
         let known = self.shapes.get(&key).cloned();
-        let (shape, skipped) = match known {
+        let shape = match known {
             Some(shape) if !shape.profile.sensitive => {
                 self.stats.shape_hits += 1;
-                (shape, None)
+                shape
             }
             known => {
-                let (profile, skipped) = self.parse(text, &reading);
+                let profile = self.parse(text, &reading);
                 let columns = columns(&profile);
                 let profile = Arc::new(profile);
-                let shape = match known {
+                match known {
                     Some(known) => Shape { profile, ..known },
                     None => {
                         let sample: Arc<[u8]> = text.get(..MAX_STORED).unwrap_or(text).into();
@@ -183,8 +169,7 @@ impl Texts {
                         self.shapes.insert(key, shape.clone());
                         shape
                     }
-                };
-                (shape, skipped)
+                }
             }
         };
         let Shape {
@@ -192,16 +177,15 @@ impl Texts {
             sample,
             columns,
         } = shape;
-        let mut hits = judge::hits(&profile, text, &reading.literals, &[]);
-        list_length(&mut hits, reading.longest_list);
+        let mut hits = judge::hits(&profile, text, &reading, &[]);
         let suppressed: Vec<Hit> = match comments.ignore.is_empty() || !self.inline_suppress {
             true => Vec::new(),
             false => hits
                 .extract_if(.., |hit| comments.ignores(hit.rule))
                 .collect(),
         };
-        let trace = (comments.trace_id())
-            .or_else(|| REQUEST_KEYS.into_iter().find_map(|key| comments.get(key)))
+        let trace = comments
+            .request()
             .map_or(0, |id| self.hashing.bytes(id.as_bytes()));
         let mut literals = self.hashing.values(
             (reading.literals.iter())
@@ -228,10 +212,8 @@ impl Texts {
             rows: reading.rows,
             hits: hits.into(),
             columns,
-            comments: has_comments.then(|| Box::new(comments)),
             trace,
             suppressed: suppressed.into(),
-            skipped,
         });
         if keep {
             self.make_room(text.len() + OVERHEAD);
@@ -240,23 +222,12 @@ impl Texts {
         looked
     }
 
-    fn parse(&mut self, text: &[u8], reading: &Reading) -> (Profile, Option<Skipped>) {
+    /// What the rules know of a text; nothing, if the parser must not or cannot read it.
+    fn parse(&mut self, text: &[u8], reading: &Reading) -> Profile {
         self.stats.parses += 1;
-        let known = match std::str::from_utf8(text) {
-            _ if text.len() > self.max_parsed => Err(Skipped::TooLarge),
-            Err(_) => Err(Skipped::Syntax),
-            Ok(text) => judge::profile(text, reading),
-        };
-        match known {
-            Ok(profile) => (profile, None),
-            Err(skipped) => {
-                let profile = Profile {
-                    facts: inspect::unknown(),
-                    ..Profile::default()
-                };
-                (profile, Some(skipped))
-            }
-        }
+        (std::str::from_utf8(text).ok())
+            .and_then(|text| judge::profile(text, reading).ok())
+            .unwrap_or_else(Profile::unknown)
     }
 
     /// Empties the tables when they are full: what is in use comes back at once.
@@ -288,44 +259,10 @@ impl Texts {
     }
 }
 
-/// The length of lists is no part of the shape: says `large-in-list` by this text's.
-fn list_length(hits: &mut Vec<Hit>, longest: u32) {
-    let Some(rule) = registry::find("large-in-list") else {
-        return;
-    };
-    let known = hits
-        .iter()
-        .position(|hit| hit.rule == rule && hit.kind.is_empty());
-    match (known, longest >= LARGE_LIST) {
-        (Some(_), _) | (None, false) => {}
-        (None, true) => hits.push(Hit::new(
-            rule,
-            "",
-            format!(
-                "IN list of {longest}: long to parse and plan, and every length is another statement for caches."
-            ),
-        )),
-    }
-}
-
-impl Looked {
-    /// Hits of checks that need bound values.
-    pub fn bound<'a>(
-        &'a self,
-        params: impl Fn(u32) -> Option<value::Param<'a>>,
-    ) -> impl Iterator<Item = &'a Hit> {
-        (self.profile.checks.iter()).filter_map(move |Check { from, test, hit }| match from {
-            From::Param(number) => params(*number)
-                .is_some_and(|param| value::param_meets(param, *test))
-                .then_some(hit),
-            From::Literal(_) => None,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lint::rule::Severity;
 
     fn texts() -> Texts {
         Texts::new(1 << 20, Hashing::seeded(1))
@@ -370,6 +307,27 @@ mod tests {
         assert_eq!(short.shape, long.shape);
         assert_ne!(short.literals.all, long.literals.all);
         assert_eq!((short.longest_list, long.longest_list), (2, 3));
+    }
+
+    #[test]
+    fn the_length_of_a_list_is_each_texts_own() {
+        let mut texts = texts();
+        let mut found = |elements: usize| {
+            let text = format!(
+                "SELECT a FROM t WHERE b IN ({})",
+                vec!["1"; elements].join(",")
+            );
+            let looked = texts.look(text.as_bytes(), Lexing::default());
+            let mut hits = looked
+                .hits
+                .iter()
+                .filter(|hit| hit.rule.id == "large-in-list");
+            (hits.next().map(|hit| hit.severity), hits.count())
+        };
+        assert_eq!(found(100), (Some(Severity::Warn), 0));
+        assert_eq!(found(2), (None, 0));
+        assert_eq!(found(1000), (Some(Severity::Critical), 0));
+        assert_eq!(texts.stats.parses, 1);
     }
 
     #[test]

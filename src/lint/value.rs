@@ -47,10 +47,17 @@ pub fn param_meets(param: Param<'_>, test: Test) -> bool {
         Test::AtLeast(_) | Test::Exactly(_) | Test::OpenLimit => {
             integer(param).is_some_and(|n| number_meets(n, test))
         }
+        Test::ListWithin(..) => false,
         Test::ElementsAtLeast(n) => elements(param).is_some_and(|found| found >= u64::from(n)),
         // Text is the same in both formats.
         Test::LeadingWildcard | Test::ClearPassword => text_meets(bytes, test),
     }
+}
+
+/// Whether a list of so many elements meets `test`.
+#[must_use]
+pub fn list_meets(elements: u32, test: Test) -> bool {
+    matches!(test, Test::ListWithin(least, below) if (least..below).contains(&elements))
 }
 
 fn number_meets(n: i64, test: Test) -> bool {
@@ -68,6 +75,7 @@ fn text_meets(text: &[u8], test: Test) -> bool {
         Test::LeadingWildcard => matches!(text.first(), Some(b'%' | b'_')),
         Test::ClearPassword => !text.is_empty() && !is_hashed(text),
         Test::ElementsAtLeast(n) => text_elements(text) >= u64::from(n),
+        Test::ListWithin(..) => false,
         Test::AtLeast(_) | Test::Exactly(_) | Test::OpenLimit => std::str::from_utf8(text)
             .ok()
             .and_then(|text| text.trim().parse().ok())

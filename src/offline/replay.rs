@@ -7,7 +7,6 @@ use crate::lint::comment::{self, Comments};
 use crate::lint::engine::Engine;
 use crate::lint::hashing::Hashing;
 use crate::lint::hit::Hit;
-use crate::lint::inspect;
 use crate::lint::judge;
 use crate::lint::observe::{Block, Event, Execution, Observation, ResultColumn, Subject};
 use crate::lint::profile::Profile;
@@ -167,7 +166,7 @@ impl Replay {
                 binary: false,
             })
             .collect();
-        let mut hits = judge::hits(&text.profile, &text.bytes, &text.reading.literals, &params);
+        let mut hits = judge::hits(&text.profile, &text.bytes, &text.reading, &params);
         conn.session.revise(&text.profile, &mut hits);
         hits.retain(|hit| !text.comments.ignores(hit.rule));
         for hit in hits {
@@ -185,9 +184,7 @@ impl Replay {
             Some(self.hashing.literal(literal))
         });
         let bound = params.iter().map(|&param| self.hashing.param(param));
-        let request = text
-            .comments
-            .request(&["request_id", "correlation_id", "job_id"]);
+        let request = text.comments.request();
         let names = |names: &Vec<String>| names.iter().map(|name| name.as_str().into()).collect();
         Execution {
             text: text.bytes.clone(),
@@ -246,10 +243,7 @@ impl Text {
     fn read(sql: &str, hashing: &Hashing) -> Text {
         let bytes = sql.as_bytes();
         let reading = sql::read(bytes, Lexing::default());
-        let profile = judge::profile(sql, &reading).unwrap_or_else(|_| Profile {
-            facts: inspect::unknown(),
-            ..Profile::default()
-        });
+        let profile = judge::profile(sql, &reading).unwrap_or_else(|_| Profile::unknown());
         let (raw, stripped) = hashing.texts(bytes, Lexing::default());
         Text {
             profile: Arc::new(profile),

@@ -95,7 +95,7 @@ fn statement(
     };
     let bytes = own.as_bytes();
     let comments = comment::read(bytes, Lexing::default());
-    let mut hits = judge::hits(&profile, bytes, &reading.literals, &[]);
+    let mut hits = judge::hits(&profile, bytes, &reading, &[]);
     session.revise(&profile, &mut hits);
     hits.retain(|hit| rules.contains(&hit.rule) && !comments.ignores(hit.rule));
     hits.sort_by_key(|hit| std::cmp::Reverse((hit.severity, hit.confidence >= Confidence::Likely)));

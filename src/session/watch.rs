@@ -16,6 +16,7 @@ use super::lineage::Capture;
 use crate::audit::observer::{Observer, Report};
 use crate::error::SqlState;
 use crate::lint::hit::Hit;
+use crate::lint::judge;
 use crate::lint::observe::{Block, Event, Execution, Observation, Subject, Values};
 use crate::lint::policy::Effective;
 use crate::lint::rule::{Action, Confidence};
@@ -346,11 +347,12 @@ impl Session {
         }
         let mut hits = watch.judge(&looked);
         if looked.binds {
-            let param = |number: u32| {
-                let (bytes, binary) = *params.get((number as usize).checked_sub(1)?)?;
-                Some(Param { bytes, binary })
-            };
-            let bound: Vec<Hit> = looked.bound(param).cloned().collect();
+            let params: Vec<Param<'_>> = (params.iter())
+                .map(|&(bytes, binary)| Param { bytes, binary })
+                .collect();
+            let bound: Vec<Hit> = judge::bound_hits(&looked.profile, &params)
+                .cloned()
+                .collect();
             if !bound.is_empty() {
                 let known = hits.as_deref().unwrap_or(&looked.hits);
                 hits = Some(known.iter().cloned().chain(bound).collect());

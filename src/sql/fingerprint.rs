@@ -52,6 +52,10 @@ pub struct Reading {
     pub longest_list: u32,
     /// Rows of VALUES.
     pub rows: u32,
+    /// Statements that have at least one token.
+    pub statements: u32,
+    /// The text nests and names nothing that the parser must not be given.
+    pub may_parse: bool,
 }
 
 /// Reads a text with the lexer alone.
@@ -60,11 +64,14 @@ pub fn read(text: &[u8], lexing: Lexing) -> Reading {
     let mut out = Vec::new();
     let seen = text.get(..super::MAX_SCANNED).unwrap_or(text);
     let found = shape::survey(seen, lexing, &mut out);
+    let may_parse = found.may_parse();
     Reading {
         fingerprint: hash(&out),
         shape: out,
         literals: found.literals,
         longest_list: found.longest_list,
         rows: found.rows,
+        statements: found.statements,
+        may_parse,
     }
 }

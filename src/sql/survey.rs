@@ -44,6 +44,11 @@ impl Survey {
         self.depth <= MAX_DEPTH && self.operators <= MAX_OPERATORS
     }
 
+    /// True if the parser may see the text at all, as far as the lexer can tell.
+    pub(super) fn may_parse(&self) -> bool {
+        self.within_limits() && (!self.long_name || (self.plain && !self.broken))
+    }
+
     /// True if the text's facts depend on its shape alone.
     pub(super) fn by_shape(&self) -> bool {
         self.statements == 1

@@ -2,7 +2,7 @@
 
 use pg_raw_parse::raw::A_Expr_Kind;
 use pg_raw_parse::raw::BoolExprType;
-use pg_raw_parse::{Node, nodes};
+use pg_raw_parse::{ConstValue, Node, nodes};
 
 use crate::lint::hit::Hit;
 use crate::lint::inspect::Cx;
@@ -80,6 +80,11 @@ rule! {
         check: Check::Tree(large_in_list),
     }
 }
+
+/// Elements from which on a list is long.
+const LONG_LIST: u32 = 100;
+/// Elements from which on a list is a burden.
+const VERY_LONG_LIST: u32 = 1000;
 
 /// The operators of a block's conditions that are not below NOT.
 fn predicates<'t>(block: &Block<'t>) -> Vec<&'t nodes::A_Expr> {
@@ -268,12 +273,12 @@ fn large_in_list(cx: &mut Cx<'_, '_>) {
         });
         for expr in found {
             let list = tree::without_casts(expr.rexpr());
-            let count = match (expr.kind, list) {
-                (A_Expr_Kind::AEXPR_IN, Node::NodeList(list)) => list.len(),
+            let elements: Vec<Node<'_>> = match (expr.kind, list) {
+                (A_Expr_Kind::AEXPR_IN, Node::NodeList(list)) => list.iter().collect(),
                 (
                     A_Expr_Kind::AEXPR_OP_ANY | A_Expr_Kind::AEXPR_OP_ALL,
                     Node::A_ArrayExpr(array),
-                ) => array.elements().len(),
+                ) => array.elements().iter().collect(),
                 (A_Expr_Kind::AEXPR_OP_ANY, Node::ParamRef(_) | Node::A_Const(_)) => {
                     let span = cx.span(expr.lexpr());
                     let hit = Hit::new(
@@ -287,22 +292,36 @@ fn large_in_list(cx: &mut Cx<'_, '_>) {
                 }
                 _ => continue,
             };
-            if count >= 100 {
-                let span = cx.span(expr.lexpr());
-                let severity = if count >= 1000 {
-                    Severity::Critical
+            let span = cx.span(expr.lexpr());
+            let hit = |severity| {
+                let least = if severity == Severity::Critical {
+                    VERY_LONG_LIST
                 } else {
-                    Severity::Warn
+                    LONG_LIST
                 };
                 let message = format!(
-                    "IN list of {count}: long to parse and plan, and every length is another statement for caches."
+                    "IN list of {least} values or more: long to parse and plan, and every length is another statement for caches."
                 );
-                cx.hit(
-                    Hit::new(&LARGE_IN_LIST, "", message)
-                        .severity(severity)
-                        .evidence("elements", count as u64)
-                        .at(span),
-                );
+                Hit::new(&LARGE_IN_LIST, "", message)
+                    .severity(severity)
+                    .at(span)
+            };
+            // A list of nothing but values has the same shape whatever its length.
+            let values = (elements.iter()).all(|node| {
+                matches!(node, Node::ParamRef(_))
+                    || matches!(tree::constant(*node), Some(Some(value)) if !matches!(value, ConstValue::Boolean(_)))
+                        && matches!(node, Node::A_Const(_))
+            });
+            let count = u32::try_from(elements.len()).unwrap_or(u32::MAX);
+            for (severity, least, below) in [
+                (Severity::Warn, LONG_LIST, VERY_LONG_LIST),
+                (Severity::Critical, VERY_LONG_LIST, u32::MAX),
+            ] {
+                if values {
+                    cx.when_list(Test::ListWithin(least, below), hit(severity));
+                } else if (least..below).contains(&count) {
+                    cx.hit(hit(severity).evidence("elements", u64::from(count)));
+                }
             }
         }
     }

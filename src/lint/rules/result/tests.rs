@@ -9,7 +9,7 @@ use crate::sql::{self, Lexing};
 fn found(text: &str) -> Vec<String> {
     let reading = sql::read(text.as_bytes(), Lexing::default());
     let profile = inspect(text, &reading.literals).expect("the text parses");
-    let mut found: Vec<String> = hits(&profile, text.as_bytes(), &reading.literals, &[])
+    let mut found: Vec<String> = hits(&profile, text.as_bytes(), &reading, &[])
         .iter()
         .filter(|hit| RULES.contains(&hit.rule))
         .map(|hit| match hit.kind {
