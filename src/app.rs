@@ -98,22 +98,16 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
     let path = config.path.clone();
     let config = Arc::new(config);
     let process = Arc::new(Process::new(config.clone(), tls));
-    let policy = crate::cli::rules_policy(&config.settings).unwrap_or_default();
-    process.policy.store(Arc::new(policy));
     let observer = process.observer.clone();
     let mut recorder = Recorder::new(&process, &config.settings).map_err(AppError::Audit)?;
     let cancel_keys = CancelKeys::new();
     let (command_senders, command_receivers): (Vec<_>, Vec<_>) =
         (0..count).map(|_| mpsc::unbounded_channel()).unzip();
     let (peers, arrivals): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
-    let reloaded = process.clone();
     let control = Control::new(process.clone(), command_senders, move || {
         crate::cli::load(path.as_deref())
     })
     .on_reload(move |config| {
-        if let Ok(policy) = crate::cli::rules_policy(&config.settings) {
-            reloaded.policy.store(Arc::new(policy));
-        }
         if let Err(error) = logging.apply(&config.settings) {
             tracing::error!("the log goes on as before: {error}");
         }

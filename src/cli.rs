@@ -12,9 +12,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::audit::chain;
 use crate::audit::trail::{self, Policy};
-use crate::config::{Config, ConfigErrors, Settings, reference};
+use crate::config::{Config, ConfigErrors, reference};
 use crate::lint::policy;
-use crate::lint::rule::Action;
 use crate::offline::{self, LintArgs};
 
 /// Where `pgweir run` looks for a configuration, in this order.
@@ -224,35 +223,20 @@ pub fn load(path: Option<&Path>) -> Result<Config, ConfigErrors> {
         None => Config::zero(|name| std::env::var(name).ok())?,
     };
     // Which rules there are is nothing that reading a file knows.
-    let mut wrong = rules_policy(&config.settings).err().unwrap_or_default();
-    let policy = &config.settings.audit_policy;
-    if !Policy::ALL.iter().any(|(name, _)| name == policy) {
-        wrong.push(format!(
-            "audit_policy: {policy:?} is none of all, writes, ddl, off"
-        ));
+    let mut wrong = match policy::Policy::of(&config) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.0,
+    };
+    let audited = &config.settings.audit_policy;
+    if !Policy::ALL.iter().any(|(name, _)| name == audited) {
+        let file = path.map_or("environment".into(), |path| path.display().to_string());
+        let why = format!("audit_policy: {audited:?} is none of all, writes, ddl, off");
+        wrong.extend(ConfigErrors::of_file(file, why).0);
     }
-    if wrong.is_empty() {
-        return Ok(config);
+    match wrong.is_empty() {
+        true => Ok(config),
+        false => Err(ConfigErrors(wrong)),
     }
-    let file = path.map_or("environment".into(), |path| path.display().to_string());
-    let errors = wrong
-        .into_iter()
-        .flat_map(|wrong| ConfigErrors::of_file(file.clone(), wrong).0);
-    Err(ConfigErrors(errors.collect()))
-}
-
-/// What is done about hits, as the settings say.
-///
-/// # Errors
-/// What is wrong with each name.
-pub fn rules_policy(settings: &Settings) -> Result<policy::Policy, Vec<String>> {
-    let mut policy = policy::compile(&[
-        (Action::Block, &settings.lint_block),
-        (Action::Notice, &settings.lint_notice),
-        (Action::Off, &settings.lint_off),
-    ])?;
-    policy.suppress = settings.lint_inline_suppress;
-    Ok(policy)
 }
 
 /// Checks files of the audit trail. The exit code is 0 if all of them hold.

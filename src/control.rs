@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::diff;
 use crate::config::{Config, ConfigErrors};
+use crate::lint::policy::Policy;
 use crate::pool::key::PoolKey;
 use crate::pool::process::Process;
 use crate::pool::snapshot::{PoolRow, ServerRow};
@@ -98,6 +99,8 @@ pub enum Command {
     CloseNeeded(Option<String>, oneshot::Sender<usize>),
     /// A new configuration is in force; servers of the named databases are recycled.
     Reload(Arc<Config>, Arc<Vec<String>>),
+    /// Something else is done about rules; see [`Process::policy`].
+    Policy,
     /// Cancel what this client is doing; answered when the request has been dealt with.
     Cancel(u64, oneshot::Sender<()>),
     /// The process's phase changed.
@@ -307,8 +310,10 @@ impl Control {
         let difference = diff::diff(&old, &read);
         let new = diff::in_force(&old, &read);
         let bundle = TlsBundle::build(&new)?;
+        let policy = Policy::of(&new)?;
         let new = Arc::new(new);
         self.process.config.store(new.clone());
+        self.process.policy.store(Arc::new(policy));
         self.process.tls.install(bundle);
         let recycled: Vec<String> = difference
             .recycled
@@ -324,6 +329,12 @@ impl Control {
             .iter()
             .map(|key| key.to_string())
             .collect())
+    }
+
+    /// SET RULE: something else is done about rules, until the next reload.
+    pub fn set_policy(&self, policy: Policy) {
+        self.process.policy.store(Arc::new(policy));
+        self.tell(|| Command::Policy);
     }
 
     /// Cancels what a client is doing; returns when the request has been dealt with, so that

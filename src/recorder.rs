@@ -6,12 +6,12 @@ use std::time::SystemTime;
 
 use crate::audit::findings::{Cost, Seen, judged};
 use crate::audit::observer::{Report, Sink};
-use crate::audit::trail::{Policy, Trail, TrailSettings};
+use crate::audit::trail::{self, Trail, TrailSettings};
 use crate::config::Settings;
 use crate::lint::engine::Engine;
 use crate::lint::hit::Hit;
 use crate::lint::observe::{Detection, Event, Subject};
-use crate::lint::policy::Effective;
+use crate::lint::policy::{Effective, Policy};
 use crate::lint::rule::{Action, Severity};
 use crate::pool::process::Process;
 
@@ -20,7 +20,7 @@ pub struct Recorder {
     process: Arc<Process>,
     trail: Option<Trail>,
     /// The last subject's policy: reports come in runs.
-    last: Option<(Arc<Subject>, Effective)>,
+    last: Option<(Arc<Policy>, Arc<Subject>, Effective)>,
 }
 
 impl Recorder {
@@ -29,9 +29,9 @@ impl Recorder {
     /// # Errors
     /// The trail's file cannot be used.
     pub fn new(process: &Arc<Process>, settings: &Settings) -> std::io::Result<Self> {
-        let policy = (Policy::ALL.into_iter())
+        let policy = (trail::Policy::ALL.into_iter())
             .find(|(name, _)| *name == settings.audit_policy)
-            .map_or(Policy::Writes, |(_, policy)| policy);
+            .map_or(trail::Policy::Writes, |(_, policy)| policy);
         let trail = settings.audit_file.clone().map(|path| {
             Trail::open(TrailSettings {
                 path,
@@ -48,13 +48,14 @@ impl Recorder {
     }
 
     fn action(&mut self, subject: &Arc<Subject>, hit: &Hit) -> Action {
-        let known = matches!(&self.last, Some((last, _)) if Arc::ptr_eq(last, subject));
+        let policy = self.process.policy.load();
+        let known = matches!(&self.last, Some((of, last, _)) if Arc::ptr_eq(of, &policy) && Arc::ptr_eq(last, subject));
         if !known {
-            let effective = self.process.policy.load().for_subject(subject);
-            self.last = Some((subject.clone(), effective));
+            let effective = policy.for_subject(subject);
+            self.last = Some((Arc::clone(&policy), subject.clone(), effective));
         }
         match &self.last {
-            Some((_, effective)) => effective.action(hit.rule, hit.kind),
+            Some((_, _, effective)) => effective.action(hit.rule, hit.kind),
             None => Action::Log,
         }
     }

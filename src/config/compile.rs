@@ -11,7 +11,8 @@ use super::field::Reading;
 use super::reference::{self, DatabaseDraft, Slot};
 use super::suggest::nearest;
 use super::{
-    Config, ConfigError, ConfigErrors, Database, Host, Settings, User, checks, file, ini, zero,
+    Config, ConfigError, ConfigErrors, Database, Host, Settings, User, checks, file, ini, lint,
+    zero,
 };
 
 /// Longest configuration file that is read, in bytes.
@@ -149,6 +150,7 @@ pub fn compile(
     }
     let (mut config, places, found) = build.finish(path);
     errors.extend(found);
+    config.lint = lint::read(&document, &mut errors);
     zero::open_login(&mut config, &places, &document, env, &mut errors);
     checks::check(&mut config, &places, &document, &mut errors);
 
@@ -288,6 +290,7 @@ impl Build<'_> {
             fallback,
             users: self.users,
             secrets: BTreeMap::new(),
+            lint: Vec::new(),
         };
         (config, self.places, self.errors)
     }

@@ -23,6 +23,8 @@ pub struct ConfigDiff {
     pub users: BTreeSet<String>,
     /// Whether users or secrets of the users file are others.
     pub secrets: bool,
+    /// Whether something else is done about rules.
+    pub lint: bool,
     /// Process settings that the reload applies.
     pub applied: Vec<&'static str>,
     /// Process settings that need a restart; the running process keeps the old values.
@@ -65,6 +67,13 @@ pub fn diff(old: &Config, new: &Config) -> ConfigDiff {
         }
     }
     diff.secrets = old.secrets != new.secrets;
+    let meaning = |config: &Config| -> Vec<_> {
+        (config.lint.iter())
+            .map(super::RuleAction::meaning)
+            .map(|all| all.map(|one| one.map(str::to_owned)))
+            .collect()
+    };
+    diff.lint = meaning(old) != meaning(new);
 
     // Compared as shown: every setting has a row, so none can be forgotten here.
     let mut before = old.settings.clone();
@@ -99,6 +108,7 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
     to.log_json = from.log_json;
     to.pidfile.clone_from(&from.pidfile);
     to.lint_inline_suppress = from.lint_inline_suppress;
+    to.lint_inline_suppress_security = from.lint_inline_suppress_security;
     to.audit_file.clone_from(&from.audit_file);
     to.audit_policy.clone_from(&from.audit_policy);
     to.audit_max_size = from.audit_max_size;
@@ -201,7 +211,7 @@ mod tests {
     fn in_force_keeps_exactly_the_keys_that_need_a_restart() {
         let old = config("");
         let new = config(
-            "listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_backlog = 5\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nhttp_listen = \"\"\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlint_inline_suppress = false\naudit_file = \"/x/a\"\naudit_policy = \"all\"\naudit_max_size = 1\naudit_max_age = 1\nlog_stats = false\n",
+            "listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_backlog = 5\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nhttp_listen = \"\"\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlint_inline_suppress = false\nlint_inline_suppress_security = true\naudit_file = \"/x/a\"\naudit_policy = \"all\"\naudit_max_size = 1\naudit_max_age = 1\nlog_stats = false\n",
         );
         let asked: BTreeSet<_> = diff(&old, &new).needs_restart.into_iter().collect();
         let all: BTreeSet<_> = reference::keys()

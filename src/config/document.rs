@@ -141,6 +141,8 @@ pub struct Document {
     pub declared: Vec<(Section, Place)>,
     /// All keys, in the order of the files.
     pub entries: Vec<Entry>,
+    /// What names rules: `rules` and `override` of `[lint]`.
+    pub lint: Vec<Entry>,
     /// Mistakes of form found while reading.
     pub errors: Vec<ConfigError>,
 }
@@ -153,6 +155,7 @@ impl Document {
             files: vec![file.into()],
             declared: Vec::new(),
             entries: Vec::new(),
+            lint: Vec::new(),
             errors: Vec::new(),
         }
     }

@@ -16,10 +16,11 @@ use toml::de::{DeTable, DeValue};
 use zeroize::Zeroizing;
 
 use super::document::{Dialect, Document, Entry, Place, Raw, Section};
+use super::lint;
 use super::suggest::nearest;
 
 /// The sections of the file.
-const SECTIONS: [&str; 3] = ["pgweir", "databases", "users"];
+const SECTIONS: [&str; 4] = ["pgweir", "databases", "users", "lint"];
 
 /// Reads TOML. Mistakes of form are recorded in the document with all that could be read besides.
 pub fn parse(file: &str, text: &str) -> Document {
@@ -52,6 +53,10 @@ pub fn parse(file: &str, text: &str) -> Document {
         };
         if name == "pgweir" {
             entries(&mut document, &lines, &Section::Process, table);
+            continue;
+        }
+        if name == "lint" {
+            lint_entries(&mut document, &lines, table);
             continue;
         }
         for (item, value) in in_order(table) {
@@ -90,13 +95,14 @@ fn unknown_section(name: &str) -> String {
     if super::reference::find(&Section::Process, name).is_some() {
         return "belongs into a section; write [pgweir] above it".into();
     }
-    "unknown section; there are [pgweir], [databases.NAME] and [users.NAME]".into()
+    "unknown section; there are [pgweir], [databases.NAME], [users.NAME] and [lint]".into()
 }
 
 fn section_form(name: &str) -> &'static str {
     match name {
         "databases" => "databases.NAME",
         "users" => "users.NAME",
+        "lint" => "lint",
         _ => "pgweir",
     }
 }
@@ -109,6 +115,25 @@ fn entries(document: &mut Document, lines: &Lines<'_>, section: &Section, table:
             value: raw(lines, value),
             place: lines.place(key.span().start),
         });
+    }
+}
+
+/// `[lint]`: its plain keys are keys of `[pgweir]` under shorter names.
+fn lint_entries(document: &mut Document, lines: &Lines<'_>, table: &DeTable<'_>) {
+    for (key, value) in in_order(table) {
+        let name: &str = key.get_ref();
+        let entry = Entry {
+            section: Section::Process,
+            key: name.to_owned(),
+            value: raw(lines, value),
+            place: lines.place(key.span().start),
+        };
+        if matches!(name, "rules" | "override") {
+            document.lint.push(entry);
+        } else {
+            let key = lint::alias(name);
+            document.entries.push(Entry { key, ..entry });
+        }
     }
 }
 

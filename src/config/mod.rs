@@ -23,8 +23,10 @@ pub mod userlist;
 pub mod zero;
 
 mod checks;
+mod lint;
 
 pub use errors::{ConfigError, ConfigErrors};
+pub use lint::RuleAction;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -404,6 +406,10 @@ pub struct Settings {
     pub log_pooler_errors: bool,
     /// Look for anti-patterns in what clients send.
     pub lint: bool,
+    /// What is done about rules that nothing names.
+    pub lint_default_action: String,
+    /// Comments may silence rules about security too.
+    pub lint_inline_suppress_security: bool,
     /// Rules that are off, as `rule` or `rule:kind`.
     pub lint_off: Vec<String>,
     /// Rules of which clients are told by a notice.
@@ -447,4 +453,6 @@ pub struct Config {
     pub users: BTreeMap<String, User>,
     /// Users and secrets of `auth_file`: stored secret by name, as text.
     pub secrets: BTreeMap<String, Secret>,
+    /// What is done about rules, in the order of the file.
+    pub lint: Vec<RuleAction>,
 }

@@ -290,6 +290,8 @@ fn unset() -> Settings {
         log_disconnections: false,
         log_pooler_errors: false,
         lint: false,
+        lint_default_action: String::new(),
+        lint_inline_suppress_security: false,
         lint_off: Vec::new(),
         lint_notice: Vec::new(),
         lint_block: Vec::new(),

@@ -70,6 +70,7 @@ fn zero(
         fallback: Some(Arc::new(fallback(hosts))),
         users: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        lint: Vec::new(),
     };
     match login(env) {
         Ok(Some((user, password))) => {

@@ -61,6 +61,12 @@ impl Comments {
             .or_else(|| REQUEST_KEYS.into_iter().find_map(|key| self.get(key)))
     }
 
+    /// Whether the comments name this rule, and not only all of them.
+    #[must_use]
+    pub fn names(&self, rule: &Rule) -> bool {
+        self.ignore.iter().any(|name| &**name == rule.id)
+    }
+
     /// Whether the comments ask for silence about this rule. Rules about security are not asked
     /// this way: whoever can write the statement could write the comment.
     #[must_use]

@@ -2,7 +2,8 @@
 
 use super::observe::Subject;
 use super::registry;
-use super::rule::{Action, Class, Rule};
+use super::rule::{Action, Rule};
+use crate::config::{Config, ConfigError, ConfigErrors};
 
 /// Actions for whoever all of the given names fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,77 +55,123 @@ impl Scope {
 pub struct Policy {
     /// Action of rules that nothing names.
     pub default: Action,
-    /// Whether comments may silence rules about security too.
-    pub suppress_security: bool,
-    /// Whether comments may silence rules at all.
-    pub suppress: bool,
     /// In any order.
     pub scopes: Vec<Scope>,
 }
 
 impl Default for Policy {
-    /// Every rule that is on is logged, and comments may silence all but those about security.
+    /// Every rule that is on is logged.
     fn default() -> Self {
         Policy {
             default: Action::Log,
-            suppress_security: false,
-            suppress: true,
             scopes: Vec::new(),
         }
     }
 }
 
-/// Compiles the rules that an operator names into a policy; see [`Policy::scopes`].
-///
-/// # Errors
-/// What is wrong with each name, for people.
-pub fn compile(named: &[(Action, &[String])]) -> Result<Policy, Vec<String>> {
-    let mut actions = Vec::new();
-    let mut wrong = Vec::new();
-    for (action, names) in named {
-        for name in *names {
-            let (id, kind) = name.split_once(':').unwrap_or((name, ""));
-            let Some(rule) = registry::find(id) else {
-                wrong.push(format!(
-                    "lint_{}: there is no rule {id:?}; `pgweir explain` lists them",
-                    action.as_str()
-                ));
-                continue;
+impl Policy {
+    /// What a configuration says.
+    ///
+    /// # Errors
+    /// Every name that is none, and every action that a rule cannot have, with its place.
+    pub fn of(config: &Config) -> Result<Policy, ConfigErrors> {
+        let settings = &config.settings;
+        let mut wrong = Vec::new();
+        let mut policy = Policy {
+            default: Action::Off,
+            ..Policy::default()
+        };
+        match Action::parse(&settings.lint_default_action) {
+            Some(action) => policy.default = action,
+            None => wrong.push(ConfigError {
+                file: (config.path.as_deref())
+                    .map_or_else(String::new, |path| path.display().to_string()),
+                line: 0,
+                column: None,
+                key: "pgweir.lint_default_action".to_owned(),
+                message: no_action(&settings.lint_default_action),
+            }),
+        }
+        for one in &config.lint {
+            let why = match judge(&one.rule, &one.kind, &one.action) {
+                Ok((rule, action)) => {
+                    let scope = policy.scope(&one.database, &one.user, &one.app);
+                    scope.actions.push((rule, one.kind.as_str().into(), action));
+                    continue;
+                }
+                Err(why) => why,
             };
-            if !kind.is_empty() && !rule.kinds.iter().any(|known| known.name == kind) {
-                wrong.push(format!(
-                    "lint_{}: rule {id} has no kind {kind:?}",
-                    action.as_str()
-                ));
-            } else if *action == Action::Block && !rule.enforce.may_block() {
-                wrong.push(format!(
-                    "lint_block: rule {id} is known only after the fact; use lint_notice"
-                ));
-            } else {
-                actions.push((rule, kind.into(), *action));
-            }
+            wrong.push(ConfigError {
+                message: why,
+                ..one.place.clone()
+            });
+        }
+        if !wrong.is_empty() {
+            return Err(ConfigErrors(wrong));
+        }
+        match settings.lint {
+            true => Ok(policy),
+            false => Ok(Policy {
+                default: Action::Off,
+                ..Policy::default()
+            }),
         }
     }
-    if !wrong.is_empty() {
-        return Err(wrong);
+
+    /// The scope of exactly these names; a new one if there is none.
+    fn scope(
+        &mut self,
+        database: &Option<String>,
+        user: &Option<String>,
+        app: &Option<String>,
+    ) -> &mut Scope {
+        let boxed = |name: &Option<String>| name.as_deref().map(Box::from);
+        let wanted = Scope {
+            database: boxed(database),
+            user: boxed(user),
+            app: boxed(app),
+            actions: Vec::new(),
+        };
+        let same = |scope: &Scope| {
+            (&scope.database, &scope.user, &scope.app)
+                == (&wanted.database, &wanted.user, &wanted.app)
+        };
+        let at = self.scopes.iter().position(same).unwrap_or_else(|| {
+            self.scopes.push(wanted);
+            self.scopes.len() - 1
+        });
+        &mut self.scopes[at]
     }
-    let everybody = Scope {
-        actions,
-        ..Scope::default()
+}
+
+fn no_action(word: &str) -> String {
+    format!("{word:?} is no action; there are off, log, notice, annotate and block")
+}
+
+/// The rule and the action of these names.
+///
+/// # Errors
+/// What is wrong with them, for people.
+pub fn judge(rule: &str, kind: &str, action: &str) -> Result<(&'static Rule, Action), String> {
+    let Some(rule) = registry::find(rule) else {
+        return Err(format!(
+            "there is no rule {rule:?}; `pgweir explain` lists them"
+        ));
     };
-    Ok(Policy {
-        scopes: vec![everybody],
-        ..Policy::default()
-    })
+    if !kind.is_empty() && !rule.kinds.iter().any(|known| known.name == kind) {
+        return Err(format!("rule {} has no kind {kind:?}", rule.id));
+    }
+    match Action::parse(action) {
+        None => Err(no_action(action)),
+        Some(Action::Block) if !rule.enforce.may_block() => Err(format!(
+            "rule {} is known only after the fact and cannot block; use notice",
+            rule.id
+        )),
+        Some(action) => Ok((rule, action)),
+    }
 }
 
 impl Policy {
-    /// Whether a comment in the statement may silence this rule.
-    #[must_use]
-    pub fn may_suppress(&self, rule: &Rule) -> bool {
-        self.suppress && (rule.class != Class::Security || self.suppress_security)
-    }
-
     /// What holds for one subject.
     #[must_use]
     pub fn for_subject(&self, subject: &Subject) -> Effective {
@@ -186,21 +233,38 @@ mod tests {
         }
     }
 
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
+    fn policy(text: &str) -> Result<Policy, ConfigErrors> {
+        Policy::of(&Config::from_toml(text).expect("well-formed"))
     }
 
     #[test]
     fn named_rules_get_their_action_and_mistakes_are_all_told() {
-        let block = names(&["missing-where:delete"]);
-        let policy = compile(&[(Action::Block, &block)]).expect("valid");
+        let policy = policy("[pgweir]\nlint_block = [\"missing-where:delete\"]").expect("valid");
         let effective = policy.for_subject(&subject("a", "b", "c"));
         assert_eq!(effective.action(&MISSING_WHERE, "delete"), Action::Block);
         assert_eq!(effective.action(&MISSING_WHERE, "update"), Action::Log);
         assert_eq!(effective.max(), Action::Block);
-        let wrong = names(&["missing-wear", "missing-where:insert"]);
-        let told = compile(&[(Action::Off, &wrong)]).expect_err("two mistakes");
-        assert_eq!(told.len(), 2, "{told:?}");
+    }
+
+    #[test]
+    fn mistakes_are_all_told_with_their_lines() {
+        let text = "[pgweir]\nlint_off = \"missing-wear\"\n[lint]\ndefault_action = \"shout\"\n[lint.rules]\nn-plus-one = \"block\"\nmissing-where = { kinds = { insert = \"off\" } }\n";
+        let told = policy(text).expect_err("four mistakes").to_string();
+        for wanted in [
+            "lint_default_action: \"shout\" is no action",
+            "config:2: pgweir.lint_off: there is no rule \"missing-wear\"",
+            "config:6: lint.rules.n-plus-one: rule n-plus-one is known only after",
+            "config:7: lint.rules.missing-where.kinds.insert: rule missing-where has no kind",
+        ] {
+            assert!(told.contains(wanted), "{wanted} in\n{told}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_done_where_rules_are_off() {
+        let policy = policy("[lint]\nenabled = false\n[lint.rules]\nmissing-where = \"block\"\n");
+        let effective = policy.expect("valid").for_subject(&subject("a", "b", "c"));
+        assert_eq!(effective.max(), Action::Off);
     }
 
     #[test]

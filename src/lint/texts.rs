@@ -101,6 +101,8 @@ pub struct Texts {
     max_bytes: usize,
     /// Whether comments may silence rules.
     pub inline_suppress: bool,
+    /// Whether comments may silence rules about security that they name.
+    pub suppress_security: bool,
     /// Counters.
     pub stats: TextStats,
 }
@@ -119,6 +121,7 @@ impl Texts {
             bytes: 0,
             max_bytes,
             inline_suppress: true,
+            suppress_security: false,
             stats: TextStats::default(),
         }
     }
@@ -181,7 +184,10 @@ impl Texts {
         let suppressed: Vec<Hit> = match comments.ignore.is_empty() || !self.inline_suppress {
             true => Vec::new(),
             false => hits
-                .extract_if(.., |hit| comments.ignores(hit.rule))
+                .extract_if(.., |hit| {
+                    comments.ignores(hit.rule)
+                        || (self.suppress_security && comments.names(hit.rule))
+                })
                 .collect(),
         };
         let trace = comments

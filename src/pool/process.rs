@@ -90,6 +90,8 @@ pub struct Process {
 impl Process {
     /// State for a process that starts with this configuration.
     pub fn new(config: Arc<Config>, tls: TlsContext) -> Self {
+        // Whoever loads a configuration has refused one whose rules cannot be compiled.
+        let policy = Policy::of(&config).unwrap_or_default();
         Self {
             config: ArcSwap::new(config),
             tls,
@@ -103,7 +105,7 @@ impl Process {
             observer: Arc::new(Observer::new()),
             usage: Mutex::new(Statements::new(MOST_STATEMENTS)),
             findings: Mutex::new(Findings::new(MOST_FINDINGS)),
-            policy: ArcSwap::default(),
+            policy: ArcSwap::from_pointee(policy),
             hashing: Hashing::random(),
             counters: DashMap::default(),
             next_id: AtomicU64::new(1),

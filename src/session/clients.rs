@@ -61,6 +61,8 @@ impl Signal {
     pub const LOGIN_TIMEOUT: Self = Self(1024);
     /// The database is gone or belongs to other settings now.
     pub const RELOADED: Self = Self(2048);
+    /// Something else is done about rules.
+    pub const POLICY: Self = Self(4096);
 }
 
 /// A client, as others see it. Its own task keeps it up to date.

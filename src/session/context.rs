@@ -81,7 +81,9 @@ impl Context {
         derivation: Arc<Derivation>,
     ) -> Rc<Self> {
         let mut texts = Texts::new(TEXTS, process.hashing.clone());
-        texts.inline_suppress = process.config.load().settings.lint_inline_suppress;
+        let config = process.config.load();
+        texts.inline_suppress = config.settings.lint_inline_suppress;
+        texts.suppress_security = config.settings.lint_inline_suppress_security;
         let reports = Reports::new(process.observer.clone(), texts);
         Rc::new(Self {
             worker,

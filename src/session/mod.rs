@@ -728,6 +728,10 @@ impl Session {
         if me.has(Signal::DRAIN) && self.lease.is_none() && self.seat.is_none() {
             return fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down");
         }
+        if me.take(Signal::POLICY) {
+            self.renew_policy();
+        }
+        let me = &self.me;
         // The mode stays as it is as long as the client has a server.
         if self.lease.is_none() && me.take(Signal::RELOADED) {
             self.mode = self.pool.settings().mode;

@@ -242,6 +242,13 @@ impl Session {
         }
     }
 
+    /// Something else is done about rules now.
+    pub(super) fn renew_policy(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.effective = self.context.process.effective(&watch.subject);
+        }
+    }
+
     fn report_event(&self, event: Event) {
         let Some(watch) = &self.watch else { return };
         let reports = &self.context.reports;

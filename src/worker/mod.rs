@@ -262,8 +262,9 @@ fn obey(context: &Rc<Context>, command: Command) {
             context.pools.reload(&config, gone);
             context
                 .clients
-                .each(|client| client.signal(Signal::RELOADED));
+                .each(|client| client.signal(Signal(Signal::RELOADED.0 | Signal::POLICY.0)));
         }
+        Command::Policy => context.clients.each(|client| client.signal(Signal::POLICY)),
         Command::Cancel(client, done) => {
             let context = context.clone();
             tokio::task::spawn_local(async move {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::peer::Peer;
 use crate::support::pgweir::{Pgweir, Setup, clean_environment, succeed};
 use crate::support::postgres::{PASSWORD, Postgres, each_postgres};
 use crate::support::wait::eventually;
@@ -143,6 +144,42 @@ fn a_client_is_told_once_if_that_is_wanted() {
             told.contains("QL002") && told.contains("DELETE 0"),
             "{told}"
         );
+    }
+}
+
+#[test]
+fn a_reload_changes_what_is_done_for_clients_that_are_there() {
+    for postgres in each_postgres() {
+        let database = postgres.database();
+        let setup = Setup::new().database("app", postgres, &database);
+        let pgweir = setup
+            .clone()
+            .lint("rules.missing-where = \"block\"\n[[override]]\nuser = \"t_plain\"\nrules = { missing-where = \"log\" }")
+            .start();
+        let mut blocked = Peer::login(pgweir.address(), "t_trust", "app");
+        let mut exempt = Peer::login(pgweir.address(), "t_plain", "app");
+        let tags = |peer: &mut Peer| -> String {
+            let answer = peer.query("UPDATE missing SET a = 1");
+            let error = answer.iter().find(|message| message.tag == b'E');
+            let body = error
+                .map(|message| message.body.clone())
+                .unwrap_or_default();
+            let text = String::from_utf8_lossy(&body).into_owned();
+            if text.contains("QL002") {
+                "refused"
+            } else {
+                "passed"
+            }
+            .to_owned()
+        };
+        assert_eq!(tags(&mut blocked), "refused");
+        assert_eq!(tags(&mut exempt), "passed");
+        pgweir.rewrite(&setup.lint("rules.missing-where = \"log\"\n[[override]]\nuser = \"t_plain\"\nrules = { missing-where = \"block\" }"));
+        let mut console = Peer::login(pgweir.address(), "postgres", "pgweir");
+        console.query("RELOAD");
+        eventually("the new policy", || {
+            (tags(&mut blocked) == "passed" && tags(&mut exempt) == "refused").then_some(())
+        });
     }
 }
 

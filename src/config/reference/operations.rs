@@ -69,6 +69,21 @@ pub(super) const KEYS: &[Key] = &[
     )
     .ours(),
     Key::process(
+        "lint_default_action",
+        "log",
+        Text(|s| &mut s.lint_default_action),
+        "What is done about rules that nothing else names: `off`, `log`, `notice`, `annotate` or `block`; rules that are off by default stay off. In TOML `[lint.rules.ID]` and `[[lint.override]]` say it for single rules, databases, users and applications.",
+    )
+    .ours(),
+    Key::process(
+        "lint_inline_suppress_security",
+        "0",
+        Bool(|s| &mut s.lint_inline_suppress_security),
+        "Comments that name a rule about security silence it too. Whoever can write a statement can write its comment.",
+    )
+    .needs_restart()
+    .ours(),
+    Key::process(
         "lint_off",
         "",
         Names(|s| &mut s.lint_off),

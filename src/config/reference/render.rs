@@ -37,6 +37,7 @@ pub fn toml() -> String {
     for key in keys().filter(|key| matches!(key.slot, Slot::Database(_))) {
         entry(&mut out, key, "#");
     }
+    out.push_str("\n# What is done about single rules, for everybody and for some. Plain keys of [lint] are the keys\n# lint_* of [pgweir] without their beginning; enabled is the key lint.\n#[lint.rules.missing-where]\n#action = \"block\"\n#kinds = { select-for-update = \"log\" }\n#[[lint.override]]\n#database = \"shop\"\n#user = \"migrator\"\n#app = \"psql\"\n#rules = { breaking-ddl = \"log\", \"missing-where:delete\" = \"block\" }\n");
     out.push_str("\n# Overrides for one user: the login name.\n#[users.NAME]\n");
     for key in keys().filter(|key| matches!(key.slot, Slot::User(_))) {
         entry(&mut out, key, "#");
@@ -74,8 +75,37 @@ pub fn markdown() -> String {
         };
         let _ = writeln!(out, "- PgBouncer: {origin}");
     }
+    out.push_str(LINT);
     out
 }
+
+/// The sections that are no list of keys.
+const LINT: &str = r#"
+## `[lint]`
+
+Another way to write the keys `lint_*`: `[lint] default_action` is `lint_default_action`, and
+`[lint] enabled` is `lint`. Only in TOML there are, besides:
+
+- `[lint.rules.ID]` with `action` (`off`, `log`, `notice`, `annotate`, `block`) and
+  `kinds = { KIND = "ACTION" }`: what is done about one rule.
+- `[[lint.override]]` with any of `database`, `user` and `app`, and `rules = { RULE = "ACTION" }`:
+  the same for some. A rule may be written as `"RULE:KIND"`.
+
+The closest one that names the rule counts: database, user and app; database and user; database and
+app; user; app; database; everybody. A comment in the statement comes before all of them, but not
+for rules about security. Applied by: reload, for clients that are connected too.
+
+```toml
+[lint.rules.missing-where]
+action = "block"
+kinds = { select-for-update = "log" }
+
+[[lint.override]]
+database = "shop"
+user = "migrator"
+rules = { breaking-ddl = "log", "ddl-without-lock-timeout" = "block" }
+```
+"#;
 
 fn shown(default: &str) -> String {
     if default.is_empty() {

@@ -20,6 +20,7 @@ pub(crate) struct Setup {
     settings: toml::Table,
     databases: toml::Table,
     users: toml::Table,
+    lint: toml::Table,
     userlist: Vec<(String, String)>,
 }
 
@@ -31,6 +32,7 @@ impl Setup {
             settings: toml::Table::new(),
             databases: toml::Table::new(),
             users: toml::Table::new(),
+            lint: toml::Table::new(),
             userlist: Vec::new(),
         };
         for role in ["t_trust", "t_plain", "t_md5", "t_scram", "t_tls", "t_cert"] {
@@ -46,6 +48,12 @@ impl Setup {
     /// One key of `[pgweir]`.
     pub(crate) fn set(mut self, key: &str, value: impl Into<toml::Value>) -> Self {
         self.settings.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// The section `[lint]`, as TOML.
+    pub(crate) fn lint(mut self, text: &str) -> Self {
+        self.lint = text.parse().expect("TOML");
         self
     }
 
@@ -102,6 +110,9 @@ impl Setup {
         file.insert("databases".to_owned(), self.databases.clone().into());
         if !self.users.is_empty() {
             file.insert("users".to_owned(), self.users.clone().into());
+        }
+        if !self.lint.is_empty() {
+            file.insert("lint".to_owned(), self.lint.clone().into());
         }
         file.to_string()
     }
