@@ -146,7 +146,8 @@ impl Sink for Recorder {
         }
     }
 
-    fn tick(&mut self, _engine: &Engine) {
+    fn tick(&mut self, engine: &mut Engine) {
+        engine.thresholds = self.process.policy.load().thresholds;
         self.flush();
     }
 }

@@ -106,7 +106,7 @@ pub trait Sink {
     /// Something that the engine found.
     fn detected(&mut self, found: &Detection);
     /// Called now and then with what the engine holds: its memory in bytes and what it evicted.
-    fn tick(&mut self, engine: &Engine);
+    fn tick(&mut self, engine: &mut Engine);
 }
 
 /// Runs the engine for as long as the process lives. Returns at once if somebody does already.
@@ -115,6 +115,7 @@ pub fn run(observer: &Observer, sink: &mut impl Sink) {
         return;
     };
     let mut engine = Engine::default();
+    sink.tick(&mut engine);
     let mut found = Vec::new();
     let mut next = Instant::now() + TICK;
     loop {
@@ -140,7 +141,7 @@ pub fn run(observer: &Observer, sink: &mut impl Sink) {
             for detection in found.drain(..) {
                 sink.detected(&detection);
             }
-            sink.tick(&engine);
+            sink.tick(&mut engine);
         }
     }
 }

@@ -11,8 +11,8 @@ use super::field::Reading;
 use super::reference::{self, DatabaseDraft, Slot};
 use super::suggest::nearest;
 use super::{
-    Config, ConfigError, ConfigErrors, Database, Host, Settings, User, checks, file, ini, lint,
-    zero,
+    Config, ConfigError, ConfigErrors, Database, Host, RuleSettings, Settings, User, checks, file,
+    ini, lint, zero,
 };
 
 /// Longest configuration file that is read, in bytes.
@@ -290,7 +290,7 @@ impl Build<'_> {
             fallback,
             users: self.users,
             secrets: BTreeMap::new(),
-            lint: Vec::new(),
+            lint: RuleSettings::default(),
         };
         (config, self.places, self.errors)
     }

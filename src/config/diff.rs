@@ -67,13 +67,7 @@ pub fn diff(old: &Config, new: &Config) -> ConfigDiff {
         }
     }
     diff.secrets = old.secrets != new.secrets;
-    let meaning = |config: &Config| -> Vec<_> {
-        (config.lint.iter())
-            .map(super::RuleAction::meaning)
-            .map(|all| all.map(|one| one.map(str::to_owned)))
-            .collect()
-    };
-    diff.lint = meaning(old) != meaning(new);
+    diff.lint = !old.lint.same(&new.lint);
 
     // Compared as shown: every setting has a row, so none can be forgotten here.
     let mut before = old.settings.clone();

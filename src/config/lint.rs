@@ -40,10 +40,32 @@ pub struct RuleAction {
     pub place: ConfigError,
 }
 
+/// A number of one rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleNumber {
+    /// The rule.
+    pub rule: String,
+    /// What number.
+    pub name: String,
+    /// Its value.
+    pub value: i64,
+    /// Where that is written, with an empty message.
+    pub place: ConfigError,
+}
+
+/// Everything that is said about single rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleSettings {
+    /// What is done.
+    pub actions: Vec<RuleAction>,
+    /// From how much on.
+    pub numbers: Vec<RuleNumber>,
+}
+
 /// Places do not count: a file whose lines moved says the same.
 impl RuleAction {
     /// What it says, without where.
-    pub fn meaning(&self) -> [Option<&str>; 6] {
+    fn meaning(&self) -> [Option<&str>; 6] {
         [
             self.database.as_deref(),
             self.user.as_deref(),
@@ -52,6 +74,16 @@ impl RuleAction {
             Some(&self.kind),
             Some(&self.action),
         ]
+    }
+}
+
+impl RuleSettings {
+    /// Whether both say the same, wherever it is written.
+    pub fn same(&self, other: &Self) -> bool {
+        let number = |one: &RuleNumber| (one.rule.clone(), one.name.clone(), one.value);
+        (self.actions.iter().map(RuleAction::meaning))
+            .eq(other.actions.iter().map(RuleAction::meaning))
+            && (self.numbers.iter().map(number)).eq(other.numbers.iter().map(number))
     }
 }
 
@@ -64,11 +96,11 @@ pub(super) fn alias(key: &str) -> String {
 }
 
 /// Reads everything that names rules; mistakes of form are recorded in `errors`.
-pub(super) fn read(document: &Document, errors: &mut Vec<ConfigError>) -> Vec<RuleAction> {
+pub(super) fn read(document: &Document, errors: &mut Vec<ConfigError>) -> RuleSettings {
     let mut reader = Reader {
         document,
         errors,
-        found: Vec::new(),
+        found: RuleSettings::default(),
     };
     for entry in &document.lint {
         match entry.key.as_str() {
@@ -112,7 +144,7 @@ struct Scope {
 struct Reader<'d> {
     document: &'d Document,
     errors: &'d mut Vec<ConfigError>,
-    found: Vec<RuleAction>,
+    found: RuleSettings,
 }
 
 impl Reader<'_> {
@@ -131,7 +163,7 @@ impl Reader<'_> {
         key: String,
     ) {
         let (rule, named) = name.split_once(':').unwrap_or((name, ""));
-        self.found.push(RuleAction {
+        self.found.actions.push(RuleAction {
             database: scope.database.clone(),
             user: scope.user.clone(),
             app: scope.app.clone(),
@@ -166,12 +198,21 @@ impl Reader<'_> {
                                     self.action(&scope, rule, kind, value, *place, path);
                                 }
                             }
+                            (name, Raw::Int { value, .. }) if name != "action" && name != "kinds" => {
+                                let place = self.document.error_at(*place, path, "");
+                                self.found.numbers.push(RuleNumber {
+                                    rule: rule.clone(),
+                                    name: name.to_owned(),
+                                    value: *value,
+                                    place,
+                                });
+                            }
                             ("action", _) => self.fault(*place, path, WANTED),
                             ("kinds", _) => {
                                 self.fault(*place, path, "is a table: { KIND = \"ACTION\" }");
                             }
                             _ => {
-                                self.fault(*place, path, "unknown key; there are action and kinds")
+                                self.fault(*place, path, "unknown key, or not a whole number; there are action, kinds, and the numbers of the rule")
                             }
                         }
                     }
@@ -269,7 +310,7 @@ mod tests {
 
     fn said(text: &str) -> Vec<String> {
         let config = Config::from_toml(text).expect("valid");
-        (config.lint.iter())
+        (config.lint.actions.iter())
             .map(|one| {
                 let scope =
                     [&one.database, &one.user, &one.app].map(|n| n.as_deref().unwrap_or("*"));

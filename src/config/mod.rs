@@ -26,7 +26,7 @@ mod checks;
 mod lint;
 
 pub use errors::{ConfigError, ConfigErrors};
-pub use lint::RuleAction;
+pub use lint::{RuleAction, RuleNumber, RuleSettings};
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -453,6 +453,6 @@ pub struct Config {
     pub users: BTreeMap<String, User>,
     /// Users and secrets of `auth_file`: stored secret by name, as text.
     pub secrets: BTreeMap<String, Secret>,
-    /// What is done about rules, in the order of the file.
-    pub lint: Vec<RuleAction>,
+    /// What is said about single rules, in the order of the file.
+    pub lint: RuleSettings,
 }

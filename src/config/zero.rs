@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::compile::Places;
 use super::document::{Dialect, Document, Section};
 use super::{
-    AuthType, Config, ConfigError, ConfigErrors, Database, Host, Secret, Settings, reference,
+    AuthType, Config, ConfigError, ConfigErrors, Database, Host, RuleSettings, Secret, Settings,
+    reference,
 };
 
 /// Where Debian and others put PostgreSQL's unix socket.
@@ -70,7 +71,7 @@ fn zero(
         fallback: Some(Arc::new(fallback(hosts))),
         users: BTreeMap::new(),
         secrets: BTreeMap::new(),
-        lint: Vec::new(),
+        lint: RuleSettings::default(),
     };
     match login(env) {
         Ok(Some((user, password))) => {

@@ -19,5 +19,6 @@ pub mod rule;
 pub mod rules;
 pub mod session;
 pub mod texts;
+pub mod thresholds;
 pub mod tree;
 pub mod value;

@@ -3,6 +3,7 @@
 use super::observe::Subject;
 use super::registry;
 use super::rule::{Action, Rule};
+use super::thresholds::Thresholds;
 use crate::config::{Config, ConfigError, ConfigErrors};
 
 /// Actions for whoever all of the given names fit.
@@ -55,6 +56,8 @@ impl Scope {
 pub struct Policy {
     /// Action of rules that nothing names.
     pub default: Action,
+    /// From how much on rules speak.
+    pub thresholds: Thresholds,
     /// In any order.
     pub scopes: Vec<Scope>,
 }
@@ -64,6 +67,7 @@ impl Default for Policy {
     fn default() -> Self {
         Policy {
             default: Action::Log,
+            thresholds: Thresholds::default(),
             scopes: Vec::new(),
         }
     }
@@ -92,7 +96,15 @@ impl Policy {
                 message: no_action(&settings.lint_default_action),
             }),
         }
-        for one in &config.lint {
+        for one in &config.lint.numbers {
+            if let Err(message) = policy.thresholds.set(&one.rule, &one.name, one.value) {
+                wrong.push(ConfigError {
+                    message,
+                    ..one.place.clone()
+                });
+            }
+        }
+        for one in &config.lint.actions {
             let why = match judge(&one.rule, &one.kind, &one.action) {
                 Ok((rule, action)) => {
                     let scope = policy.scope(&one.database, &one.user, &one.app);
@@ -258,6 +270,22 @@ mod tests {
         ] {
             assert!(told.contains(wanted), "{wanted} in\n{told}");
         }
+    }
+
+    #[test]
+    fn numbers_of_rules_are_checked() {
+        let policy = policy("[lint.rules.n-plus-one]\nmin_children = 8\n").expect("valid");
+        assert_eq!(policy.thresholds.children, 8);
+        let text = "[lint.rules.n-plus-one]\nmin_kids = 8\nmax_gap_ms = 0\n";
+        let told = self::policy(text).expect_err("two mistakes").to_string();
+        assert!(
+            told.contains("config:2: lint.rules.n-plus-one.min_kids: unknown key; there are"),
+            "{told}"
+        );
+        assert!(
+            told.contains("config:3: lint.rules.n-plus-one.max_gap_ms: 0 is not between"),
+            "{told}"
+        );
     }
 
     #[test]

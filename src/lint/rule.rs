@@ -176,17 +176,6 @@ pub struct Example {
     pub good: &'static str,
 }
 
-/// A number that configuration may change.
-#[derive(Clone, Copy, Debug)]
-pub struct Limit {
-    /// Its key below `[lint.rules.ID]`.
-    pub name: &'static str,
-    /// Its default.
-    pub default: u64,
-    /// What it limits, with its unit.
-    pub doc: &'static str,
-}
-
 /// Who finds it.
 #[derive(Clone, Copy)]
 pub enum Check {
@@ -218,8 +207,6 @@ pub struct Rule {
     pub on: bool,
     /// Its variants; empty if it has one only.
     pub kinds: &'static [Kind],
-    /// Its numbers that can be configured.
-    pub limits: &'static [Limit],
     /// Statements that show it.
     pub examples: &'static [Example],
     /// What to do about it, in one sentence.
@@ -244,14 +231,6 @@ impl Rule {
             b'0' + n / 10 % 10,
             b'0' + n % 10,
         ]
-    }
-
-    /// The default of one of its numbers; zero if it has none of that name.
-    #[must_use]
-    pub fn limit(&self, name: &str) -> u64 {
-        (self.limits.iter())
-            .find(|limit| limit.name == name)
-            .map_or(0, |limit| limit.default)
     }
 }
 
@@ -284,7 +263,6 @@ macro_rules! rule {
             enforce: $enforce:ident,
             on: $on:literal,
             $(kinds: [$(($kind:literal, $kind_doc:literal)),* $(,)?],)?
-            $(limits: [$(($limit:literal, $default:literal, $limit_doc:literal)),* $(,)?],)?
             examples: [$(($bad:literal, $good:literal)),* $(,)?],
             remedy: $remedy:literal,
             sources: [$($source:literal),* $(,)?],
@@ -301,7 +279,6 @@ macro_rules! rule {
             enforce: $crate::lint::rule::Enforce::$enforce,
             on: $on,
             kinds: &[$($($crate::lint::rule::Kind { name: $kind, doc: $kind_doc }),*)?],
-            limits: &[$($($crate::lint::rule::Limit { name: $limit, default: $default, doc: $limit_doc }),*)?],
             examples: &[$($crate::lint::rule::Example { bad: $bad, good: $good }),*],
             remedy: $remedy,
             sources: &[$($source),*],

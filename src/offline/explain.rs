@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, Table, TableComponent, presets};
 
 use crate::lint::registry;
 use crate::lint::rule::Rule;
+use crate::lint::thresholds;
 
 /// An aligned table with lines above and below its header only.
 pub(super) fn plain(header: &[&str]) -> Table {
@@ -102,11 +103,11 @@ pub fn rule(rule: &Rule) -> String {
             .iter()
             .map(|kind| (kind.name.to_owned(), kind.doc)),
     );
+    let numbers: Vec<_> = thresholds::table().filter(|row| row.0 == rule.id).collect();
     section(
         &mut out,
-        "Limits",
-        (rule.limits.iter())
-            .map(|limit| (format!("{} = {}", limit.name, limit.default), limit.doc)),
+        "Numbers",
+        (numbers.iter()).map(|(_, name, default, _, doc)| (format!("{name} = {default}"), &**doc)),
     );
     if !rule.examples.is_empty() {
         out.push_str("\nExamples:\n");
@@ -208,17 +209,14 @@ fn entry(out: &mut String, rule: &Rule) {
             );
         }
     }
-    if !rule.limits.is_empty() {
-        out.push_str("\n| limit | default | what |\n|---|---:|---|\n");
-        for limit in rule.limits {
-            let _ = writeln!(
-                out,
-                "| `{}` | {} | {} |",
-                limit.name,
-                limit.default,
-                limit.doc.replace('|', "\\|")
-            );
-        }
+    let mut numbers = thresholds::table()
+        .filter(|row| row.0 == rule.id)
+        .peekable();
+    if numbers.peek().is_some() {
+        out.push_str("\n| number | default | what |\n|---|---:|---|\n");
+    }
+    for (_, name, default, _, doc) in numbers {
+        let _ = writeln!(out, "| `{name}` | {default} | {doc} |");
     }
     for example in rule.examples {
         let _ = write!(out, "\n```sql\n-- bad\n{}\n", example.bad);

@@ -75,7 +75,7 @@ fn config(auth_type: AuthType) -> Config {
         databases: BTreeMap::from([("db".to_owned(), Arc::new(database))]),
         fallback: None,
         users: BTreeMap::new(),
-        lint: Vec::new(),
+        lint: crate::config::RuleSettings::default(),
         secrets: secrets
             .into_iter()
             .map(|(name, text)| (name.to_owned(), Secret::new(text)))

@@ -87,7 +87,8 @@ Another way to write the keys `lint_*`: `[lint] default_action` is `lint_default
 `[lint] enabled` is `lint`. Only in TOML there are, besides:
 
 - `[lint.rules.ID]` with `action` (`off`, `log`, `notice`, `annotate`, `block`) and
-  `kinds = { KIND = "ACTION" }`: what is done about one rule.
+  `kinds = { KIND = "ACTION" }`: what is done about one rule. Rules that count have numbers, such as
+  `min_children` of `n-plus-one`; [rules.md](rules.md) lists them.
 - `[[lint.override]]` with any of `database`, `user` and `app`, and `rules = { RULE = "ACTION" }`:
   the same for some. A rule may be written as `"RULE:KIND"`.
 
@@ -99,6 +100,10 @@ for rules about security. Applied by: reload, for clients that are connected too
 [lint.rules.missing-where]
 action = "block"
 kinds = { select-for-update = "log" }
+
+[lint.rules.n-plus-one]
+min_children = 8
+max_gap_ms = 100
 
 [[lint.override]]
 database = "shop"

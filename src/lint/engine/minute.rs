@@ -10,6 +10,7 @@ use super::super::hit::Hit;
 use super::super::observe::{Block, Detection, Execution, Observation, Subject};
 use super::super::rule::Severity;
 use super::super::rules::{runtime, sequence};
+use super::super::thresholds::Thresholds;
 use super::{SECOND, detection, exempt, is_query};
 use crate::sql::Lexing;
 
@@ -26,7 +27,7 @@ struct Window {
 
 impl Window {
     /// Whether `enough` different things were seen within `span`, for the first time.
-    fn add(&mut self, thing: u64, now: u64, enough: usize, span: u64) -> bool {
+    fn add(&mut self, thing: u64, now: u64, enough: u64, span: u64) -> bool {
         if self.told {
             return false;
         }
@@ -36,7 +37,7 @@ impl Window {
         }
         self.seen.retain(|known| known.0 + span >= now);
         self.seen.push((now, thing));
-        self.told = self.seen.len() >= enough;
+        self.told = self.seen.len() as u64 >= enough;
         if self.told {
             self.seen = Vec::new();
         }
@@ -87,8 +88,13 @@ impl Minute {
         self.clients.insert(seen.conn, client);
     }
 
-    pub(super) fn disconnected(&mut self, seen: &Observation, found: &mut Vec<Detection>) {
-        self.settle(seen.conn, None, found);
+    pub(super) fn disconnected(
+        &mut self,
+        seen: &Observation,
+        thresholds: &Thresholds,
+        found: &mut Vec<Detection>,
+    ) {
+        self.settle(seen.conn, None, thresholds, found);
         let Some(client) = self.clients.remove(&seen.conn) else {
             return;
         };
@@ -101,13 +107,14 @@ impl Minute {
         let key = hasher.finish();
         bounded(&mut self.lifetimes, &key);
         let window = self.lifetimes.entry(key).or_default();
-        if window.add(seen.conn, client.since, 20, 10 * SECOND) {
-            let text = "20 connections in 10 s lived for less than a second each.";
+        let enough = thresholds.connections;
+        if window.add(seen.conn, client.since, enough, 10 * SECOND) {
+            let text = format!("{enough} connections in 10 s lived for less than a second each.");
             let hit = Hit::new(&sequence::CHURN, "", text)
-                .evidence("connections", 20_u64)
+                .evidence("connections", enough)
                 .evidence("client", &*seen.subject.client);
             let none = Execution::default();
-            found.push(detection(hit, &seen.subject, seen.conn, &none, 20, 0));
+            found.push(detection(hit, &seen.subject, seen.conn, &none, enough, 0));
         }
     }
 
@@ -115,6 +122,7 @@ impl Minute {
         &mut self,
         seen: &Observation,
         run: &Execution,
+        thresholds: &Thresholds,
         found: &mut Vec<Detection>,
     ) {
         if let Some(client) = self.clients.get_mut(&seen.conn) {
@@ -122,7 +130,12 @@ impl Minute {
         }
         let facts = run.profile.facts.first();
         if !self.failed.is_empty() {
-            self.settle(seen.conn, facts.map(|facts| facts.command), found);
+            self.settle(
+                seen.conn,
+                facts.map(|facts| facts.command),
+                thresholds,
+                found,
+            );
         }
         if exempt(&seen.subject) {
             return;
@@ -137,7 +150,12 @@ impl Minute {
                 let kept = (Arc::clone(&seen.subject), run.clone(), seen.done_us);
                 self.failed.insert(seen.conn, kept);
             } else {
-                self.error(seen.conn, &seen.subject, run, seen.done_us, found);
+                self.error(
+                    seen.conn,
+                    (&seen.subject, run, seen.done_us),
+                    thresholds,
+                    found,
+                );
             }
             return;
         }
@@ -150,15 +168,18 @@ impl Minute {
             let key = (owner, run.shape);
             bounded(&mut self.texts, &key);
             let window = self.texts.entry(key).or_default();
-            if window.add(run.stripped, seen.done_us, 20, MINUTE) {
-                let text = "20 different texts of one statement in a minute: values are written \
-                            into the SQL, and each text is parsed and planned anew.";
-                let hit = Hit::new(&sequence::LITERALS, "", text).evidence("texts", 20_u64);
-                found.push(detection(hit, &seen.subject, seen.conn, run, 20, 0));
+            let enough = thresholds.texts;
+            if window.add(run.stripped, seen.done_us, enough, MINUTE) {
+                let text = format!(
+                    "{enough} different texts of one statement in a minute: values are written \
+                     into the SQL, and each text is parsed and planned anew."
+                );
+                let hit = Hit::new(&sequence::LITERALS, "", text).evidence("texts", enough);
+                found.push(detection(hit, &seen.subject, seen.conn, run, enough, 0));
             }
         }
         if run.raw != run.stripped && tables {
-            self.comment(owner, seen, run, found);
+            self.comment(owner, seen, run, thresholds.comments, found);
         }
     }
 
@@ -167,13 +188,14 @@ impl Minute {
         owner: u64,
         seen: &Observation,
         run: &Execution,
+        enough: u64,
         found: &mut Vec<Detection>,
     ) {
         let key = (owner, run.stripped);
         bounded(&mut self.comments, &key);
         let (window, first) = (self.comments.entry(key))
             .or_insert_with(|| (Window::default(), Arc::clone(&run.text)));
-        if !window.add(run.raw, seen.done_us, 20, MINUTE) {
+        if !window.add(run.raw, seen.done_us, enough, MINUTE) {
             return;
         }
         let before = comment::read(first, Lexing::default());
@@ -185,7 +207,7 @@ impl Minute {
             Some(name) => format!("The comment's {name} differs each time: no text comes twice."),
             None => "The comment differs each time: no text comes twice.".into(),
         };
-        let mut hit = Hit::new(&sequence::COMMENT, "", text).evidence("texts", 20_u64);
+        let mut hit = Hit::new(&sequence::COMMENT, "", text).evidence("texts", enough);
         if let Some(name) = name {
             hit = hit.evidence("key", &*name);
         }
@@ -193,39 +215,45 @@ impl Minute {
         if run.params == 0 {
             hit = hit.severity(Severity::Info);
         }
-        found.push(detection(hit, &seen.subject, seen.conn, run, 20, 0));
+        found.push(detection(hit, &seen.subject, seen.conn, run, enough, 0));
     }
 
     /// The next statement after an error within a transaction, or none: is it made good?
-    fn settle(&mut self, conn: u64, next: Option<Command>, found: &mut Vec<Detection>) {
+    fn settle(
+        &mut self,
+        conn: u64,
+        next: Option<Command>,
+        thresholds: &Thresholds,
+        found: &mut Vec<Detection>,
+    ) {
         let Some((subject, run, at)) = self.failed.remove(&conn) else {
             return;
         };
         if next != Some(Command::Savepoint) {
-            self.error(conn, &subject, &run, at, found);
+            self.error(conn, (&subject, &run, at), thresholds, found);
         }
     }
 
     fn error(
         &mut self,
         conn: u64,
-        subject: &Arc<Subject>,
-        run: &Execution,
-        at: u64,
+        (subject, run, at): (&Arc<Subject>, &Execution, u64),
+        thresholds: &Thresholds,
         found: &mut Vec<Detection>,
     ) {
         let Some(state) = run.error else { return };
         let key = (whose(subject), run.shape, state);
         bounded(&mut self.errors, &key);
         self.errors_seen += 1;
+        let enough = thresholds.errors;
         let window = self.errors.entry(key).or_default();
-        if window.add(self.errors_seen, at, 10, MINUTE) {
+        if window.add(self.errors_seen, at, enough, MINUTE) {
             let state = String::from_utf8_lossy(&state).into_owned();
-            let text = format!("10 × {state} from one statement within a minute.");
+            let text = format!("{enough} × {state} from one statement within a minute.");
             let hit = Hit::new(&runtime::RECURRING, "", text)
                 .evidence("sqlstate", state)
-                .evidence("errors", 10_u64);
-            found.push(detection(hit, subject, conn, run, 10, 0));
+                .evidence("errors", enough);
+            found.push(detection(hit, subject, conn, run, enough, 0));
         }
     }
 }

@@ -10,6 +10,7 @@ use super::observe::{Block, Detection, Event, Execution, Observation, Subject};
 use super::registry;
 use super::rule::Severity;
 use super::rules::runtime;
+use super::thresholds::Thresholds;
 use transaction::Transaction;
 
 mod lineage;
@@ -46,6 +47,8 @@ pub struct Engine {
     minute: minute::Minute,
     evicted: u64,
     lineage: lineage::Lineage,
+    /// From how much on rules speak; may be changed at any time.
+    pub thresholds: Thresholds,
     /// Scopes with a run that was reported and may go on.
     pending: HashSet<Key>,
 }
@@ -85,16 +88,16 @@ impl Engine {
             }
             Event::Refused { .. } => {}
             Event::Disconnected => {
-                self.minute.disconnected(seen, found);
+                self.minute.disconnected(seen, &self.thresholds, found);
                 self.open.remove(&seen.conn);
                 self.pending.remove(&(seen.conn, 0));
                 if let Some(mut scope) = self.scopes.remove(&(seen.conn, 0)) {
-                    scope.settle(u64::MAX, found);
+                    scope.settle(u64::MAX, &self.thresholds, found);
                 }
             }
             Event::Executed(run) => {
-                single(seen, run, found);
-                self.minute.executed(seen, run, found);
+                single(seen, run, &self.thresholds, found);
+                self.minute.executed(seen, run, &self.thresholds, found);
                 self.transaction(seen, run);
                 let key = match run.trace {
                     0 => (seen.conn, 0),
@@ -111,7 +114,7 @@ impl Engine {
                 }
                 let before = found.len();
                 let scope = self.scopes.entry(key).or_default();
-                let explained = scope.add(seen, run, &mut self.lineage, found);
+                let explained = scope.add(seen, run, (&self.thresholds, &mut self.lineage), found);
                 if found.len() > before {
                     self.pending.insert(key);
                 }
@@ -131,11 +134,12 @@ impl Engine {
     /// Time has passed: what depends on nothing happening is appended to `found`.
     pub fn tick(&mut self, now_us: u64, found: &mut Vec<Detection>) {
         for (conn, open) in &mut self.open {
-            open.advance(*conn, now_us, true, found);
+            open.advance(*conn, now_us, true, &self.thresholds, found);
         }
-        let scopes = &mut self.scopes;
-        self.pending
-            .retain(|key| (scopes.get_mut(key)).is_some_and(|scope| scope.settle(now_us, found)));
+        let (scopes, thresholds) = (&mut self.scopes, &self.thresholds);
+        self.pending.retain(|key| {
+            (scopes.get_mut(key)).is_some_and(|scope| scope.settle(now_us, thresholds, found))
+        });
     }
 
     /// Whether result values of statements of this shape are wanted, see
@@ -170,7 +174,7 @@ impl Engine {
 
     fn advance(&mut self, conn: u64, now: u64, found: &mut Vec<Detection>) {
         if let Some(open) = self.open.get_mut(&conn) {
-            open.advance(conn, now, open.last <= now, found);
+            open.advance(conn, now, open.last <= now, &self.thresholds, found);
         }
     }
 
@@ -228,7 +232,12 @@ fn detection(
 }
 
 /// What one execution proves by itself.
-fn single(seen: &Observation, run: &Execution, found: &mut Vec<Detection>) {
+fn single(
+    seen: &Observation,
+    run: &Execution,
+    thresholds: &Thresholds,
+    found: &mut Vec<Detection>,
+) {
     let Some(facts) = run.profile.facts.first() else {
         return;
     };
@@ -271,22 +280,31 @@ fn single(seen: &Observation, run: &Execution, found: &mut Vec<Detection>) {
         found.push(detection(hit, &seen.subject, seen.conn, run, 1, took));
     }
     let ms = took / 1000;
-    if is_query(facts) && ms >= 1000 {
+    if is_query(facts) && ms >= thresholds.slow_ms {
         tell(
             found,
             &runtime::SLOW,
-            ms >= 10_000,
+            ms >= thresholds.slow_ms.saturating_mul(10),
             format!("It took {ms} ms."),
         );
     }
-    if let Some(table) = facts.counts_all.as_ref().filter(|_| ms >= 200) {
+    if let Some(table) = facts
+        .counts_all
+        .as_ref()
+        .filter(|_| ms >= thresholds.count_ms)
+    {
         let text = format!("Full count of {table} took {ms} ms.");
         tell(found, &runtime::COUNT, false, text);
     }
     let whole = facts.command == Command::Select && !facts.limited && run.fetch == 0;
-    if whole && run.rows >= 10_000 {
+    if whole && run.rows >= thresholds.rows {
         let text = format!("{} rows returned without a limit.", run.rows);
-        tell(found, &runtime::UNBOUNDED, run.rows >= 100_000, text);
+        tell(
+            found,
+            &runtime::UNBOUNDED,
+            run.rows >= thresholds.rows.saturating_mul(10),
+            text,
+        );
     }
 }
 

@@ -7,6 +7,7 @@ use super::super::hit::Hit;
 use super::super::observe::{Detection, Execution, Observation};
 use super::super::profile::Profile;
 use super::super::rules::sequence;
+use super::super::thresholds::Thresholds;
 use super::{SECOND, detection, exempt};
 
 const MOST: usize = 64;
@@ -73,7 +74,13 @@ impl Repeats {
         }
     }
 
-    pub(super) fn add(&mut self, seen: &Observation, run: &Execution, found: &mut Vec<Detection>) {
+    pub(super) fn add(
+        &mut self,
+        seen: &Observation,
+        run: &Execution,
+        thresholds: &Thresholds,
+        found: &mut Vec<Detection>,
+    ) {
         // An error asks for a retry; a write may change the answer.
         if run.error.is_some() || run.profile.opaque > 0 {
             self.cut();
@@ -131,7 +138,7 @@ impl Repeats {
             return;
         }
         let pure = !facts.volatile && facts.lock == RowLock::None;
-        if pure && one.near.n >= 5 && !one.near.even() {
+        if pure && one.near.n >= thresholds.repeats && !one.near.even() {
             one.told = true;
             let n = one.near.n;
             let text = format!("One query ran {n} times with the same parameters in one request.");
@@ -141,7 +148,7 @@ impl Repeats {
         }
         let far = one.far;
         let long = seen.sent_us.saturating_sub(far.first) >= 5 * SECOND;
-        if far.n >= 10 && long && far.even() && far.mean <= 30e6 {
+        if far.n >= thresholds.polls && long && far.even() && far.mean <= 30e6 {
             one.polls = true;
             let kind = match facts.lock {
                 RowLock::SkipLocked => "queue-poll",

@@ -7,12 +7,11 @@ use super::super::hit::Hit;
 use super::super::observe::{Block, Detection, Execution, Observation, Subject, Values};
 use super::super::rule::{Rule, Severity};
 use super::super::rules::sequence;
+use super::super::thresholds::Thresholds;
 use super::lineage::Lineage;
 use super::parents::{Choice, Parents};
 use super::{SECOND, detection, exempt, loops};
 
-/// The longest pause within a run.
-const GAP: u64 = SECOND / 4;
 /// Runs of one scope that are kept.
 const MOST: usize = 64;
 /// Different values that are told apart exactly.
@@ -75,7 +74,7 @@ impl Scope {
         &mut self,
         seen: &Observation,
         run: &Execution,
-        lineage: &mut Lineage,
+        (thresholds, lineage): (&Thresholds, &mut Lineage),
         found: &mut Vec<Detection>,
     ) -> u64 {
         let Some(facts) = run.profile.facts.first() else {
@@ -83,14 +82,14 @@ impl Scope {
         };
         let pause = seen.sent_us.saturating_sub(self.last);
         if pause > 2 * SECOND || facts.resets_session {
-            self.settle(u64::MAX, found);
+            self.settle(u64::MAX, thresholds, found);
             self.parents = Parents::default();
             self.runs.clear();
             self.repeats.cut();
         }
         self.last = seen.done_us;
         self.begun += u64::from(facts.command == Command::Begin);
-        self.repeats.add(seen, run, found);
+        self.repeats.add(seen, run, thresholds, found);
         let rule = match facts.command {
             Command::Select => Some(&sequence::N_PLUS_ONE),
             Command::Insert if one_row(run, facts) => Some(&sequence::ROW_INSERT),
@@ -104,7 +103,7 @@ impl Scope {
             && counts
             && (!select || is_child(run, facts))
         {
-            explained = self.step(rule, seen, run, facts, lineage, found);
+            explained = self.step(rule, (seen, run, facts), (thresholds, lineage), found);
         }
         if select && counts && run.rows >= 2 && facts.lock != RowLock::SkipLocked {
             self.parents.add(seen, run, !run.result.is_empty());
@@ -115,10 +114,8 @@ impl Scope {
     fn step(
         &mut self,
         rule: &'static Rule,
-        seen: &Observation,
-        run: &Execution,
-        facts: &Facts,
-        lineage: &mut Lineage,
+        (seen, run, facts): (&Observation, &Execution, &Facts),
+        (thresholds, lineage): (&Thresholds, &mut Lineage),
         found: &mut Vec<Detection>,
     ) -> u64 {
         let at = match self.runs.iter().position(|known| known.shape == run.shape) {
@@ -137,7 +134,9 @@ impl Scope {
         };
         let pause = seen.sent_us.saturating_sub(known.last);
         let several = !std::ptr::eq(rule, &sequence::N_PLUS_ONE) && run.rows > 1;
-        if known.n > 0 && (pause > GAP || (several && rule.number == sequence::ROW_WRITE.number)) {
+        if known.n > 0
+            && (pause > gap(thresholds) || (several && rule.number == sequence::ROW_WRITE.number))
+        {
             known.settle(found);
             known.again(seen, run);
         }
@@ -155,7 +154,12 @@ impl Scope {
             return 1;
         }
         let select = rule.number == sequence::N_PLUS_ONE.number;
-        if known.distinct < if select { 5 } else { 10 } {
+        let enough = match rule.number {
+            n if n == sequence::N_PLUS_ONE.number => thresholds.children,
+            n if n == sequence::ROW_INSERT.number => thresholds.inserts,
+            _ => thresholds.writes,
+        };
+        if known.distinct < enough {
             return 0;
         }
         let mut choice = None;
@@ -181,16 +185,26 @@ impl Scope {
     }
 
     /// Reports anew, with their last numbers, runs that ended before `now`.
-    pub(super) fn settle(&mut self, now: u64, found: &mut Vec<Detection>) -> bool {
+    pub(super) fn settle(
+        &mut self,
+        now: u64,
+        thresholds: &Thresholds,
+        found: &mut Vec<Detection>,
+    ) -> bool {
         let mut open = false;
         for run in &mut self.runs {
-            if run.told.is_some() && now.saturating_sub(run.last) > GAP {
+            if run.told.is_some() && now.saturating_sub(run.last) > gap(thresholds) {
                 run.settle(found);
             }
             open |= run.told.is_some();
         }
         open
     }
+}
+
+/// The longest pause within a run, in microseconds.
+fn gap(thresholds: &Thresholds) -> u64 {
+    thresholds.gap_ms * 1000
 }
 
 fn one_row(run: &Execution, facts: &Facts) -> bool {

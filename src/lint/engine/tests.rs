@@ -94,7 +94,10 @@ fn single_row_inserts_are_found() {
 
 /// What a series of executions of one connection proves: text, values, milliseconds, rows.
 fn series(steps: &[(&str, &[u64], u64, u64)]) -> Vec<Detection> {
-    let mut engine = Engine::default();
+    series_in(Engine::default(), steps)
+}
+
+fn series_in(mut engine: Engine, steps: &[(&str, &[u64], u64, u64)]) -> Vec<Detection> {
     let hashing = crate::lint::hashing::Hashing::seeded(1);
     let mut found = Vec::new();
     for (at, (sql, values, ms, rows)) in steps.iter().enumerate() {
@@ -187,4 +190,18 @@ fn a_write_to_the_table_excuses_reading_again() {
             .count();
         assert_eq!(repeats, expected, "{table}");
     }
+}
+
+#[test]
+fn the_operator_says_from_how_much_on() {
+    let sql = "SELECT state FROM jobs WHERE id = $1";
+    let steps: Vec<(&str, &[u64], u64, u64)> = (0..7).map(|n| (sql, &[5][..], n * 4, 1)).collect();
+    let found = |executions| {
+        let mut engine = Engine::default();
+        (engine.thresholds)
+            .set("repeated-identical-query", "min_executions", executions)
+            .expect("known");
+        series_in(engine, &steps).len()
+    };
+    assert_eq!((found(7), found(8)), (1, 0));
 }

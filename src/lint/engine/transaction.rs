@@ -8,6 +8,7 @@ use super::super::observe::{Detection, Execution, Observation, Subject};
 use super::super::registry;
 use super::super::rule::{Rule, Severity};
 use super::super::rules::sequence;
+use super::super::thresholds::Thresholds;
 use super::{SECOND, detection, exempt};
 
 /// A transaction block that is open.
@@ -70,24 +71,48 @@ impl Transaction {
         }
     }
 
-    pub(super) fn advance(&mut self, conn: u64, now: u64, idle: bool, found: &mut Vec<Detection>) {
+    pub(super) fn advance(
+        &mut self,
+        conn: u64,
+        now: u64,
+        idle: bool,
+        thresholds: &Thresholds,
+        found: &mut Vec<Detection>,
+    ) {
         if exempt(&self.subject) {
             return;
         }
         let silent = now.saturating_sub(self.last) / SECOND;
-        if idle && silent >= 5 {
+        if idle && silent >= thresholds.idle_s {
             let text = format!("Transaction has been idle for {silent} s.");
-            self.tell(0, &sequence::IDLE, silent >= 60, text, conn, found);
+            self.tell(
+                0,
+                &sequence::IDLE,
+                silent >= thresholds.idle_s.saturating_mul(12),
+                text,
+                conn,
+                found,
+            );
         }
         let age = now.saturating_sub(self.start) / SECOND;
-        if age >= 60 {
+        if age >= thresholds.long_s {
             let text = format!("Transaction open for {age} s.");
-            self.tell(1, &sequence::LONG, age >= 600, text, conn, found);
+            self.tell(
+                1,
+                &sequence::LONG,
+                age >= thresholds.long_s.saturating_mul(10),
+                text,
+                conn,
+                found,
+            );
         }
         // Changing a schema takes many statements, and loops have rules of their own.
-        if self.trips >= 50 && self.explained * 2 < self.trips && self.ddl * 10 < self.trips * 3 {
+        if self.trips >= thresholds.trips
+            && self.explained * 2 < self.trips
+            && self.ddl * 10 < self.trips * 3
+        {
             let text = format!("{} round trips in one transaction.", self.trips);
-            let many = self.trips >= 200;
+            let many = self.trips >= thresholds.trips.saturating_mul(4);
             self.tell(
                 if many { 4 } else { 2 },
                 &sequence::CHATTY,
