@@ -148,7 +148,8 @@ impl<'t> Cx<'_, 't> {
     /// that closes a call.
     pub fn span(&self, node: Node<'_>) -> Option<Span> {
         let (start, last) = tree::extent(node)?;
-        let end = value::token_end(self.text, last as usize) as u32;
+        let end = value::token_end(self.text, last as usize);
+        let end = value::closed(self.text, start as usize, end, self.literals) as u32;
         Some(Span { start, end })
     }
 

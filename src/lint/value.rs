@@ -282,6 +282,32 @@ pub(super) fn token_end(text: &str, start: usize) -> usize {
     end
 }
 
+/// The end of the piece from `start` to `end` with the brackets that close those within it.
+pub(super) fn closed(text: &str, start: usize, end: usize, literals: &[(u32, u32)]) -> usize {
+    let literal =
+        |at: usize| (literals.iter()).any(|&(from, to)| (from as usize..to as usize).contains(&at));
+    let bytes = text.as_bytes();
+    let mut open = 0_usize;
+    for (at, byte) in bytes.iter().enumerate().take(end).skip(start) {
+        match byte {
+            b'(' | b'[' if !literal(at) => open += 1,
+            b')' | b']' if !literal(at) => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    let mut end = end;
+    let rest = bytes.iter().enumerate().skip(end);
+    for (at, byte) in rest {
+        match byte {
+            _ if open == 0 => break,
+            b')' | b']' => (open, end) = (open - 1, at + 1),
+            b if b.is_ascii_whitespace() => {}
+            _ => break,
+        }
+    }
+    end
+}
+
 /// A piece of the text with `?` for its literals, at most 80 characters, on one line.
 pub(super) fn without_literals(
     text: &str,
@@ -307,4 +333,21 @@ pub(super) fn without_literals(
         line.push('…');
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_goes_on_to_the_brackets_that_close_it() {
+        let ended = |text: &str, upto: &str, literals: &[(u32, u32)]| {
+            let end = text.find(upto).expect("there") + upto.len();
+            text[..closed(text, 0, end, literals)].to_owned()
+        };
+        assert_eq!(ended("lower(email) = 1)", "email", &[]), "lower(email)");
+        assert_eq!(ended("f(g(a ) ), b)", "a", &[]), "f(g(a ) )");
+        assert_eq!(ended("a = '(' )", "'('", &[(4, 7)]), "a = '('");
+        assert_eq!(ended("f(a, b)", "a", &[]), "f(a");
+    }
 }
