@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod guard;
 mod load;
 pub mod process;
+mod shop;
 mod table;
 
 use std::fmt::Write as _;
@@ -128,12 +129,17 @@ fn play() -> Result<(), Failure> {
     }
     println!("{}", table::render(&rows));
 
+    println!("\nrunning a small shop with the usual mistakes …\n");
+    shop::initialize(&target, DATABASE)?;
+    shop::run(&target, DATABASE)?;
+    println!("{}", table::findings(&wait_findings(&target)?));
+
     let port = pooler.port;
     println!("\nIt stays up for you to try:");
     println!("  psql 'postgresql://{USER}:{password}@127.0.0.1:{port}/{DATABASE}'");
     println!("  psql 'postgresql://{USER}:{password}@127.0.0.1:{port}/{REPLICA}'   (the replica)");
     println!(
-        "  psql 'postgresql://{USER}:{password}@127.0.0.1:{port}/pgweir' -c 'SHOW POOLS'   (the console)"
+        "  psql 'postgresql://{USER}:{password}@127.0.0.1:{port}/pgweir' -c 'SHOW POOLS'   (the console; SHOW FINDINGS, SHOW HELP)"
     );
     println!("  curl http://127.0.0.1:{}/metrics", config.http);
     println!("  configuration: {}", config.path.display());
@@ -260,6 +266,21 @@ fn wait_ready(pooler: &mut Pooler, primary: &Cluster, password: &str) -> Result<
                 cluster::tail(&pooler.log, 20)
             )
             .into());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Waits for what is found in the shop's statements, which is worked out after them.
+fn wait_findings(target: &load::Target<'_>) -> Result<Vec<shop::Told>, Failure> {
+    let begin = Instant::now();
+    loop {
+        let found = shop::findings(target)?;
+        if found.iter().any(|told| told.rule == "n-plus-one") {
+            return Ok(found);
+        }
+        if begin.elapsed() > Duration::from_secs(10) {
+            return Err("pgweir found no N+1 in the shop's statements".into());
         }
         std::thread::sleep(Duration::from_millis(100));
     }

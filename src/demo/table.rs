@@ -1,8 +1,9 @@
 //! The demo's result as an aligned table.
 
-use comfy_table::{CellAlignment, Table, TableComponent, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
 
 use super::load::Outcome;
+use super::shop::Told;
 
 /// One line per run, numbers to the right.
 pub(super) fn render(rows: &[Outcome]) -> Table {
@@ -35,6 +36,36 @@ pub(super) fn render(rows: &[Outcome]) -> Table {
     table.remove_style(TableComponent::MiddleIntersections);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// One block per finding: what, how often, where, and what to do instead.
+pub(super) fn findings(all: &[Told]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(["found", "times", "in", "instead"]);
+    // A terminal has its own width; into a file it may be wide.
+    if table.width().is_none() {
+        table.set_width(150);
+    }
+    for one in all {
+        let place = match one.parent.is_empty() {
+            true => one.query.clone(),
+            false => format!("{}\nafter {}", one.query, one.parent),
+        };
+        table.add_row([
+            format!("{} {}\n{}", one.severity, one.rule, one.message),
+            one.count.clone(),
+            place,
+            one.instead.clone(),
+        ]);
+    }
+    table.set_style(TableComponent::MiddleIntersections, '─');
+    if let Some(times) = table.column_mut(1) {
+        times.set_cell_alignment(CellAlignment::Right);
     }
     table
 }
