@@ -82,7 +82,7 @@ pub struct Seen<'a> {
     pub text: &'a [u8],
     /// Shape and text of the parent, if it has one.
     pub parent: (u64, &'a [u8]),
-    /// How often.
+    /// How often; 0 if the last time goes on.
     pub count: u64,
     /// What it cost.
     pub cost: Cost,
@@ -99,7 +99,7 @@ impl<'a> Seen<'a> {
             shape: found.shape,
             text: &found.text,
             parent: (found.parent, &found.parent_text),
-            count: 1,
+            count: u64::from(!found.again),
             cost: Cost {
                 round_trips: found.round_trips,
                 server_us: found.server_us,
@@ -246,7 +246,8 @@ impl Finding {
 
     /// Counts a hit. `true` if a line is due.
     fn add(&mut self, seen: &Seen<'_>, now: SystemTime) -> bool {
-        self.count += seen.count;
+        // Its beginning may have been forgotten to make room.
+        self.count = (self.count + seen.count).max(1);
         self.last = now;
         self.action = seen.action;
         let cost = &mut self.cost;
@@ -257,7 +258,8 @@ impl Finding {
         cost.bytes += seen.cost.bytes;
         let worse =
             seen.hit.severity > self.hit.severity || seen.hit.confidence > self.hit.confidence;
-        if worse {
+        // What goes on is told with its last numbers.
+        if worse || (seen.count == 0 && seen.hit.severity == self.hit.severity) {
             let sql = self.hit.suggestion.sql.take();
             self.hit = seen.hit.clone();
             self.hit.suggestion.sql = sql;
@@ -423,6 +425,34 @@ mod tests {
         assert_eq!(json["id"], other["id"]);
         let elsewhere = record(&mut findings, "web", text, 9).expect("new");
         assert_ne!(json["id"], elsewhere["id"]);
+    }
+
+    #[test]
+    fn a_run_that_goes_on_counts_once() {
+        let mut findings = Findings::new(10);
+        let subject = Subject::default();
+        let mut tell = |count, trips, message: &str| {
+            let hit = Hit::new(&MISSING_WHERE, "delete", message);
+            let seen = Seen {
+                hit: &hit,
+                subject: &subject,
+                action: Action::Log,
+                shape: 7,
+                text: b"DELETE FROM t",
+                parent: (0, b""),
+                count,
+                cost: Cost {
+                    round_trips: trips,
+                    ..Cost::default()
+                },
+            };
+            findings.record(&seen, SystemTime::UNIX_EPOCH);
+        };
+        tell(1, 4, "5 executions");
+        tell(0, 15, "20 executions");
+        let all = findings.all();
+        assert_eq!((all[0].count, all[0].cost.round_trips), (1, 19));
+        assert_eq!(&*all[0].hit.message, "20 executions");
     }
 
     #[test]

@@ -156,6 +156,8 @@ pub struct Detection {
     pub parent: u64,
     /// The parent's text.
     pub parent_text: Arc<[u8]>,
+    /// Whether it says the same again, with what came since: then the numbers below are only that.
+    pub again: bool,
     /// Executions behind it, so far.
     pub count: u64,
     /// Round trips that it cost.

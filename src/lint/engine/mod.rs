@@ -222,6 +222,7 @@ fn detection(
         text: Arc::clone(&run.text),
         parent: 0,
         parent_text: Arc::from([]),
+        again: false,
         count,
         round_trips: count.saturating_sub(1),
         server_us,

@@ -60,7 +60,11 @@ struct Told {
     conn: u64,
     run: Execution,
     choice: Option<Choice>,
+    /// Executions, and microseconds of servers and between, and rows, of which was told.
     at: u64,
+    server_us: u64,
+    gap_us: u64,
+    rows: u64,
 }
 
 impl Scope {
@@ -179,6 +183,9 @@ impl Scope {
             run: run.clone(),
             choice,
             at: 0,
+            server_us: 0,
+            gap_us: 0,
+            rows: 0,
         }));
         known.tell(found);
         known.n
@@ -355,7 +362,7 @@ impl Run {
         let Some(mut told) = self.told.take() else {
             return;
         };
-        told.at = self.n;
+        let before = std::mem::replace(&mut told.at, self.n);
         let mut hit = match &told.choice {
             Some(choice) => loops::n_plus_one(self, choice, &told.run),
             None => self.writes(),
@@ -363,10 +370,15 @@ impl Run {
         if self.critical {
             hit.severity = Severity::Critical;
         }
-        let server_us = self.server_us;
+        let since = |is: u64, was: &mut u64| is.saturating_sub(std::mem::replace(was, is));
+        let server_us = since(self.server_us, &mut told.server_us);
         let mut one = detection(hit, &told.subject, told.conn, &told.run, self.n, server_us);
-        one.gap_us = self.gap_us;
-        one.rows = self.rows;
+        one.gap_us = since(self.gap_us, &mut told.gap_us);
+        one.rows = since(self.rows, &mut told.rows);
+        if before > 0 {
+            one.again = true;
+            one.round_trips = self.n.saturating_sub(before);
+        }
         if let Some(choice) = &told.choice {
             one.parent = choice.shape;
             one.parent_text = Arc::clone(&choice.text);
