@@ -26,6 +26,10 @@ pub enum Takes {
     Assignment,
     /// A word that SHOW knows.
     Subject,
+    /// `FINDINGS`.
+    Findings,
+    /// A finding, `FOR` a time and a `REASON`.
+    Acknowledge,
 }
 
 /// A command being carried out. Dropping it gives up the waiting, not what was done.
@@ -74,6 +78,34 @@ pub const COMMANDS: &[Command] = &[
         needs: Rights::Admin,
         takes: Takes::Assignment,
         run: |env, argument| Box::pin(execute::set(env, argument)),
+    },
+    Command {
+        // Two words: it is found as SET.
+        name: "set rule",
+        alias: None,
+        form: "SET RULE '<rule>[:<kind>]' ACTION '<action>' [FOR] [DATABASE '<db>'] [USER '<user>'] [APP '<name>']",
+        help: "Changes what is done about a rule (off, log, notice, annotate, block), at once and for clients that are connected too, until the next RELOAD.",
+        needs: Rights::Admin,
+        takes: Takes::Assignment,
+        run: |env, argument| Box::pin(execute::set(env, argument)),
+    },
+    Command {
+        name: "ack",
+        alias: None,
+        form: "ACK '<finding>' [FOR '<time>'] [REASON '<text>']",
+        help: "Logs nothing about a finding for that time (30 days if none is given); it is still counted.",
+        needs: Rights::Admin,
+        takes: Takes::Acknowledge,
+        run: |env, argument| Box::pin(execute::acknowledge(env, argument)),
+    },
+    Command {
+        name: "reset",
+        alias: None,
+        form: "RESET FINDINGS",
+        help: "Forgets all findings.",
+        needs: Rights::Admin,
+        takes: Takes::Findings,
+        run: |env, argument| Box::pin(execute::reset(env, argument)),
     },
     Command {
         name: "reload",

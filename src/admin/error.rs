@@ -50,6 +50,12 @@ pub enum ConsoleError {
     /// SET of a setting.
     #[error("SET {0} is not possible: change the configuration file and RELOAD")]
     Set(String),
+    /// SET RULE with a name or an action that is none.
+    #[error("{0}")]
+    Rule(String),
+    /// There is no finding of this name.
+    #[error("no such finding: {0}")]
+    NoSuchFinding(String),
     /// The client cancelled what it was waiting for.
     #[error("canceling statement due to user request")]
     Canceled,
@@ -94,8 +100,8 @@ impl ClientFacing for ConsoleError {
             E::NoSuchDatabase(_) => SqlState::INVALID_CATALOG,
             E::AdminDatabase(..) | E::Set(_) | E::Unsupported(_) => SqlState::FEATURE_NOT_SUPPORTED,
             E::AlreadyPaused | E::NotPaused | E::DatabaseNotPaused(_) => SqlState::NOT_IN_STATE,
-            E::ClientNotFound => SqlState::UNDEFINED_OBJECT,
-            E::InvalidClient => SqlState::INVALID_PARAMETER_VALUE,
+            E::ClientNotFound | E::NoSuchFinding(_) => SqlState::UNDEFINED_OBJECT,
+            E::InvalidClient | E::Rule(_) => SqlState::INVALID_PARAMETER_VALUE,
             E::ShuttingDown => SqlState::ADMIN_SHUTDOWN,
             E::Reload(_) => SqlState::CONFIG_FILE_ERROR,
             E::Canceled => SqlState::QUERY_CANCELED,

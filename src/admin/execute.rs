@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::error::ConsoleError;
 use super::show::{self, View};
@@ -82,13 +83,30 @@ pub(super) async fn show(env: &Env, argument: &Argument) -> Result {
                 answer.rows = (show.rows)(&view);
             }
         }
+        Argument::Finding(id) => {
+            let findings = env.control.process().findings.lock();
+            let found = findings.find(id);
+            let found = found.ok_or_else(|| ConsoleError::NoSuchFinding(id.clone()))?;
+            answer.rows = show::findings::finding(found);
+        }
         _ => return Err(ConsoleError::Invalid("SHOW".to_owned())),
     }
     Ok(answer)
 }
 
-pub(super) async fn set(_: &Env, argument: &Argument) -> Result {
+pub(super) async fn set(env: &Env, argument: &Argument) -> Result {
     match argument {
+        Argument::Rule(change) => {
+            let mut policy = env.control.process().policy.load().as_ref().clone();
+            policy.set(change).map_err(ConsoleError::Rule)?;
+            tracing::info!(
+                rule = change.rule,
+                action = change.action,
+                "SET RULE command issued"
+            );
+            env.control.set_policy(policy);
+            Ok(Answer::tag("SET"))
+        }
         Argument::Setting(name) => Err(ConsoleError::Set(name.clone())),
         _ => {
             let mut answer = Answer::tag("SET");
@@ -96,6 +114,25 @@ pub(super) async fn set(_: &Env, argument: &Argument) -> Result {
             Ok(answer)
         }
     }
+}
+
+pub(super) async fn acknowledge(env: &Env, argument: &Argument) -> Result {
+    let Argument::Acknowledge(id, time, reason) = argument else {
+        return Err(ConsoleError::Invalid("ACK".to_owned()));
+    };
+    let now = SystemTime::now();
+    let until = now.checked_add(*time).unwrap_or(now);
+    let mut findings = env.control.process().findings.lock();
+    match findings.acknowledge(id, until, reason) {
+        true => Ok(Answer::tag("ACK")),
+        false => Err(ConsoleError::NoSuchFinding(id.clone())),
+    }
+}
+
+pub(super) async fn reset(env: &Env, _: &Argument) -> Result {
+    tracing::info!("RESET FINDINGS command issued");
+    env.control.process().findings.lock().reset();
+    Ok(Answer::tag("RESET"))
 }
 
 fn running(env: &Env) -> Result<()> {

@@ -1,12 +1,14 @@
 //! The console's language: one command, words in any case, `"quoted"` names, `'quoted'` values, an
 //! optional semicolon.
 
+use std::time::Duration;
+
 use super::Rights;
 use super::command::{self, Command, Takes};
 use super::error::ConsoleError;
 use super::show::{self, Show};
 use super::table::Column;
-use crate::config::reference;
+use crate::config::{RuleAction, reference, units};
 use crate::shutdown::Phase;
 
 /// Most bytes of a command that an error message repeats.
@@ -40,6 +42,12 @@ pub enum Argument {
     Ignored,
     /// SET of a setting.
     Setting(String),
+    /// SET RULE.
+    Rule(Box<RuleAction>),
+    /// A finding.
+    Finding(String),
+    /// ACK: the finding, for how long, and why.
+    Acknowledge(String, Duration, String),
 }
 
 /// How KILL_CLIENT names a client.
@@ -66,6 +74,9 @@ impl Statement {
         match self {
             Statement::Command(_, Argument::Subject(Subject::Show(at))) => {
                 show::SHOWS.get(*at).map(|show: &Show| show.columns)
+            }
+            Statement::Command(command, Argument::Finding(_)) if command.name == "show" => {
+                Some(show::findings::FINDING)
             }
             Statement::Command(_, Argument::Subject(Subject::Parameter(at))) => show::PARAMETERS
                 .get(*at)
@@ -194,6 +205,27 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
             "wait_for_servers" => Argument::Shutdown(Phase::WaitForServers),
             _ => return Err(invalid()),
         },
+        (Takes::Subject, [Token::Word(word), Token::Text(id) | Token::Word(id)])
+            if word.eq_ignore_ascii_case("finding") =>
+        {
+            Argument::Finding(id.clone())
+        }
+        (Takes::Findings, [Token::Word(word)]) if word.eq_ignore_ascii_case("findings") => {
+            Argument::None
+        }
+        (Takes::Acknowledge, [Token::Text(id) | Token::Word(id), options @ ..]) => {
+            acknowledge(id, options).ok_or_else(invalid)?
+        }
+        (
+            Takes::Assignment,
+            [
+                Token::Word(word),
+                Token::Text(rule) | Token::Word(rule),
+                options @ ..,
+            ],
+        ) if word.eq_ignore_ascii_case("rule") && options.len() > 1 => {
+            rule_action(rule, options).ok_or_else(invalid)?
+        }
         (Takes::Subject, [Token::Word(word)]) => {
             Argument::Subject(subject(&word.to_lowercase()).ok_or_else(invalid)?)
         }
@@ -211,6 +243,61 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
         _ => return Err(invalid()),
     };
     Ok(Statement::Command(command, argument))
+}
+
+/// How long an acknowledgement holds that says nothing of it.
+const ACKNOWLEDGED: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What stands behind `ACK 'id'`.
+fn acknowledge(id: &str, mut options: &[Token]) -> Option<Argument> {
+    let (mut time, mut reason) = (ACKNOWLEDGED, String::new());
+    while let [
+        Token::Word(word),
+        Token::Text(value) | Token::Word(value),
+        rest @ ..,
+    ] = options
+    {
+        match &*word.to_lowercase() {
+            "for" => time = units::duration(value).ok()?,
+            "reason" => reason.clone_from(value),
+            _ => return None,
+        }
+        options = rest;
+    }
+    (options.is_empty()).then(|| Argument::Acknowledge(id.to_owned(), time, reason))
+}
+
+/// What stands behind `SET RULE 'rule:kind'`.
+fn rule_action(rule: &str, mut options: &[Token]) -> Option<Argument> {
+    let (rule, kind) = rule.split_once(':').unwrap_or((rule, ""));
+    let mut found = RuleAction {
+        rule: rule.to_owned(),
+        kind: kind.to_owned(),
+        ..RuleAction::default()
+    };
+    while let [Token::Word(word), rest @ ..] = options {
+        options = rest;
+        let word = word.to_lowercase();
+        if word == "for" {
+            continue;
+        }
+        let [
+            Token::Text(value) | Token::Name(value) | Token::Word(value),
+            rest @ ..,
+        ] = options
+        else {
+            return None;
+        };
+        match &*word {
+            "action" => found.action.clone_from(value),
+            "database" => found.database = Some(value.clone()),
+            "user" => found.user = Some(value.clone()),
+            "app" => found.app = Some(value.clone()),
+            _ => return None,
+        }
+        options = rest;
+    }
+    (options.is_empty() && !found.action.is_empty()).then(|| Argument::Rule(Box::new(found)))
 }
 
 fn subject(word: &str) -> Option<Subject> {

@@ -20,6 +20,10 @@ use crate::sql::{self, Lexing};
 const LONGEST_TEXT: usize = 4096;
 /// Longest time between two log lines about a finding that goes on.
 const AGAIN: Duration = Duration::from_secs(3600);
+/// Without a hit for so long a finding counts as resolved.
+const FORGIVEN: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Longest reason of an acknowledgement, in characters.
+const LONGEST_REASON: usize = 500;
 /// Lines about one rule, and about all, in a minute.
 const LINES: (u32, u32) = (10, 100);
 
@@ -63,6 +67,8 @@ pub struct Finding {
     pub last: SystemTime,
     /// What it cost.
     pub cost: Cost,
+    /// Somebody knows of it: until when, and why it stays.
+    pub acknowledged: Option<(SystemTime, Box<str>)>,
     /// When it is logged again, by its count.
     next_log: u64,
     logged: SystemTime,
@@ -200,6 +206,22 @@ impl Findings {
         all
     }
 
+    /// The finding of this name.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<&Finding> {
+        self.map.values().find(|finding| *finding.id == *id)
+    }
+
+    /// Somebody knows of a finding: nothing is logged about it until then. `false` if there is no
+    /// such finding.
+    pub fn acknowledge(&mut self, id: &str, until: SystemTime, reason: &str) -> bool {
+        let found = self.map.values_mut().find(|finding| *finding.id == *id);
+        let reason = reason.chars().take(LONGEST_REASON).collect::<String>();
+        found
+            .map(|finding| finding.acknowledged = Some((until, reason.into())))
+            .is_some()
+    }
+
     /// Forgets everything.
     pub fn reset(&mut self) {
         self.map.clear();
@@ -239,6 +261,7 @@ impl Finding {
             first: now,
             last: now,
             cost: Cost::default(),
+            acknowledged: None,
             next_log: 1,
             logged: now,
         }
@@ -268,7 +291,20 @@ impl Finding {
         while self.count >= self.next_log {
             self.next_log = self.next_log.saturating_mul(10);
         }
+        if self.status(now) == "acknowledged" {
+            return false;
+        }
         counted || worse || now.duration_since(self.logged).unwrap_or_default() >= AGAIN
+    }
+
+    /// `open`, `acknowledged`, or `resolved` after seven days without a hit.
+    #[must_use]
+    pub fn status(&self, now: SystemTime) -> &'static str {
+        match &self.acknowledged {
+            Some((until, _)) if *until > now => "acknowledged",
+            _ if now.duration_since(self.last).unwrap_or_default() >= FORGIVEN => "resolved",
+            _ => "open",
+        }
     }
 
     /// One JSON object.
@@ -285,6 +321,8 @@ impl Finding {
             "class": self.hit.rule.class.as_str(),
             "severity": self.hit.severity.as_str(),
             "confidence": self.hit.confidence.as_str(),
+            "status": self.status(SystemTime::now()),
+            "reason": self.acknowledged.as_ref().map(|(_, reason)| reason),
             "action": self.action.as_str(),
             "db": self.subject.database,
             "user": self.subject.user,
@@ -425,6 +463,27 @@ mod tests {
         assert_eq!(json["id"], other["id"]);
         let elsewhere = record(&mut findings, "web", text, 9).expect("new");
         assert_ne!(json["id"], elsewhere["id"]);
+    }
+
+    #[test]
+    fn nothing_is_logged_about_what_somebody_knows_of() {
+        let mut findings = Findings::new(10);
+        let json = record(&mut findings, "till", "DELETE FROM t", 1).expect("new");
+        let id = json["id"].as_str().expect("text").to_owned();
+        let until = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
+        assert!(findings.acknowledge(&id, until, "a purge"));
+        assert!(!findings.acknowledge("another", until, ""));
+        let logged = |findings: &mut Findings, at| {
+            (0..20)
+                .filter(|_| record(findings, "till", "DELETE FROM t", at).is_some())
+                .count()
+        };
+        assert_eq!(logged(&mut findings, 50), 0);
+        assert_eq!(logged(&mut findings, 3700), 1, "hourly again");
+        let finding = findings.find(&id).expect("there");
+        let after = |days: u64| finding.last + Duration::from_secs(days * 86_400);
+        assert_eq!(finding.status(after(6)), "open");
+        assert_eq!(finding.status(after(7)), "resolved");
     }
 
     #[test]

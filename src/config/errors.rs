@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// One mistake: where it is and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigError {
     /// File as the operator named it, or `environment`.
     pub file: String,

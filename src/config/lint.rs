@@ -22,7 +22,7 @@ use super::document::{Document, Place, Raw, Section};
 use super::errors::ConfigError;
 
 /// One rule's action for whoever all of the given names fit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleAction {
     /// Only this database.
     pub database: Option<String>,

@@ -53,8 +53,8 @@ impl Comments {
         valid.then_some(trace)
     }
 
-    /// What tells one request's statements from another's: the trace id, else the first of
-    /// [`REQUEST_KEYS`] that is there.
+    /// What tells one request's statements from another's: the trace id, else `request_id`,
+    /// `correlation_id` or `job_id`.
     #[must_use]
     pub fn request(&self) -> Option<&str> {
         self.trace_id()

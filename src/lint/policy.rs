@@ -4,7 +4,7 @@ use super::observe::Subject;
 use super::registry;
 use super::rule::{Action, Rule};
 use super::thresholds::Thresholds;
-use crate::config::{Config, ConfigError, ConfigErrors};
+use crate::config::{Config, ConfigError, ConfigErrors, RuleAction};
 
 /// Actions for whoever all of the given names fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,18 +105,12 @@ impl Policy {
             }
         }
         for one in &config.lint.actions {
-            let why = match judge(&one.rule, &one.kind, &one.action) {
-                Ok((rule, action)) => {
-                    let scope = policy.scope(&one.database, &one.user, &one.app);
-                    scope.actions.push((rule, one.kind.as_str().into(), action));
-                    continue;
-                }
-                Err(why) => why,
-            };
-            wrong.push(ConfigError {
-                message: why,
-                ..one.place.clone()
-            });
+            if let Err(message) = policy.set(one) {
+                wrong.push(ConfigError {
+                    message,
+                    ..one.place.clone()
+                });
+            }
         }
         if !wrong.is_empty() {
             return Err(ConfigErrors(wrong));
@@ -128,6 +122,29 @@ impl Policy {
                 ..Policy::default()
             }),
         }
+    }
+
+    /// Changes one action, as [`Config::lint`] gives them.
+    ///
+    /// # Errors
+    /// What is wrong with the names, for people; nothing has changed then.
+    pub fn set(&mut self, one: &RuleAction) -> Result<(), String> {
+        let (rule, action) = judge(&one.rule, &one.kind, &one.action)?;
+        let scope = self.scope(&one.database, &one.user, &one.app);
+        (scope.actions).retain(|(known, kind, _)| **known != *rule || **kind != *one.kind);
+        scope.actions.push((rule, one.kind.as_str().into(), action));
+        Ok(())
+    }
+
+    /// How many scopes besides that of everybody say something about a rule.
+    #[must_use]
+    pub fn overrides(&self, rule: &Rule) -> usize {
+        (self.scopes.iter())
+            .filter(|scope| {
+                (&scope.database, &scope.user, &scope.app) != (&None, &None, &None)
+                    && scope.actions.iter().any(|(known, _, _)| **known == *rule)
+            })
+            .count()
     }
 
     /// The scope of exactly these names; a new one if there is none.
@@ -270,6 +287,34 @@ mod tests {
         ] {
             assert!(told.contains(wanted), "{wanted} in\n{told}");
         }
+    }
+
+    #[test]
+    fn an_action_can_be_changed_and_a_mistake_changes_nothing() {
+        let mut policy = policy("[lint]\nblock = \"missing-where\"").expect("valid");
+        let mut one = RuleAction {
+            rule: "missing-where".to_owned(),
+            action: "notice".to_owned(),
+            ..RuleAction::default()
+        };
+        let action = |policy: &Policy, user| {
+            let effective = policy.for_subject(&subject("shop", user, ""));
+            effective.action(&MISSING_WHERE, "delete")
+        };
+        assert_eq!(policy.set(&one), Ok(()));
+        assert_eq!(action(&policy, "web"), Action::Notice);
+        one.user = Some("web".to_owned());
+        one.action = "off".to_owned();
+        assert_eq!(policy.set(&one), Ok(()));
+        assert_eq!(
+            (action(&policy, "web"), action(&policy, "x")),
+            (Action::Off, Action::Notice)
+        );
+        assert_eq!(policy.overrides(&MISSING_WHERE), 1);
+        one.action = "shout".to_owned();
+        let before = policy.clone();
+        assert!(policy.set(&one).is_err());
+        assert_eq!(policy, before);
     }
 
     #[test]

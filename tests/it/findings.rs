@@ -184,6 +184,87 @@ fn a_reload_changes_what_is_done_for_clients_that_are_there() {
 }
 
 #[test]
+fn findings_are_looked_at_and_rules_changed_on_the_console() {
+    for postgres in each_postgres() {
+        let database = postgres.database();
+        let pgweir = Setup::new()
+            .set("stats_users", "t_plain")
+            .database("app", postgres, &database)
+            .start();
+        let mut client = Peer::login(pgweir.address(), "t_trust", "app");
+        let console = |sql: &str| pgweir.psql(postgres, "postgres", "pgweir", sql);
+        client.query("CREATE TABLE t (secret text)");
+        client.query("DELETE FROM t RETURNING 'hush'");
+        let id = eventually("the finding", || {
+            let shown = console("SHOW FINDINGS");
+            let line = shown
+                .lines()
+                .find(|line| line.contains("|missing-where|"))?;
+            Some(line.split('|').next()?.to_owned())
+        });
+        let shown = console(&format!("SHOW FINDING '{id}'"));
+        for wanted in [
+            "rule|missing-where",
+            "status|open",
+            "count|1",
+            "cost.round_trips|1",
+        ] {
+            assert!(
+                shown.lines().any(|line| line == wanted),
+                "{wanted} in\n{shown}"
+            );
+        }
+        assert!(!shown.contains("hush"), "{shown}");
+        console(&format!("ACK '{id}' FOR '1h' REASON 'a purge'"));
+        let shown = console(&format!("SHOW FINDING '{id}'"));
+        assert!(
+            shown.contains("status|acknowledged") && shown.contains("reason|a purge"),
+            "{shown}"
+        );
+
+        let refused = |client: &mut Peer| {
+            let answer = client.query("DELETE FROM t");
+            answer.iter().any(|message| message.tag == b'E')
+        };
+        assert!(!refused(&mut client));
+        console("SET RULE 'missing-where:delete' ACTION 'block' FOR DATABASE 'app'");
+        eventually("the rule to refuse", || refused(&mut client).then_some(()));
+        let rules = console("SHOW RULES");
+        assert!(
+            rules
+                .lines()
+                .any(|line| line.starts_with("missing-where|") && line.ends_with("|1")),
+            "{rules}"
+        );
+        console("RELOAD");
+        eventually("the rule to let pass", || {
+            (!refused(&mut client)).then_some(())
+        });
+
+        console("RESET FINDINGS");
+        let mut stats = Peer::login(pgweir.address(), "t_plain", "pgweir");
+        for sql in [
+            "RESET FINDINGS",
+            "SET RULE 'missing-where' ACTION 'off'",
+            "ACK 'x'",
+        ] {
+            let answer = stats.query(sql);
+            assert!(answer.iter().any(|message| message.tag == b'E'), "{sql}");
+        }
+        let mut admin = Peer::login(pgweir.address(), "postgres", "pgweir");
+        for sql in [
+            "SHOW FINDING 'none'",
+            "ACK 'none'",
+            "SET RULE 'none' ACTION 'log'",
+            "SET RULE 'n-plus-one' ACTION 'block'",
+        ] {
+            let answer = admin.query(sql);
+            assert!(answer.iter().any(|message| message.tag == b'E'), "{sql}");
+        }
+    }
+}
+
+#[test]
 fn a_rule_that_does_not_exist_is_refused_at_the_start() {
     let output = Setup::new()
         .set("lint_block", "missing-wear, n-plus-one")

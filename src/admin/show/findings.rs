@@ -1,8 +1,11 @@
 //! SHOW FINDINGS and SHOW RULES.
 
+use std::time::SystemTime;
+
 use super::View;
 use crate::admin::table::Kind::{Numeric, Text};
 use crate::admin::table::{Column, Row};
+use crate::audit::findings::Finding;
 use crate::calendar;
 use crate::lint::observe::Subject;
 use crate::lint::registry;
@@ -29,10 +32,39 @@ pub const FINDINGS: &[Column] = &[
     ("parent_query", Text),
     ("suggestion", Text),
     ("suggested_sql", Text),
+    ("status", Text),
 ];
+
+/// Columns of SHOW FINDING.
+pub const FINDING: &[Column] = &[("field", Text), ("value", Text)];
+
+/// Rows of SHOW FINDING: what its line in the log has, a row each.
+pub fn finding(finding: &Finding) -> Vec<Row> {
+    let mut rows = Vec::new();
+    fields("", &finding.json(), &mut rows);
+    rows
+}
+
+fn fields(name: &str, value: &serde_json::Value, rows: &mut Vec<Row>) {
+    use serde_json::Value;
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                match name {
+                    "" => fields(key, value, rows),
+                    name => fields(&format!("{name}.{key}"), value, rows),
+                }
+            }
+        }
+        Value::Null => {}
+        Value::String(text) => rows.push(vec![name.to_owned().into(), text.clone().into()]),
+        other => rows.push(vec![name.to_owned().into(), other.to_string().into()]),
+    }
+}
 
 /// Rows of SHOW FINDINGS.
 pub fn findings(view: &View<'_>) -> Vec<Row> {
+    let now = SystemTime::now();
     (view.process.findings.lock().all().into_iter())
         .map(|finding| {
             let hit = &finding.hit;
@@ -58,6 +90,7 @@ pub fn findings(view: &View<'_>) -> Vec<Row> {
                 finding.parent.to_string().into(),
                 hit.suggestion.text.to_string().into(),
                 sql.to_owned().into(),
+                finding.status(now).into(),
             ]
         })
         .collect()
@@ -72,11 +105,13 @@ pub const RULES: &[Column] = &[
     ("enforce", Text),
     ("sqlstate", Text),
     ("title", Text),
+    ("overrides", Numeric),
 ];
 
 /// Rows of SHOW RULES.
 pub fn rules(view: &View<'_>) -> Vec<Row> {
-    let effective = view.process.policy.load().for_subject(&Subject::default());
+    let policy = view.process.policy.load();
+    let effective = policy.for_subject(&Subject::default());
     (registry::all().iter())
         .map(|rule| {
             vec![
@@ -89,6 +124,7 @@ pub fn rules(view: &View<'_>) -> Vec<Row> {
                     .into_owned()
                     .into(),
                 rule.title.into(),
+                (policy.overrides(rule) as u64).into(),
             ]
         })
         .collect()

@@ -82,6 +82,52 @@ fn what_is_not_understood() {
 }
 
 #[test]
+fn rules_and_findings() {
+    let argument = |text: &str| match parse(text) {
+        Ok(Statement::Command(_, argument)) => argument,
+        other => panic!("{text}: {other:?}"),
+    };
+    let Argument::Rule(change) = argument(
+        "SET RULE 'missing-where:delete' ACTION 'block' FOR DATABASE 'shop' USER web APP 'till'",
+    ) else {
+        panic!("SET RULE is no setting");
+    };
+    assert_eq!(
+        (&*change.rule, &*change.kind, &*change.action),
+        ("missing-where", "delete", "block")
+    );
+    let scope = [&change.database, &change.user, &change.app].map(|name| name.as_deref());
+    assert_eq!(scope, [Some("shop"), Some("web"), Some("till")]);
+    assert_eq!(
+        argument("ack 'select-star-0a' for '7d' reason 'it''s a report'"),
+        Argument::Acknowledge(
+            "select-star-0a".to_owned(),
+            std::time::Duration::from_secs(7 * 86_400),
+            "it's a report".to_owned()
+        )
+    );
+    assert_eq!(
+        argument("SHOW FINDING 'x'"),
+        Argument::Finding("x".to_owned())
+    );
+    assert_eq!(argument("reset findings"), Argument::None);
+    for wrong in [
+        "SET RULE 'x'",
+        "SET RULE 'x' ACTION",
+        "SET RULE 'x' FOR DATABASE 'y'",
+        "SET RULE 'x' ACTION 'log' FOR COLOUR 'y'",
+        "ACK",
+        "ACK 'x' FOR 'long'",
+        "ACK 'x' BECAUSE 'y'",
+        "RESET",
+        "RESET STATS",
+        "SHOW FINDING",
+    ] {
+        assert!(parse(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn drivers_may_set_what_they_set() {
     assert_eq!(form("SET DateStyle TO 'ISO'"), "set Ignored");
     assert_eq!(form("set application_name = 'x;y'"), "set Ignored");

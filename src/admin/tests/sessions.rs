@@ -104,6 +104,9 @@ async fn stats_users_only_look() {
         let argument = match command.takes {
             command::Takes::Database => " app",
             command::Takes::Client => " 5",
+            command::Takes::Findings => " findings",
+            command::Takes::Acknowledge => " 'x'",
+            command::Takes::Assignment if command.name == "set rule" => " 'x' ACTION 'log'",
             command::Takes::Assignment => " pool_mode = session",
             _ => "",
         };
