@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::diff;
 use crate::config::{Config, ConfigErrors};
 use crate::lint::policy::Policy;
+use crate::lint::texts::TextStats;
 use crate::pool::key::PoolKey;
 use crate::pool::process::Process;
 use crate::pool::snapshot::{PoolRow, ServerRow};
@@ -63,6 +64,8 @@ pub struct Snapshot {
     pub clients: Vec<ClientRow>,
     /// Texts analysed: held, bytes, hits, hits by shape, parsed, given up.
     pub analyses: crate::sql::CacheStats,
+    /// Texts that the rules looked at.
+    pub texts: TextStats,
 }
 
 impl Snapshot {
@@ -203,6 +206,7 @@ impl Control {
             sum.shape_hits += more.shape_hits;
             sum.parses += more.parses;
             sum.unanalysed += more.unanalysed;
+            whole.texts.add(&part.texts);
         }
         whole.pools.sort_by(|a, b| a.key.cmp(&b.key));
         whole.servers.sort_by_key(|server| server.id);

@@ -210,6 +210,10 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
         {
             Argument::Finding(id.clone())
         }
+        (Takes::Subject, [Token::Word(first), Token::Word(second)]) => {
+            let words = format!("{} {}", first.to_lowercase(), second.to_lowercase());
+            Argument::Subject(subject(&words).ok_or_else(invalid)?)
+        }
         (Takes::Findings, [Token::Word(word)]) if word.eq_ignore_ascii_case("findings") => {
             Argument::None
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use ring::digest::{Context, SHA256};
 use serde_json::{Value as Json, json};
 
+use super::tally::Tally;
 use crate::calendar;
 use crate::lint::hit::{Hit, Value};
 use crate::lint::observe::{Detection, Subject};
@@ -122,6 +123,8 @@ pub struct Findings {
     map: HashMap<u64, Finding, foldhash::fast::RandomState>,
     hasher: foldhash::fast::RandomState,
     max: usize,
+    /// What was counted, for metrics.
+    pub tally: Tally,
     evicted: u64,
     blocked: u64,
     /// Log lines of this minute: its beginning, all, and by rule.
@@ -138,6 +141,7 @@ impl Findings {
             map: HashMap::default(),
             hasher: foldhash::fast::RandomState::default(),
             max: max.max(1),
+            tally: Tally::default(),
             evicted: 0,
             blocked: 0,
             lines: (SystemTime::UNIX_EPOCH, 0, HashMap::new()),
@@ -149,6 +153,7 @@ impl Findings {
     /// it became worse or surer, and once an hour.
     pub fn record(&mut self, seen: &Seen<'_>, now: SystemTime) -> Option<&Finding> {
         use std::hash::BuildHasher;
+        self.tally.add(seen);
         let key = self.hasher.hash_one((
             seen.hit.rule.number,
             seen.hit.kind,

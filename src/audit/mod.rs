@@ -4,4 +4,5 @@ pub mod chain;
 pub mod findings;
 pub mod observer;
 pub mod statements;
+pub mod tally;
 pub mod trail;

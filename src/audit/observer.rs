@@ -37,6 +37,9 @@ pub struct Observer {
     /// The other end, until somebody looks at what is reported.
     receiver: Mutex<Option<Receiver<Vec<Report>>>>,
     dropped: AtomicU64,
+    /// Scopes that the engine forgot, and bytes that it keeps.
+    evicted: AtomicU64,
+    memory: AtomicU64,
     /// Shapes whose result values the engine wants, and whether there are any.
     armed: ArcSwap<HashSet<u64>>,
     any_armed: AtomicBool,
@@ -58,6 +61,8 @@ impl Observer {
             sender,
             receiver: Mutex::new(Some(receiver)),
             dropped: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+            memory: AtomicU64::new(0),
             armed: ArcSwap::default(),
             any_armed: AtomicBool::new(false),
             started: Instant::now(),
@@ -91,6 +96,14 @@ impl Observer {
     /// Reports that were dropped.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Scopes that the engine forgot to make room, and bytes that it keeps, roughly.
+    pub fn engine(&self) -> (u64, u64) {
+        (
+            self.evicted.load(Ordering::Relaxed),
+            self.memory.load(Ordering::Relaxed),
+        )
     }
 
     /// A moment, in the engine's microseconds.
@@ -142,6 +155,8 @@ pub fn run(observer: &Observer, sink: &mut impl Sink) {
                 sink.detected(&detection);
             }
             sink.tick(&mut engine);
+            (observer.evicted).store(engine.evicted(), Ordering::Relaxed);
+            (observer.memory).store(engine.memory() as u64, Ordering::Relaxed);
         }
     }
 }

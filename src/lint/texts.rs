@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::comment;
 use super::hashing::Hashing;
 use super::hit::Hit;
+use super::inspect::Skipped;
 use super::judge;
 use super::observe::Values;
 use super::profile::{From, Profile};
@@ -85,8 +86,24 @@ pub struct TextStats {
     pub shape_hits: u64,
     /// Texts that were parsed.
     pub parses: u64,
+    /// Texts that the parser did not accept.
+    pub not_parsed: u64,
+    /// Texts that were too long to be parsed.
+    pub too_large: u64,
     /// Times that a table was emptied because it was full.
     pub emptied: u64,
+}
+
+impl TextStats {
+    /// Adds another's.
+    pub fn add(&mut self, more: &Self) {
+        self.hits += more.hits;
+        self.shape_hits += more.shape_hits;
+        self.parses += more.parses;
+        self.not_parsed += more.not_parsed;
+        self.too_large += more.too_large;
+        self.emptied += more.emptied;
+    }
 }
 
 /// See the module.
@@ -231,9 +248,17 @@ impl Texts {
     /// What the rules know of a text; nothing, if the parser must not or cannot read it.
     fn parse(&mut self, text: &[u8], reading: &Reading) -> Profile {
         self.stats.parses += 1;
-        (std::str::from_utf8(text).ok())
-            .and_then(|text| judge::profile(text, reading).ok())
-            .unwrap_or_else(Profile::unknown)
+        let known = match std::str::from_utf8(text) {
+            Ok(text) => judge::profile(text, reading),
+            Err(_) => Err(Skipped::Syntax),
+        };
+        known.unwrap_or_else(|skipped| {
+            match skipped {
+                Skipped::Syntax => self.stats.not_parsed += 1,
+                Skipped::TooLarge => self.stats.too_large += 1,
+            }
+            Profile::unknown()
+        })
     }
 
     /// Empties the tables when they are full: what is in use comes back at once.

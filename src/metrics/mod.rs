@@ -6,6 +6,7 @@
 //! `autodb_idle_timeout`) takes its series along; should it come back, its counters begin at zero,
 //! which Prometheus understands.
 
+mod findings;
 mod table;
 
 use metrics::{Key, Label, Level, Metadata, Recorder};
@@ -56,6 +57,11 @@ pub enum Source {
     Pool(OfPool),
     /// Several values for each pool: a third label tells which.
     PoolBy(&'static str, &'static [(&'static str, OfPool)]),
+    /// Values by these labels.
+    Series(
+        &'static [&'static str],
+        fn(&Reading<'_>) -> findings::Values,
+    ),
 }
 
 /// One metric.
@@ -77,6 +83,7 @@ impl Metric {
             Source::Process(_) => Vec::new(),
             Source::Pool(_) => vec!["database", "user"],
             Source::PoolBy(by, _) => vec!["database", "user", by],
+            Source::Series(labels, _) => labels.to_vec(),
         }
     }
 
@@ -90,6 +97,12 @@ impl Metric {
             Source::Pool(value) => {
                 for pool in pools {
                     self.set(to, pool.labels.clone(), value(&pool.row));
+                }
+            }
+            Source::Series(names, values) => {
+                for (texts, value) in values(reading) {
+                    let labels = (names.iter().zip(&texts)).map(|(name, text)| label(name, text));
+                    self.set(to, labels.collect(), value);
                 }
             }
             Source::PoolBy(by, values) => {
@@ -108,11 +121,17 @@ impl Metric {
         static METADATA: Metadata<'static> = Metadata::new("pgweir", Level::INFO, None);
         let key = Key::from_parts(self.name, labels);
         match self.kind {
-            // Counters of pools are whole numbers below 2^53.
+            // Counters are whole numbers below 2^53.
             Kind::Counter => to.register_counter(&key, &METADATA).absolute(value as u64),
             Kind::Gauge => to.register_gauge(&key, &METADATA).set(value),
         }
     }
+}
+
+/// The exporter takes a backslash for the beginning of an escape that was made already, so two
+/// names could become one; a doubled one it leaves as it is.
+fn label(name: &'static str, value: &str) -> Label {
+    Label::new(name, value.replace('\\', "\\\\"))
 }
 
 struct Pool {
@@ -121,9 +140,6 @@ struct Pool {
 }
 
 fn pools(snapshot: &Snapshot) -> Vec<Pool> {
-    // The exporter takes a backslash for the beginning of an escape that was made already, so two
-    // names could become one; a doubled one it leaves as it is.
-    let label = |name: &'static str, value: &str| Label::new(name, value.replace('\\', "\\\\"));
     snapshot
         .whole_pools()
         .into_iter()

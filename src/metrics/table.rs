@@ -1,8 +1,8 @@
 //! The rows.
 
 use super::Kind::{Counter, Gauge};
-use super::Source::{Pool, PoolBy, Process};
-use super::{Metric, OfPool, Source};
+use super::Source::{Pool, PoolBy, Process, Series};
+use super::{Metric, OfPool, Source, findings};
 
 const fn counter(name: &'static str, help: &'static str, source: Source) -> Metric {
     let kind = Counter;
@@ -95,6 +95,59 @@ pub const METRICS: &[Metric] = &[
         "pgweir_analysis_given_up_total",
         "Texts that were too long, too deep or too odd to be analysed.",
         Process(|r| r.snapshot.analyses.unanalysed as f64),
+    ),
+    counter(
+        "pgweir_lint_findings_total",
+        "Hits of rules. Of databases and applications the first 100 are told apart, the rest is `other`.",
+        Series(
+            &["rule", "kind", "severity", "database", "app", "action"],
+            findings::total,
+        ),
+    ),
+    gauge(
+        "pgweir_lint_findings_active",
+        "Findings that are open: hit within seven days, and not acknowledged.",
+        Series(&["rule", "severity", "database"], findings::active),
+    ),
+    counter(
+        "pgweir_lint_blocked_total",
+        "Statements that a rule refused.",
+        Series(&["rule", "database", "app"], findings::blocked),
+    ),
+    counter(
+        "pgweir_lint_wasted_round_trips_total",
+        "Round trips that loops and repetitions could have saved.",
+        Series(&["rule", "database"], findings::wasted_round_trips),
+    ),
+    counter(
+        "pgweir_lint_wasted_seconds_total",
+        "Whole seconds that they took, of servers and between statements.",
+        Series(&["rule", "database"], findings::wasted_seconds),
+    ),
+    counter(
+        "pgweir_lint_skipped_total",
+        "Texts that the rules did not look into: not accepted by the parser, too large, or reports dropped under load.",
+        Series(&["reason"], findings::skipped),
+    ),
+    counter(
+        "pgweir_lint_state_evicted_total",
+        "Findings and scopes forgotten to make room.",
+        Series(&["kind"], findings::evicted),
+    ),
+    gauge(
+        "pgweir_lint_state_bytes",
+        "Bytes that the sequence engine keeps, roughly.",
+        Process(|r| r.process.observer.engine().1 as f64),
+    ),
+    counter(
+        "pgweir_lint_cache_hits_total",
+        "Texts that the rules knew, or the shape of which they knew.",
+        Process(|r| (r.snapshot.texts.hits + r.snapshot.texts.shape_hits) as f64),
+    ),
+    counter(
+        "pgweir_lint_cache_misses_total",
+        "Texts that were parsed for the rules.",
+        Process(|r| r.snapshot.texts.parses as f64),
     ),
     gauge(
         "pgweir_pool_clients",

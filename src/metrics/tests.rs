@@ -2,7 +2,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::*;
+use crate::audit::findings::{Cost, Seen};
 use crate::config::{Config, PoolMode};
+use crate::lint::hit::Hit;
+use crate::lint::observe::Subject;
+use crate::lint::rule::{Action, Rule};
+use crate::lint::rules::filter::MISSING_WHERE;
+use crate::lint::rules::sequence::N_PLUS_ONE;
 use crate::pool::stats::Totals;
 use crate::tls::{TlsBundle, TlsContext};
 
@@ -10,6 +16,30 @@ fn process() -> Process {
     let config = Config::from_toml("[databases.a]\n").expect("valid");
     let tls = TlsContext::new(TlsBundle::build(&config).expect("no files"));
     Process::new(Arc::new(config), tls)
+}
+
+/// Something that a rule found, of two seconds.
+fn find(process: &Process, rule: &'static Rule, action: Action, count: u64, round_trips: u64) {
+    let subject = Subject {
+        database: "shop".into(),
+        app: "till".into(),
+        ..Subject::default()
+    };
+    let seen = Seen {
+        hit: &Hit::new(rule, "", "found"),
+        subject: &subject,
+        action,
+        shape: 1,
+        text: b"SELECT",
+        parent: (0, b""),
+        count,
+        cost: Cost {
+            round_trips,
+            server_us: 2_000_000,
+            ..Cost::default()
+        },
+    };
+    (process.findings.lock()).record(&seen, std::time::SystemTime::now());
 }
 
 fn pool(database: &str, queries: u64) -> PoolRow {
@@ -66,6 +96,10 @@ fn every_row_is_rendered_with_its_labels() {
         ..Snapshot::default()
     };
     let process = process();
+    // Two kinds of statement, one refused; the loop is told of again as it goes on.
+    find(&process, &N_PLUS_ONE, Action::Log, 1, 4);
+    find(&process, &N_PLUS_ONE, Action::Log, 0, 15);
+    find(&process, &MISSING_WHERE, Action::Block, 1, 1);
     let reading = Reading {
         snapshot: &snapshot,
         process: &process,
@@ -88,6 +122,12 @@ fn every_row_is_rendered_with_its_labels() {
     has("pgweir_queries_total{database=\"odd\\\"\\\\\\n\",user=\"u\"} 1");
     has("pgweir_pool_clients{database=\"a\",user=\"u\",state=\"active\"} 8");
     has("pgweir_pool_servers{database=\"a\",user=\"u\",state=\"idle\"} 4");
+    has(
+        "pgweir_lint_findings_total{rule=\"n-plus-one\",kind=\"\",severity=\"warn\",database=\"shop\",app=\"till\",action=\"log\"} 1",
+    );
+    has("pgweir_lint_wasted_round_trips_total{rule=\"n-plus-one\",database=\"shop\"} 19");
+    has("pgweir_lint_blocked_total{rule=\"missing-where\",database=\"shop\",app=\"till\"} 1");
+    has("pgweir_lint_findings_active{rule=\"n-plus-one\",severity=\"warn\",database=\"shop\"} 1");
     has("pgweir_pool_max_wait_seconds{database=\"a\",user=\"u\"} 1.5");
 }
 

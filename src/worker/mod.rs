@@ -318,5 +318,6 @@ fn snapshot(context: &Rc<Context>) -> Snapshot {
         servers: pools.iter().flat_map(|pool| pool.server_rows()).collect(),
         clients,
         analyses: context.analyses.borrow().stats(),
+        texts: context.reports.texts.borrow().stats,
     }
 }

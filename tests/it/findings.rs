@@ -241,6 +241,8 @@ fn findings_are_looked_at_and_rules_changed_on_the_console() {
             (!refused(&mut client)).then_some(())
         });
 
+        let stats = console("SHOW LINT STATS");
+        assert!(stats.contains("statements_blocked|"), "{stats}");
         console("RESET FINDINGS");
         let mut stats = Peer::login(pgweir.address(), "t_plain", "pgweir");
         for sql in [

@@ -96,6 +96,33 @@ pub fn findings(view: &View<'_>) -> Vec<Row> {
         .collect()
 }
 
+/// Rows of SHOW LINT STATS.
+pub fn stats(view: &View<'_>) -> Vec<Row> {
+    let texts = &view.snapshot.texts;
+    let observer = &view.process.observer;
+    let (scopes, memory) = observer.engine();
+    let findings = view.process.findings.lock();
+    let (evicted, blocked, held_back) = findings.counters();
+    let numbers = [
+        ("texts_known", texts.hits),
+        ("shapes_known", texts.shape_hits),
+        ("texts_parsed", texts.parses),
+        ("texts_not_accepted", texts.not_parsed),
+        ("texts_too_large", texts.too_large),
+        ("text_tables_emptied", texts.emptied),
+        ("reports_dropped", observer.dropped()),
+        ("scopes_evicted", scopes),
+        ("scope_bytes", memory),
+        ("findings", findings.all().len() as u64),
+        ("findings_evicted", evicted),
+        ("statements_blocked", blocked),
+        ("log_lines_held_back", held_back),
+    ];
+    (numbers.into_iter())
+        .map(|(name, value)| vec![name.into(), value.into()])
+        .collect()
+}
+
 /// Columns of SHOW RULES.
 pub const RULES: &[Column] = &[
     ("rule", Text),

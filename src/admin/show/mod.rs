@@ -72,6 +72,12 @@ pub const SHOWS: &[Show] = &[
         about: "Databases of the configuration, and those made from `*` that have a pool.",
     },
     Show {
+        name: "lint stats",
+        columns: &[("name", Text), ("value", Numeric)],
+        rows: findings::stats,
+        about: "What looking for anti-patterns does: texts known, parsed and skipped, reports dropped, what was forgotten to make room, log lines held back.",
+    },
+    Show {
         name: "findings",
         columns: findings::FINDINGS,
         rows: findings::findings,
