@@ -114,9 +114,10 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
     });
     let console = Arc::new(admin::Shared::default());
 
-    std::thread::Builder::new()
+    let reported = observer.clone();
+    let rules = std::thread::Builder::new()
         .name("rules".to_owned())
-        .spawn(move || observer::run(&observer, &mut recorder))
+        .spawn(move || observer::run(&reported, &mut recorder))
         .map_err(AppError::Thread)?;
     let mut threads = Vec::new();
     let mut started = Vec::new();
@@ -178,10 +179,21 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
         // A panicked worker has logged why.
         let _ = thread.join();
     }
+    observer.close();
+    let since = std::time::Instant::now();
+    while !rules.is_finished() && since.elapsed() < LAST_REPORTS {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    if !rules.is_finished() {
+        tracing::error!("the last reports were not recorded in time");
+    }
     drop(pidfile);
     tracing::info!("stopped");
     Ok(())
 }
+
+/// How long the end of the process waits until what clients did last is recorded.
+const LAST_REPORTS: Duration = Duration::from_secs(5);
 
 /// Returns when a shutdown is complete: everybody has left, what runs has finished, or the
 /// deadline has passed.

@@ -150,9 +150,22 @@ impl Sink for Recorder {
         engine.thresholds = self.process.policy.load().thresholds;
         self.flush();
     }
+
+    fn end(&mut self) {
+        self.close();
+    }
 }
 
 impl Recorder {
+    /// Writes what is left and waits for the disk.
+    fn close(&mut self) {
+        if let Some(trail) = &mut self.trail
+            && let Err(error) = trail.sync()
+        {
+            tracing::error!(%error, "the end of the audit trail cannot be written");
+        }
+    }
+
     fn flush(&mut self) {
         if let Some(trail) = &mut self.trail
             && let Err(error) = trail.flush()

@@ -43,6 +43,7 @@ pub struct Observer {
     /// Shapes whose result values the engine wants, and whether there are any.
     armed: ArcSwap<HashSet<u64>>,
     any_armed: AtomicBool,
+    closed: AtomicBool,
     started: Instant,
 }
 
@@ -65,6 +66,7 @@ impl Observer {
             memory: AtomicU64::new(0),
             armed: ArcSwap::default(),
             any_armed: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             started: Instant::now(),
         }
     }
@@ -79,6 +81,23 @@ impl Observer {
         if self.sender.try_send(full).is_err() {
             self.dropped.fetch_add(count, Ordering::Relaxed);
         }
+    }
+
+    /// Hands over the last batch, and waits for room if there is none: nobody's query waits any
+    /// more.
+    pub fn hand_over_last(&self, batch: &mut Vec<Report>) {
+        let last = std::mem::take(batch);
+        if !last.is_empty() {
+            // Whoever looked at reports is gone only if it failed, which it has logged.
+            let _ = self.sender.send(last);
+        }
+    }
+
+    /// Nothing is handed over any more: [`run`] ends when it has seen everything.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        // An empty batch wakes it; a full queue does too.
+        let _ = self.sender.try_send(Vec::new());
     }
 
     /// Whether the engine wants the result values of statements of this shape.
@@ -120,9 +139,12 @@ pub trait Sink {
     fn detected(&mut self, found: &Detection);
     /// Called now and then with what the engine holds: its memory in bytes and what it evicted.
     fn tick(&mut self, engine: &mut Engine);
+    /// Called once, after everything else.
+    fn end(&mut self);
 }
 
-/// Runs the engine for as long as the process lives. Returns at once if somebody does already.
+/// Runs the engine until [`Observer::close`], and then to the end of what was handed over. Returns at
+/// once if somebody does already.
 pub fn run(observer: &Observer, sink: &mut impl Sink) {
     let Some(reports) = observer.receiver.lock().take() else {
         return;
@@ -132,7 +154,12 @@ pub fn run(observer: &Observer, sink: &mut impl Sink) {
     let mut found = Vec::new();
     let mut next = Instant::now() + TICK;
     loop {
-        match reports.recv_timeout(next.saturating_duration_since(Instant::now())) {
+        let closed = observer.closed.load(Ordering::Acquire);
+        let wait = match closed {
+            true => Duration::ZERO,
+            false => next.saturating_duration_since(Instant::now()),
+        };
+        match reports.recv_timeout(wait) {
             Ok(batch) => {
                 sink.seen(&batch);
                 for report in &batch {
@@ -145,8 +172,14 @@ pub fn run(observer: &Observer, sink: &mut impl Sink) {
                     observer.arm(engine.armed_shapes().clone());
                 }
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) if !closed => {}
+            Err(_) => {
+                engine.tick(observer.micros(Instant::now()), &mut found);
+                for detection in found.drain(..) {
+                    sink.detected(&detection);
+                }
+                return sink.end();
+            }
         }
         if Instant::now() >= next {
             next = Instant::now() + TICK;

@@ -169,6 +169,15 @@ impl Trail {
         if full || old { self.rotate() } else { Ok(()) }
     }
 
+    /// Writes what is held back and waits until the disk has it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn sync(&mut self) -> std::io::Result<()> {
+        self.file.flush()?;
+        self.file.get_ref().sync_data()
+    }
+
     fn rotate(&mut self) -> std::io::Result<()> {
         let stamp: String = calendar::rfc3339(SystemTime::now())
             .chars()

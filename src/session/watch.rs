@@ -73,6 +73,13 @@ impl Reports {
     }
 }
 
+impl Reports {
+    /// Hands over what there is left when the worker ends.
+    pub fn end(&self) {
+        self.observer.hand_over_last(&mut self.batch.borrow_mut());
+    }
+}
+
 /// A text with its values.
 struct Bound {
     looked: Rc<Looked>,

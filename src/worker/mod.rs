@@ -137,6 +137,7 @@ async fn serve(seed: Seed, started: oneshot::Sender<()>) -> std::io::Result<()> 
     })
     .await
     .ok();
+    context.reports.end();
     Ok(())
 }
 

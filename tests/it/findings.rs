@@ -281,6 +281,30 @@ fn a_rule_that_does_not_exist_is_refused_at_the_start() {
 }
 
 #[test]
+fn what_clients_did_last_is_in_the_trail() {
+    for postgres in each_postgres() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let trail = directory.path().join("audit.jsonl");
+        let database = postgres.database();
+        let mut pgweir = Setup::new()
+            .set("audit_file", trail.display().to_string())
+            .set("audit_policy", "all")
+            .database("app", postgres, &database)
+            .start();
+        let mut client = Peer::login(pgweir.address(), "t_trust", "app");
+        for n in 0..500 {
+            client.query(&format!("SELECT {n} AS n{n}"));
+        }
+        pgweir.signal("QUIT");
+        assert!(pgweir.wait().success());
+        let text = std::fs::read_to_string(&trail).expect("the trail");
+        for n in [0, 498, 499] {
+            assert!(text.contains(&format!("as n{n}\"")), "statement {n}");
+        }
+    }
+}
+
+#[test]
 fn the_audit_trail_can_be_verified() {
     for postgres in each_postgres() {
         let directory = tempfile::tempdir().expect("a directory");
