@@ -86,7 +86,7 @@ impl Engine {
                     found.push(detection(hit, &seen.subject, seen.conn, &none, 1, 0));
                 }
             }
-            Event::Refused { .. } => {}
+            Event::Refused { .. } | Event::LoginFailed { .. } => {}
             Event::Disconnected => {
                 self.minute.disconnected(seen, &self.thresholds, found);
                 self.open.remove(&seen.conn);
@@ -242,7 +242,7 @@ fn single(
     let Some(facts) = run.profile.facts.first() else {
         return;
     };
-    let took = (seen.done_us.saturating_sub(seen.sent_us)).saturating_sub(run.wait_us);
+    let took = seen.done_us.saturating_sub(seen.sent_us);
     let tell = |found: &mut Vec<Detection>, rule, critical: bool, text: String| {
         let mut hit = Hit::new(rule, "", text);
         if critical {

@@ -312,7 +312,7 @@ impl Run {
     }
 
     fn take(&mut self, seen: &Observation, run: &Execution, facts: &Facts, begun: u64) {
-        let took = (seen.done_us.saturating_sub(seen.sent_us)).saturating_sub(run.wait_us);
+        let took = seen.done_us.saturating_sub(seen.sent_us);
         if self.n > 0 {
             let gap = seen.sent_us.saturating_sub(self.last);
             self.gap_us += gap;

@@ -205,3 +205,31 @@ fn the_operator_says_from_how_much_on() {
     };
     assert_eq!((found(7), found(8)), (1, 0));
 }
+
+#[test]
+fn waiting_for_a_server_is_not_its_time() {
+    let slow = |wait_us: u64, server_us: u64| {
+        let mut engine = Engine::default();
+        let mut found = Vec::new();
+        let run = Execution {
+            profile: Arc::new(inspect("SELECT a FROM t WHERE b = $1", &[]).unwrap_or_default()),
+            wait_us,
+            ..Execution::default()
+        };
+        let seen = Observation {
+            conn: 1,
+            subject: Arc::default(),
+            sent_us: 5_000_000,
+            done_us: 5_000_000 + server_us,
+            event: Event::Executed(Box::new(run)),
+        };
+        engine.observe(&seen, &mut found);
+        found.len()
+    };
+    assert_eq!(
+        slow(2_000_000, 1_000_000),
+        1,
+        "the request was sent after it had waited"
+    );
+    assert_eq!(slow(2_000_000, 500_000), 0);
+}
