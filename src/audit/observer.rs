@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -19,6 +19,8 @@ use crate::lint::observe::{Detection, Observation};
 
 /// Batches that may wait.
 const QUEUE: usize = 256;
+/// How long the last batch of a worker waits for room.
+const LAST: Duration = Duration::from_secs(2);
 /// How often the engine is told that time passes.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -83,13 +85,21 @@ impl Observer {
         }
     }
 
-    /// Hands over the last batch, and waits for room if there is none: nobody's query waits any
-    /// more.
+    /// Hands over the last batch, and waits a while for room if there is none: nobody's query
+    /// waits any more, but a disk that hangs must not keep the process from ending.
     pub fn hand_over_last(&self, batch: &mut Vec<Report>) {
-        let last = std::mem::take(batch);
-        if !last.is_empty() {
-            // Whoever looked at reports is gone only if it failed, which it has logged.
-            let _ = self.sender.send(last);
+        let mut last = std::mem::take(batch);
+        let until = Instant::now() + LAST;
+        while !last.is_empty() {
+            last = match self.sender.try_send(last) {
+                Ok(()) => return,
+                Err(TrySendError::Full(last)) if Instant::now() < until => last,
+                Err(TrySendError::Full(lost) | TrySendError::Disconnected(lost)) => {
+                    self.dropped.fetch_add(lost.len() as u64, Ordering::Relaxed);
+                    return;
+                }
+            };
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
