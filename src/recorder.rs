@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use crate::audit::findings::{Cost, Seen, judged};
 use crate::audit::observer::{Report, Sink};
+use crate::audit::slow::SlowLog;
 use crate::audit::trail::{self, Trail, TrailSettings};
 use crate::config::Settings;
 use crate::lint::engine::Engine;
@@ -20,6 +21,7 @@ pub struct Recorder {
     process: Arc<Process>,
     trail: Option<Trail>,
     /// The last subject's policy: reports come in runs.
+    slow: SlowLog,
     last: Option<(Arc<Policy>, Arc<Subject>, Effective)>,
 }
 
@@ -43,6 +45,7 @@ impl Recorder {
         Ok(Self {
             process: process.clone(),
             trail: trail.transpose()?,
+            slow: SlowLog::default(),
             last: None,
         })
     }
@@ -86,7 +89,7 @@ impl Recorder {
                 (&execution.text, execution.shape, cost, false)
             }
             Event::Refused { text, shape } => (text, *shape, Cost::default(), true),
-            Event::Connected { .. } | Event::Disconnected => return,
+            Event::Connected { .. } | Event::LoginFailed { .. } | Event::Disconnected => return,
         };
         let subject = &report.seen.subject;
         for hit in hits {
@@ -124,11 +127,14 @@ impl Sink for Recorder {
                 usage.record(&report.seen);
             }
         }
-        let lint = self.process.config.load().settings.lint;
+        let config = self.process.config.load();
+        let (lint, slow) = (config.settings.lint, config.settings.log_slow_query);
+        drop(config);
         for report in batch {
             if let Some(trail) = &mut self.trail {
                 trail.record(report);
             }
+            self.slow.look(report, slow);
             if lint && let Some(hits) = &report.hits {
                 self.hits(report, hits);
             }

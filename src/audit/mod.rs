@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod findings;
 pub mod observer;
+pub mod slow;
 pub mod statements;
 pub mod tally;
 pub mod trail;

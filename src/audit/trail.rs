@@ -183,8 +183,17 @@ impl Trail {
             .chars()
             .filter(char::is_ascii_alphanumeric)
             .collect();
-        let mut aside = self.settings.path.clone().into_os_string();
-        aside.push(format!(".{stamp}"));
+        let aside = |number: u32| {
+            let mut aside = self.settings.path.clone().into_os_string();
+            aside.push(match number {
+                0 => format!(".{stamp}"),
+                number => format!(".{stamp}-{number}"),
+            });
+            PathBuf::from(aside)
+        };
+        // Renaming would replace a file of the same moment, or of a clock that was set back.
+        let free = (0..1000).map(aside).find(|aside| !aside.exists());
+        let aside = free.ok_or(std::io::ErrorKind::AlreadyExists)?;
         std::fs::rename(&self.settings.path, &aside)?;
         let (file, bytes) = append(&self.settings.path)?;
         self.file = BufWriter::new(file);
@@ -233,6 +242,16 @@ fn line(policy: Policy, report: &Report) -> Option<Map<String, Value>> {
         Event::Connected { secure, .. } if policy != Policy::Off => {
             json!({ "event": "login", "secure": secure })
         }
+        Event::LoginFailed { reason } if policy != Policy::Off => {
+            json!({ "event": "login_failed", "reason": reason })
+        }
+        // Whatever is written down of what ran: this did not.
+        Event::Refused { text, shape } if policy != Policy::Off => json!({
+            "event": "refused",
+            "query": readable(text),
+            "fingerprint": format!("{shape:016x}"),
+            "findings": findings(report),
+        }),
         Event::Disconnected if policy != Policy::Off => json!({ "event": "logout" }),
         Event::Executed(execution) if policy.covers(execution) => {
             statement(seen.sent_us, seen.done_us, execution, report)
@@ -249,22 +268,34 @@ fn line(policy: Policy, report: &Report) -> Option<Map<String, Value>> {
 }
 
 fn statement(sent_us: u64, done_us: u64, execution: &Execution, report: &Report) -> Value {
-    let mut query = sql::normalised(&execution.text, Lexing::default());
-    query.truncate(LONGEST_TEXT);
-    let findings: Vec<&str> = (report.hits.as_deref().unwrap_or_default().iter())
-        .map(|hit| hit.rule.id)
-        .collect();
     json!({
         "event": "statement",
-        "query": String::from_utf8_lossy(&query),
+        "query": readable(&execution.text),
         "fingerprint": format!("{:016x}", execution.shape),
         "rows": execution.rows,
         "bytes": execution.bytes,
         "wait_us": execution.wait_us,
         "server_us": done_us.saturating_sub(sent_us),
         "sqlstate": execution.error.map(|state| String::from_utf8_lossy(&state).into_owned()),
-        "findings": findings,
+        "findings": findings(report),
     })
+}
+
+/// A text without its literals.
+fn readable(text: &[u8]) -> String {
+    let mut query = sql::normalised(text, Lexing::default());
+    query.truncate(LONGEST_TEXT);
+    String::from_utf8_lossy(&query).into_owned()
+}
+
+/// What a statement hit: `rule` or `rule:kind`.
+fn findings(report: &Report) -> Vec<String> {
+    (report.hits.as_deref().unwrap_or_default().iter())
+        .map(|hit| match hit.kind {
+            "" => hit.rule.id.to_owned(),
+            kind => format!("{}:{kind}", hit.rule.id),
+        })
+        .collect()
 }
 
 /// Checks files in the order in which they were written; what each holds, or what is wrong.
@@ -386,5 +417,16 @@ mod tests {
         std::fs::write(&path, cut.join("\n")).expect("written");
         assert!(verify(std::slice::from_ref(&path)).is_err());
         assert!(Trail::open(settings(path)).is_err());
+    }
+
+    #[test]
+    fn files_of_one_moment_do_not_replace_each_other() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut trail = Trail::open(settings(dir.path().join("audit.jsonl"))).expect("opened");
+        for _ in 0..20 {
+            trail.rotate().expect("a new file");
+        }
+        trail.flush().expect("written");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("listed").count(), 21);
     }
 }

@@ -426,6 +426,8 @@ pub struct Settings {
     pub audit_max_size: u64,
     /// Age at which a new file of the trail is begun; zero: none.
     pub audit_max_age: Duration,
+    /// Log statements that took so long, waiting included; zero: none.
+    pub log_slow_query: Duration,
     /// Log a line of statistics each period.
     pub log_stats: bool,
     /// `error`, `warn`, `info`, `debug`, `trace`, or a `tracing` filter.

@@ -300,6 +300,7 @@ fn unset() -> Settings {
         audit_policy: String::new(),
         audit_max_size: 0,
         audit_max_age: zero,
+        log_slow_query: std::time::Duration::ZERO,
         log_stats: false,
         log_level: String::new(),
         log_json: false,

@@ -111,6 +111,11 @@ pub enum Event {
         /// Whether the server says that it is a superuser.
         superuser: bool,
     },
+    /// Somebody could not log in; nothing but the address may be known of them.
+    LoginFailed {
+        /// Why, as the log has it. Never a secret.
+        reason: Box<str>,
+    },
     /// A client left.
     Disconnected,
     /// A text was refused before it reached a server.

@@ -120,7 +120,9 @@ impl Process {
     /// Whether statements are looked at.
     pub fn lints(&self) -> bool {
         let config = self.config.load();
-        config.settings.lint || config.settings.audit_file.is_some()
+        config.settings.lint
+            || config.settings.audit_file.is_some()
+            || !config.settings.log_slow_query.is_zero()
     }
 
     /// A number that no other client or server of this process has or had.

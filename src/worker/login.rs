@@ -2,17 +2,20 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
 use crate::admin::{self, Rights};
+use crate::audit::observer::Report;
 use crate::auth::ScramKeys;
 use crate::client::{Accepted, Login, accept};
 use crate::config::{Config, Database, Secret};
 use crate::control::Control;
 use crate::derivation::Derivation;
 use crate::error::SqlState;
-use crate::net::{Detached, Stream};
+use crate::lint::observe::{Event, Observation, Subject};
+use crate::net::{Detached, PeerAddr, Stream};
 use crate::pool::key::PoolKey;
 use crate::pool::process::Level;
 use crate::server::permit::Permit;
@@ -96,6 +99,7 @@ impl Logins {
                 if config.settings.log_pooler_errors {
                     tracing::warn!(%addr, "login failed: {error}");
                 }
+                self.report_failed(addr, error.to_string());
                 return;
             }
         };
@@ -120,6 +124,34 @@ impl Logins {
             }
             Err(turned) => turn_away(login.stream, turned).await,
         }
+    }
+
+    /// For the audit trail: somebody could not log in.
+    fn report_failed(&self, addr: PeerAddr, reason: String) {
+        let process = &self.context.process;
+        if !process.lints() {
+            return;
+        }
+        let now = process.observer.micros(Instant::now());
+        let subject = Subject {
+            client: match addr {
+                PeerAddr::Tcp(addr) => addr.ip().to_string().into(),
+                PeerAddr::Unix | PeerAddr::Gone => Box::default(),
+            },
+            ..Subject::default()
+        };
+        self.context.reports.push(Report {
+            seen: Observation {
+                conn: 0,
+                subject: Arc::new(subject),
+                sent_us: now,
+                done_us: now,
+                event: Event::LoginFailed {
+                    reason: reason.into(),
+                },
+            },
+            hits: None,
+        });
     }
 
     /// The worker that owns a pool; a new pool goes to the worker that has the fewest.

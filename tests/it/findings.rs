@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::message;
 use crate::support::peer::Peer;
 use crate::support::pgweir::{Pgweir, Setup, clean_environment, succeed};
 use crate::support::postgres::{PASSWORD, Postgres, each_postgres};
@@ -278,6 +279,92 @@ fn a_rule_that_does_not_exist_is_refused_at_the_start() {
         text.contains("n-plus-one is known only after the fact"),
         "{text}"
     );
+}
+
+#[test]
+fn refused_statements_and_failed_logins_are_in_the_trail() {
+    for postgres in each_postgres() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let trail = directory.path().join("audit.jsonl");
+        let database = postgres.database();
+        let mut pgweir = Setup::new()
+            .set("audit_file", trail.display().to_string())
+            .set("lint_block", "missing-where")
+            .database("app", postgres, &database)
+            .start();
+        psql(&pgweir, postgres, &["DELETE FROM t RETURNING 'hush'"]);
+        let mut nobody = pgweir.client(postgres, "psql", "t_trust");
+        let output = nobody.args(["-d", "nowhere", "-c", "SELECT 1"]).output();
+        assert!(!output.expect("running psql").status.success());
+        pgweir.signal("QUIT");
+        assert!(pgweir.wait().success());
+        let text = std::fs::read_to_string(&trail).expect("the trail");
+        let line = |event: &str| -> serde_json::Value {
+            let wanted = format!("\"event\":\"{event}\"");
+            let line = text.lines().find(|line| line.contains(&wanted));
+            let line = line.unwrap_or_else(|| panic!("{event} in\n{text}"));
+            serde_json::from_str(line).expect("JSON")
+        };
+        assert_eq!(line("refused")["findings"][0], "missing-where:delete");
+        let failed = line("login_failed");
+        assert!(
+            failed["reason"]
+                .as_str()
+                .is_some_and(|why| why.contains("nowhere")),
+            "{failed}"
+        );
+        assert_eq!(failed["client"], "127.0.0.1");
+        assert!(!text.contains("hush"), "{text}");
+    }
+}
+
+#[test]
+fn slow_queries_are_logged_with_waiting_and_running_apart() {
+    for postgres in each_postgres() {
+        let database = postgres.database();
+        let pgweir = Setup::new()
+            .set("default_pool_size", 1)
+            .set("lint", false)
+            .set("log_slow_query", "300ms")
+            .database("app", postgres, &database)
+            .start();
+        let mut one = Peer::login(pgweir.address(), "t_trust", "app");
+        let mut two = Peer::login(pgweir.address(), "t_trust", "app");
+        one.query("SELECT 'quick'");
+        one.send(&[message::query("SELECT 'hush' FROM pg_sleep(0.8)")]);
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        two.query("SELECT 5 AS waited FROM pg_sleep(0.2)");
+        let line = |part: &str| {
+            eventually(part, || {
+                let log = pgweir.log();
+                let line = log
+                    .lines()
+                    .find(|line| line.contains("slow query") && line.contains(part));
+                line.map(str::to_owned)
+            })
+        };
+        let number = |line: &str, name: &str| -> f64 {
+            let rest = line.split(&format!("{name}=")).nth(1).expect("the field");
+            let digits = rest.split(' ').next().expect("a word");
+            digits.parse().expect("a number")
+        };
+        let slept = line("pg_sleep");
+        assert!(
+            number(&slept, "server_ms") >= 750.0 && number(&slept, "wait_ms") < 300.0,
+            "{slept}"
+        );
+        let waited = line("as waited");
+        assert!(
+            number(&waited, "wait_ms") >= 300.0
+                && (150.0..450.0).contains(&number(&waited, "server_ms")),
+            "{waited}"
+        );
+        let log = pgweir.log();
+        assert!(
+            !log.contains("hush") && !log.contains("select ?\n"),
+            "{log}"
+        );
+    }
 }
 
 #[test]

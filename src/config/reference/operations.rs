@@ -62,6 +62,13 @@ pub(super) const KEYS: &[Key] = &[
         "Log a line of statistics every `stats_period`.",
     ),
     Key::process(
+        "log_slow_query",
+        "0",
+        Seconds(|s| &mut s.log_slow_query),
+        "Log each statement that took so long or longer, with the time it waited for a server and the time it took there, without its literals; at most 100 lines a minute. 0: none.",
+    )
+    .ours(),
+    Key::process(
         "lint",
         "1",
         Bool(|s| &mut s.lint),
