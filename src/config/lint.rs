@@ -302,7 +302,7 @@ impl Reader<'_> {
 }
 
 /// What a rule is given.
-const WANTED: &str = "wants an action: \"off\", \"log\", \"notice\", \"annotate\" or \"block\"";
+const WANTED: &str = "wants an action: \"off\", \"log\", \"notice\" or \"block\"";
 
 #[cfg(test)]
 mod tests {

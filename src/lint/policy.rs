@@ -174,7 +174,7 @@ impl Policy {
 }
 
 fn no_action(word: &str) -> String {
-    format!("{word:?} is no action; there are off, log, notice, annotate and block")
+    format!("{word:?} is no action; there are off, log, notice and block")
 }
 
 /// The rule and the action of these names.

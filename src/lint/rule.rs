@@ -121,21 +121,13 @@ pub enum Action {
     Log,
     /// Also, the client gets a NoticeResponse.
     Notice,
-    /// Also, the text sent to the server carries a comment.
-    Annotate,
     /// The statement is refused.
     Block,
 }
 
 impl Action {
     /// All of them, weakest first.
-    pub const ALL: [Action; 5] = [
-        Action::Off,
-        Action::Log,
-        Action::Notice,
-        Action::Annotate,
-        Action::Block,
-    ];
+    pub const ALL: [Action; 4] = [Action::Off, Action::Log, Action::Notice, Action::Block];
 
     /// The word in configuration, findings and SHOW.
     #[must_use]
@@ -144,7 +136,6 @@ impl Action {
             Action::Off => "off",
             Action::Log => "log",
             Action::Notice => "notice",
-            Action::Annotate => "annotate",
             Action::Block => "block",
         }
     }

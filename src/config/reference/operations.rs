@@ -79,7 +79,7 @@ pub(super) const KEYS: &[Key] = &[
         "lint_default_action",
         "log",
         Text(|s| &mut s.lint_default_action),
-        "What is done about rules that nothing else names: `off`, `log`, `notice`, `annotate` or `block`; rules that are off by default stay off. In TOML `[lint.rules.ID]` and `[[lint.override]]` say it for single rules, databases, users and applications.",
+        "What is done about rules that nothing else names: `off`, `log`, `notice` or `block`; rules that are off by default stay off. In TOML `[lint.rules.ID]` and `[[lint.override]]` say it for single rules, databases, users and applications.",
     )
     .ours(),
     Key::process(

@@ -86,7 +86,7 @@ const LINT: &str = r#"
 Another way to write the keys `lint_*`: `[lint] default_action` is `lint_default_action`, and
 `[lint] enabled` is `lint`. Only in TOML there are, besides:
 
-- `[lint.rules.ID]` with `action` (`off`, `log`, `notice`, `annotate`, `block`) and
+- `[lint.rules.ID]` with `action` (`off`, `log`, `notice`, `block`) and
   `kinds = { KIND = "ACTION" }`: what is done about one rule. Rules that count have numbers, such as
   `min_children` of `n-plus-one`; [rules.md](rules.md) lists them.
 - `[[lint.override]]` with any of `database`, `user` and `app`, and `rules = { RULE = "ACTION" }`:
