@@ -173,6 +173,9 @@ impl Recorder {
     }
 
     fn flush(&mut self) {
+        if let Some(trail) = &self.trail {
+            self.process.observer.tell_unwritten(trail.failed());
+        }
         if let Some(trail) = &mut self.trail
             && let Err(error) = trail.flush()
         {

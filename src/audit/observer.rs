@@ -42,6 +42,8 @@ pub struct Observer {
     /// Scopes that the engine forgot, and bytes that it keeps.
     evicted: AtomicU64,
     memory: AtomicU64,
+    /// Lines that the audit trail could not write.
+    unwritten: AtomicU64,
     /// Shapes whose result values the engine wants, and whether there are any.
     armed: ArcSwap<HashSet<u64>>,
     any_armed: AtomicBool,
@@ -66,6 +68,7 @@ impl Observer {
             dropped: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             memory: AtomicU64::new(0),
+            unwritten: AtomicU64::new(0),
             armed: ArcSwap::default(),
             any_armed: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -125,6 +128,16 @@ impl Observer {
     /// Reports that were dropped.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Says how many lines the audit trail could not write so far.
+    pub fn tell_unwritten(&self, lines: u64) {
+        self.unwritten.store(lines, Ordering::Relaxed);
+    }
+
+    /// Lines that the audit trail could not write.
+    pub fn unwritten(&self) -> u64 {
+        self.unwritten.load(Ordering::Relaxed)
     }
 
     /// Scopes that the engine forgot to make room, and bytes that it keeps, roughly.

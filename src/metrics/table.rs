@@ -134,6 +134,11 @@ pub const METRICS: &[Metric] = &[
         "Findings and scopes forgotten to make room.",
         Series(&["kind"], findings::evicted),
     ),
+    counter(
+        "pgweir_audit_lines_lost_total",
+        "Lines that the audit trail could not write.",
+        Process(|r| r.process.observer.unwritten() as f64),
+    ),
     gauge(
         "pgweir_lint_state_bytes",
         "Bytes that the sequence engine keeps, roughly.",

@@ -111,6 +111,7 @@ pub fn stats(view: &View<'_>) -> Vec<Row> {
         ("texts_too_large", texts.too_large),
         ("text_tables_emptied", texts.emptied),
         ("reports_dropped", observer.dropped()),
+        ("audit_lines_lost", observer.unwritten()),
         ("scopes_evicted", scopes),
         ("scope_bytes", memory),
         ("findings", findings.all().len() as u64),
