@@ -1,0 +1,251 @@
+//! What a session tells the rules: each text that is executed, its values, its outcome.
+//!
+//! Requests are noted when they are sent and completed in the order of their replies, as in the
+//! ledger; a ReadyForQuery hands all that is complete over to the worker's [`Reports`]. Nothing
+//! here decides what is relayed, except that a text may be refused before it is sent.
+
+mod replies;
+mod reports;
+mod requests;
+
+pub use reports::Reports;
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Session;
+use super::lineage::Capture;
+use crate::audit::observer::{Observer, Report};
+use crate::error::SqlState;
+use crate::lint::hit::Hit;
+use crate::lint::observe::{Event, Observation, Subject, Values};
+use crate::lint::policy::Effective;
+use crate::lint::rule::Action;
+use crate::lint::session::SessionView;
+use crate::lint::texts::Looked;
+use crate::net::PeerAddr;
+use crate::server::statements::Refusal;
+
+/// Names and portals that are remembered for a client; what is beyond is not reported.
+const MOST_NAMES: usize = 4096;
+/// Requests of one client that are noted at once; what is beyond is not reported.
+const MOST_PENDING: usize = 4096;
+
+/// A text with its values.
+#[derive(Clone)]
+struct Bound {
+    looked: Rc<Looked>,
+    values: Values,
+    params: u16,
+    /// Its hits, if they are not those of the text alone.
+    hits: Option<Arc<[Hit]>>,
+    /// Its Parse came just before.
+    parsed_now: bool,
+    /// Its result was asked for in the binary format.
+    binary: bool,
+}
+
+/// A request that was sent.
+struct Pending {
+    bound: Bound,
+    sent: Instant,
+    batch: u32,
+    fetch: u32,
+    simple: bool,
+    rows: u64,
+    bytes: u64,
+    error: Option<[u8; 5]>,
+    /// The first values of its result, if the engine wants them.
+    capture: Option<Box<Capture>>,
+}
+
+/// What a session remembers for the rules.
+pub(super) struct Watch {
+    subject: Arc<Subject>,
+    view: SessionView,
+    unnamed: Option<Rc<Looked>>,
+    /// The unnamed statement was parsed and not bound yet.
+    fresh: bool,
+    named: HashMap<Box<[u8]>, Rc<Looked>, foldhash::fast::RandomState>,
+    portal: Option<Bound>,
+    portals: HashMap<Box<[u8]>, Bound, foldhash::fast::RandomState>,
+    pending: VecDeque<Pending>,
+    done: Vec<(Pending, Instant)>,
+    batch: u32,
+    wait_us: u64,
+    /// What is done about hits of this client.
+    effective: Arc<Effective>,
+    /// Rules and shapes that the client was told of.
+    noticed: Vec<(u8, u64)>,
+}
+
+impl Watch {
+    fn new(subject: Arc<Subject>, effective: Arc<Effective>) -> Box<Self> {
+        Box::new(Self {
+            subject,
+            view: SessionView::default(),
+            unnamed: None,
+            fresh: false,
+            named: HashMap::default(),
+            portal: None,
+            portals: HashMap::default(),
+            pending: VecDeque::new(),
+            done: Vec::new(),
+            batch: 0,
+            wait_us: 0,
+            effective,
+            noticed: Vec::new(),
+        })
+    }
+
+    /// The hits of a text that stand in this session; `None` if they are those of the text alone.
+    fn judge(&mut self, looked: &Looked) -> Option<Arc<[Hit]>> {
+        if !self.view.concerns(&looked.profile) {
+            return None;
+        }
+        let mut hits = looked.hits.to_vec();
+        self.view.revise(&looked.profile, &mut hits);
+        Some(hits.into())
+    }
+
+    /// What the client is told if these hits refuse its statement.
+    fn refusal(&self, hits: &[Hit]) -> Option<Refusal> {
+        if self.effective.max() < Action::Block {
+            return None;
+        }
+        let hit = hits.iter().find(|hit| {
+            hit.rule.enforce.may_block()
+                && self.effective.action(hit.rule, hit.kind) == Action::Block
+        })?;
+        Some(Refusal {
+            state: SqlState(hit.rule.sqlstate()),
+            text: format!("statement refused by rule {}: {}", hit.rule.id, hit.message),
+            hint: hit.suggestion.text.to_string(),
+        })
+    }
+
+    fn send(&mut self, bound: Bound, now: Instant, fetch: u32, simple: bool, observer: &Observer) {
+        if self.pending.len() >= MOST_PENDING {
+            return;
+        }
+        let wanted = observer.wants_result(bound.looked.shape);
+        let capture = wanted.then(|| Capture::new(bound.binary));
+        self.pending.push_back(Pending {
+            capture,
+            bound,
+            sent: now,
+            batch: self.batch,
+            fetch,
+            simple,
+            rows: 0,
+            bytes: 0,
+            error: None,
+        });
+    }
+
+    /// Takes out what is left of a batch that the server skips.
+    fn skip(&mut self, batch: u32) {
+        while (self.pending.front()).is_some_and(|next| next.batch == batch && !next.simple) {
+            self.pending.pop_front();
+        }
+    }
+
+    /// The request in front is through.
+    fn complete(&mut self, now: Instant) {
+        if let Some(pending) = self.pending.pop_front()
+            && self.done.len() < MOST_PENDING
+        {
+            self.done.push((pending, now));
+        }
+    }
+}
+
+impl Session {
+    /// The client is logged in: its statements are looked at from now on.
+    pub(super) fn begin_watch(&mut self) {
+        if !self.context.process.lints() {
+            return;
+        }
+        let app = self.me.application_name.borrow();
+        let subject = Arc::new(Subject {
+            database: (*self.me.database).into(),
+            user: (*self.me.user).into(),
+            app: app.clone(),
+            client: match self.me.addr {
+                PeerAddr::Tcp(addr) => addr.ip().to_string().into(),
+                PeerAddr::Unix | PeerAddr::Gone => Box::default(),
+            },
+        });
+        drop(app);
+        let effective = self.context.process.effective(&subject);
+        self.watch = Some(Watch::new(subject, effective));
+        let secure = match self.me.addr {
+            PeerAddr::Tcp(addr) => addr.ip().is_loopback() || !self.me.tls.is_empty(),
+            PeerAddr::Unix | PeerAddr::Gone => true,
+        };
+        let connected = Event::Connected {
+            secure,
+            superuser: false,
+        };
+        self.report_event(connected, None);
+    }
+
+    /// The client's `application_name` is another one now.
+    pub(super) fn rename_watch(&mut self, app: &str) {
+        if let Some(watch) = &mut self.watch {
+            let mut subject = (*watch.subject).clone();
+            subject.app = app.into();
+            watch.effective = self.context.process.effective(&subject);
+            watch.subject = Arc::new(subject);
+        }
+    }
+
+    /// Something else is done about rules now.
+    pub(super) fn renew_policy(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.effective = self.context.process.effective(&watch.subject);
+        }
+    }
+
+    /// Reports what is no execution of a text.
+    fn report_event(&self, event: Event, hits: Option<Arc<[Hit]>>) {
+        let Some(watch) = &self.watch else { return };
+        let reports = &self.context.reports;
+        let now = reports.observer.micros(self.now());
+        reports.push(Report {
+            seen: Observation {
+                conn: self.me.id,
+                subject: watch.subject.clone(),
+                sent_us: now,
+                done_us: now,
+                event,
+            },
+            hits,
+        });
+    }
+
+    /// Reports a statement that never reaches a server.
+    fn report_refusal(&self, looked: &Looked, hits: Option<Arc<[Hit]>>) {
+        let refused = Event::Refused {
+            text: looked.sample.clone(),
+            shape: looked.shape,
+        };
+        let hits = hits.unwrap_or_else(|| looked.hits.clone());
+        self.report_event(refused, Some(hits));
+    }
+
+    /// The client is gone.
+    pub(super) fn end_watch(&mut self) {
+        self.report_event(Event::Disconnected, None);
+        self.watch = None;
+    }
+
+    /// The client waited so long for a server.
+    pub(super) fn watch_waited(&mut self, waited: std::time::Duration) {
+        if let Some(watch) = &mut self.watch {
+            watch.wait_us = waited.as_micros() as u64;
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What the server answers.
+
+use super::reports::report;
+use crate::audit::findings::may_tell;
+use crate::error::SqlState;
+use crate::lint::observe::Block;
+use crate::lint::rule::Action;
+use crate::session::Session;
+use crate::session::gather::Gather;
+use crate::wire::{TxStatus, write};
+
+/// Rules and shapes that a client was told of and that are remembered.
+const MOST_NOTICED: usize = 256;
+
+/// Rows that a command tag tells of.
+fn rows(command: &[u8]) -> u64 {
+    let digits = command.rsplit(|&b| b == b' ').next().unwrap_or_default();
+    std::str::from_utf8(digits)
+        .ok()
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
+}
+
+impl Session {
+    /// The server completed a command of the client's.
+    #[inline]
+    pub(in crate::session) fn watch_completed(&mut self, command: &[u8]) {
+        let now = self.now();
+        let Some(watch) = &mut self.watch else { return };
+        let Some(front) = watch.pending.front_mut() else {
+            return;
+        };
+        front.rows += rows(command);
+        // A simple Query may hold several commands; it is through at its ReadyForQuery.
+        if !front.simple {
+            watch.complete(now);
+        }
+    }
+
+    /// A portal gave as many rows as it was asked for, or a text was empty.
+    pub(in crate::session) fn watch_suspended(&mut self) {
+        let now = self.now();
+        let Some(watch) = &mut self.watch else { return };
+        if let Some(front) = watch.pending.front_mut()
+            && !front.simple
+        {
+            front.rows += u64::from(front.fetch);
+            watch.complete(now);
+        }
+    }
+
+    /// Whether the rows that come are looked at, so that they have to be seen whole.
+    #[inline]
+    pub(in crate::session) fn captures(&self) -> bool {
+        (self.watch.as_ref())
+            .and_then(|watch| watch.pending.front()?.capture.as_ref())
+            .is_some_and(|capture| capture.wants_more())
+    }
+
+    /// A row of the client's of so many bytes. `body` is what is there of it.
+    #[inline]
+    pub(in crate::session) fn watch_row(&mut self, bytes: usize, body: &[u8]) {
+        if let Some(watch) = &mut self.watch
+            && let Some(front) = watch.pending.front_mut()
+        {
+            front.bytes += bytes as u64;
+            if let Some(capture) = &mut front.capture
+                && capture.wants_more()
+            {
+                capture.row(body, self.context.reports.texts.borrow().hashing());
+            }
+        }
+    }
+
+    /// The columns of a result of the client's.
+    pub(in crate::session) fn watch_described(&mut self, body: &[u8]) {
+        if let Some(watch) = &mut self.watch
+            && let Some(front) = watch.pending.front_mut()
+            && let Some(capture) = &mut front.capture
+        {
+            capture.described(body);
+        }
+    }
+
+    /// The client's request failed: what it sent before the next Sync is skipped.
+    pub(in crate::session) fn watch_failed(&mut self, state: Option<&[u8]>) {
+        let now = self.now();
+        let Some(watch) = &mut self.watch else { return };
+        let Some(front) = watch.pending.front_mut() else {
+            return;
+        };
+        front.error = Some(
+            state
+                .and_then(|state| state.try_into().ok())
+                .unwrap_or(*b"XX000"),
+        );
+        if front.simple {
+            return;
+        }
+        let batch = front.batch;
+        watch.complete(now);
+        watch.skip(batch);
+    }
+
+    /// The batch is about to be played again: it will be noted anew.
+    pub(in crate::session) fn watch_healed(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.pending.clear();
+            watch.done.clear();
+        }
+    }
+
+    /// A ReadyForQuery of the client's: hands over what is complete.
+    #[inline]
+    pub(in crate::session) fn watch_ready(&mut self, status: TxStatus, quiet: bool) {
+        let now = self.now();
+        let Some(watch) = &mut self.watch else { return };
+        if watch.pending.front().is_some_and(|front| front.simple) {
+            watch.complete(now);
+        }
+        if quiet {
+            // Whatever is left was skipped.
+            watch.pending.clear();
+        }
+        watch.view.committed(status != TxStatus::Idle);
+        if status == TxStatus::Idle {
+            // Portals end with the transaction.
+            watch.portal = None;
+            watch.portals.clear();
+        }
+        if watch.done.is_empty() {
+            return;
+        }
+        let block = match status {
+            TxStatus::Idle => Block::None,
+            TxStatus::InTransaction => Block::Open,
+            TxStatus::Failed => Block::Failed,
+        };
+        let (conn, wait_us) = (self.me.id, std::mem::take(&mut watch.wait_us));
+        let reports = &self.context.reports;
+        for (pending, done) in watch.done.drain(..) {
+            reports.push(report(
+                conn,
+                &watch.subject,
+                pending,
+                done,
+                block,
+                wait_us,
+                &reports.observer,
+            ));
+        }
+    }
+
+    /// A request of the client's was refused in the place of a server.
+    pub(in crate::session) fn watch_refused(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        // What was refused was never noted; what follows it up to Sync is skipped.
+        if let Some(batch) = watch.pending.front().map(|next| next.batch) {
+            watch.skip(batch);
+        }
+    }
+
+    /// Tells the client what the rules say of the request whose reply is about to pass, where it
+    /// asked for that: once for each rule and shape.
+    pub(in crate::session) fn put_notices(&mut self, gather: &mut Gather<'_>) {
+        let Some(watch) = &mut self.watch else { return };
+        if watch.effective.max() < Action::Notice {
+            return;
+        }
+        let Some(front) = watch.pending.front() else {
+            return;
+        };
+        let bound = &front.bound;
+        let hits = bound.hits.as_deref().unwrap_or(&bound.looked.hits);
+        for hit in hits {
+            let notice = watch.effective.action(hit.rule, hit.kind) == Action::Notice;
+            let key = (hit.rule.number, bound.looked.shape);
+            if !notice || !may_tell(hit) || watch.noticed.contains(&key) {
+                continue;
+            }
+            if watch.noticed.len() >= MOST_NOTICED {
+                watch.noticed.clear();
+            }
+            watch.noticed.push(key);
+            let more = [(b'H', &*hit.suggestion.text), (b'R', hit.rule.id)];
+            let state = SqlState(hit.rule.sqlstate());
+            write::warning_with(gather.put(), state, &hit.message, &more);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What the client sends.
+
+use std::rc::Rc;
+
+use super::{Bound, MOST_NAMES};
+use crate::lint::hit::Hit;
+use crate::lint::judge;
+use crate::lint::texts::Looked;
+use crate::lint::value::Param;
+use crate::server::statements::Refusal;
+use crate::session::Session;
+use crate::wire::read;
+
+/// Parameters of a Bind that are looked at.
+const MOST_PARAMS: usize = 1024;
+
+impl Session {
+    fn look(&self, text: &[u8]) -> Rc<Looked> {
+        let lexing = self.lexing();
+        self.context.reports.texts.borrow_mut().look(text, lexing)
+    }
+
+    /// A simple Query is about to be sent.
+    pub(in crate::session) fn watch_query(&mut self, text: &[u8]) -> Option<Refusal> {
+        self.watch.as_ref()?;
+        let looked = self.look(text);
+        let now = self.now();
+        let watch = self.watch.as_mut()?;
+        let hits = watch.judge(&looked);
+        if let Some(refusal) = watch.refusal(hits.as_deref().unwrap_or(&looked.hits)) {
+            self.report_refusal(&looked, hits);
+            return Some(refusal);
+        }
+        let bound = Bound {
+            values: looked.literals,
+            looked,
+            params: 0,
+            hits,
+            parsed_now: true,
+            binary: false,
+        };
+        watch.batch = watch.batch.wrapping_add(1);
+        watch.unnamed = None;
+        watch.send(bound, now, 0, true, &self.context.reports.observer);
+        None
+    }
+
+    /// Whether the rules refuse a text, whatever its values.
+    pub(in crate::session) fn would_refuse(&self, text: &[u8]) -> bool {
+        (self.watch.as_ref()).is_some_and(|watch| watch.refusal(&self.look(text).hits).is_some())
+    }
+
+    /// A Parse is about to be sent or answered.
+    pub(in crate::session) fn watch_parse(&mut self, name: &[u8], text: &[u8]) -> Option<Refusal> {
+        self.watch.as_ref()?;
+        let looked = self.look(text);
+        let watch = self.watch.as_mut()?;
+        // What depends on the session's state is decided at Bind.
+        if let Some(refusal) = watch.refusal(&looked.hits) {
+            self.report_refusal(&looked, None);
+            return Some(refusal);
+        }
+        if name.is_empty() {
+            watch.unnamed = Some(looked);
+            watch.fresh = true;
+        } else if watch.named.len() < MOST_NAMES || watch.named.contains_key(name) {
+            watch.named.insert(name.into(), looked);
+        }
+        None
+    }
+
+    /// A Bind is about to be sent. `rest` is its body behind the names, if all of it is there.
+    pub(in crate::session) fn watch_bind(
+        &mut self,
+        portal: &[u8],
+        statement: &[u8],
+        rest: Option<&[u8]>,
+    ) -> Option<Refusal> {
+        let watch = self.watch.as_mut()?;
+        let (looked, parsed_now) = match statement {
+            b"" => (watch.unnamed.clone(), std::mem::take(&mut watch.fresh)),
+            name => (watch.named.get(name).cloned(), false),
+        };
+        let Some(looked) = looked else {
+            watch.portal = None;
+            return None;
+        };
+        let (params, binary) = rest
+            .and_then(|rest| read::bind_params(rest, MOST_PARAMS))
+            .unwrap_or_default();
+        let mut values = looked.literals;
+        if !params.is_empty() {
+            let texts = self.context.reports.texts.borrow();
+            let hashing = texts.hashing();
+            for &(bytes, binary) in &params {
+                hashing.add(&mut values, hashing.param(Param { bytes, binary }));
+            }
+        }
+        let mut hits = watch.judge(&looked);
+        if looked.binds {
+            let params: Vec<Param<'_>> = (params.iter())
+                .map(|&(bytes, binary)| Param { bytes, binary })
+                .collect();
+            let bound: Vec<Hit> = judge::bound_hits(&looked.profile, &params)
+                .cloned()
+                .collect();
+            if !bound.is_empty() {
+                let known = hits.as_deref().unwrap_or(&looked.hits);
+                hits = Some(known.iter().cloned().chain(bound).collect());
+            }
+        }
+        if let Some(refusal) = hits.as_deref().and_then(|hits| watch.refusal(hits)) {
+            self.report_refusal(&looked, hits);
+            return Some(refusal);
+        }
+        let bound = Bound {
+            looked,
+            values,
+            params: params.len() as u16,
+            hits,
+            parsed_now,
+            binary,
+        };
+        if portal.is_empty() {
+            watch.portal = Some(bound);
+        } else if watch.portals.len() < MOST_NAMES {
+            watch.portals.insert(portal.into(), bound);
+        }
+        None
+    }
+
+    /// An Execute is about to be sent.
+    pub(in crate::session) fn watch_execute(&mut self, body: &[u8]) {
+        let now = self.now();
+        let Some(watch) = &mut self.watch else { return };
+        let Some((portal, fetch)) = read::execute(body) else {
+            return;
+        };
+        let bound = match portal {
+            b"" => watch.portal.as_ref(),
+            name => watch.portals.get(name),
+        };
+        let Some(bound) = bound.cloned() else { return };
+        watch.send(bound, now, fetch, false, &self.context.reports.observer);
+    }
+
+    /// A Sync is about to be sent.
+    pub(in crate::session) fn watch_sync(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.batch = watch.batch.wrapping_add(1);
+        }
+    }
+}
