@@ -20,7 +20,7 @@ use crate::session::cancel::CancelKeys;
 use crate::shutdown::Phase;
 use crate::tls::{TlsBundle, TlsContext};
 use crate::worker::{self, Seed};
-use crate::{admin, logging, signals, web};
+use crate::{admin, advisor, logging, signals, web};
 
 /// Why pgweir did not start, or stopped with an error.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +112,8 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
             tracing::error!("the log goes on as before: {error}");
         }
     });
+    let (asks, asked) = mpsc::channel(ADVICE_ASKED);
+    let control = control.advised_by(asks);
     let console = Arc::new(admin::Shared::default());
 
     let reported = observer.clone();
@@ -168,6 +170,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
             let socket = tokio::net::TcpListener::from_std(socket).map_err(AppError::Thread)?;
             tokio::spawn(web::serve(socket, control.clone()));
         }
+        tokio::spawn(advisor::run(control.clone(), derivation.clone(), asked));
         tokio::spawn(admin::sample(control.clone(), console.clone()));
         process.phase.advance(Phase::Running);
         tokio::spawn(signals::listen(control.clone()));
@@ -191,6 +194,9 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
     tracing::info!("stopped");
     Ok(())
 }
+
+/// Questions to the catalogue advisor that may wait.
+const ADVICE_ASKED: usize = 16;
 
 /// How long the end of the process waits until what clients did last is recorded.
 const LAST_REPORTS: Duration = Duration::from_secs(5);

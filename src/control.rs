@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::diff;
@@ -16,6 +17,7 @@ use crate::lint::texts::TextStats;
 use crate::pool::key::PoolKey;
 use crate::pool::process::Process;
 use crate::pool::snapshot::{PoolRow, ServerRow};
+use crate::server::connect::ConnectSpec;
 use crate::session::clients::ClientState;
 use crate::shutdown::Phase;
 use crate::tls::TlsBundle;
@@ -84,6 +86,41 @@ impl Snapshot {
     }
 }
 
+/// How to make a connection beside a pool.
+pub struct SideSpec {
+    /// The connection.
+    pub connect: ConnectSpec,
+    /// Connections that the database may have; 0: any number.
+    pub max_db: u32,
+    /// Connections that the user may have; 0: any number.
+    pub max_user: u32,
+}
+
+/// What the catalogue advisor made of a database.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Advice {
+    /// When it looked.
+    pub at: Option<SystemTime>,
+    /// Indexes it saw.
+    pub indexes: u64,
+    /// Foreign keys it saw.
+    pub foreign_keys: u64,
+    /// Plans it got.
+    pub plans: u64,
+    /// Statements without one: the server could not plan them without their client.
+    pub not_planned: u64,
+    /// What it found.
+    pub findings: u64,
+    /// Why it could not look.
+    pub error: Option<String>,
+}
+
+/// Somebody who asks for a look at a database, and is told what came of it.
+pub type AdviceAsked = (String, oneshot::Sender<Result<Advice, String>>);
+
+/// Databases whose last look is remembered.
+const MOST_ADVISED: usize = 1000;
+
 /// What a worker is asked to do.
 pub enum Command {
     /// Show everything.
@@ -104,6 +141,8 @@ pub enum Command {
     Reload(Arc<Config>, Arc<Vec<String>>),
     /// Something else is done about rules; see [`Process::policy`].
     Policy,
+    /// How a pool connects to its server, for a connection beside it; `None` if it is not here.
+    SideSpec(PoolKey, oneshot::Sender<Option<SideSpec>>),
     /// Cancel what this client is doing; answered when the request has been dealt with.
     Cancel(u64, oneshot::Sender<()>),
     /// The process's phase changed.
@@ -134,6 +173,8 @@ pub struct Control {
     workers: Arc<Vec<mpsc::UnboundedSender<Command>>>,
     source: Arc<Source>,
     reloaded: Arc<Reloaded>,
+    advisor: Option<mpsc::Sender<AdviceAsked>>,
+    advice: Arc<Mutex<BTreeMap<String, Advice>>>,
 }
 
 impl Control {
@@ -148,6 +189,8 @@ impl Control {
             workers: Arc::new(workers),
             source: Arc::new(source),
             reloaded: Arc::new(|_| {}),
+            advisor: None,
+            advice: Arc::default(),
         }
     }
 
@@ -159,6 +202,51 @@ impl Control {
             reloaded: Arc::new(then),
             ..self
         }
+    }
+
+    /// Asks this advisor for advice. Handles cloned before do not know of it.
+    pub fn advised_by(self, advisor: mpsc::Sender<AdviceAsked>) -> Self {
+        Self {
+            advisor: Some(advisor),
+            ..self
+        }
+    }
+
+    /// Has a database looked at now.
+    ///
+    /// # Errors
+    /// Why it could not be, for people.
+    ///
+    /// Cancel safe; the look goes on.
+    pub async fn advise(&self, database: &str) -> Result<Advice, String> {
+        let gone = || ControlError::ShuttingDown.to_string();
+        let advisor = self.advisor.as_ref().ok_or_else(gone)?;
+        let (tell, answer) = oneshot::channel();
+        let asked = (database.to_owned(), tell);
+        advisor.send(asked).await.map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// A database was looked at.
+    pub fn advised(&self, database: &str, advice: Advice) {
+        let mut all = self.advice.lock();
+        if all.len() >= MOST_ADVISED && !all.contains_key(database) {
+            all.clear();
+        }
+        all.insert(database.to_owned(), advice);
+    }
+
+    /// The last look at each database.
+    pub fn advice(&self) -> BTreeMap<String, Advice> {
+        self.advice.lock().clone()
+    }
+
+    /// How a pool connects to its server; `None` if no worker has it.
+    ///
+    /// Cancel safe.
+    pub async fn side_spec(&self, key: &PoolKey) -> Option<SideSpec> {
+        let answers = self.ask(|tell| Command::SideSpec(key.clone(), tell)).await;
+        answers.into_iter().flatten().next()
     }
 
     /// What all workers share.

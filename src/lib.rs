@@ -19,6 +19,7 @@
 //! | 10 | [`worker`], [`app`], [`cli`], [`offline`], [`signals`], [`logging`], [`recorder`] | composition |
 
 pub mod admin;
+pub mod advisor;
 pub mod app;
 pub mod audit;
 pub mod auth;

@@ -2,9 +2,8 @@
 //! audit trail, and the log lines about findings.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use crate::audit::findings::{Cost, Seen, judged};
+use crate::audit::findings::{Cost, Seen, announce, judged};
 use crate::audit::observer::{Report, Sink};
 use crate::audit::slow::SlowLog;
 use crate::audit::trail::{self, Trail, TrailSettings};
@@ -13,7 +12,7 @@ use crate::lint::engine::Engine;
 use crate::lint::hit::Hit;
 use crate::lint::observe::{Detection, Event, Subject};
 use crate::lint::policy::{Effective, Policy};
-use crate::lint::rule::{Action, Severity};
+use crate::lint::rule::Action;
 use crate::pool::process::Process;
 
 /// See the module.
@@ -63,19 +62,6 @@ impl Recorder {
         }
     }
 
-    fn record(&mut self, seen: &Seen<'_>) {
-        let mut findings = self.process.findings.lock();
-        let Some(finding) = findings.record(seen, SystemTime::now()) else {
-            return;
-        };
-        let json = finding.json();
-        let (rule, message) = (finding.hit.rule.id, &finding.hit.message);
-        match finding.hit.severity {
-            Severity::Info => tracing::info!(target: "finding", %json, "{rule}: {message}"),
-            _ => tracing::warn!(target: "finding", %json, "{rule}: {message}"),
-        }
-    }
-
     fn hits(&mut self, report: &Report, hits: &[Hit]) {
         let (text, shape, cost, refused) = match &report.seen.event {
             Event::Executed(execution) => {
@@ -105,16 +91,19 @@ impl Recorder {
                 continue;
             }
             let lowered = (severity != hit.severity).then(|| hit.clone().severity(severity));
-            self.record(&Seen {
-                hit: lowered.as_ref().unwrap_or(hit),
-                subject,
-                action,
-                shape,
-                text,
-                parent: (0, b""),
-                count: 1,
-                cost,
-            });
+            announce(
+                &self.process.findings,
+                &Seen {
+                    hit: lowered.as_ref().unwrap_or(hit),
+                    subject,
+                    action,
+                    shape,
+                    text,
+                    parent: (0, b""),
+                    count: 1,
+                    cost,
+                },
+            );
         }
     }
 }
@@ -148,7 +137,7 @@ impl Sink for Recorder {
         }
         let action = self.action(&found.subject, &found.hit);
         if action != Action::Off && judged(&found.hit, &found.subject.app).is_some() {
-            self.record(&Seen::detection(found, action));
+            announce(&self.process.findings, &Seen::detection(found, action));
         }
     }
 

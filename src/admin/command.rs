@@ -108,6 +108,15 @@ pub const COMMANDS: &[Command] = &[
         run: |env, argument| Box::pin(execute::reset(env, argument)),
     },
     Command {
+        name: "advise",
+        alias: None,
+        form: "ADVISE <db>",
+        help: "Has the catalogue advisor look at a database now: its schema, and the plans of its costliest statements. What it finds is in SHOW FINDINGS.",
+        needs: Rights::Admin,
+        takes: Takes::Database,
+        run: |env, argument| Box::pin(execute::advise(env, argument)),
+    },
+    Command {
         name: "reload",
         alias: None,
         form: "RELOAD",

@@ -56,6 +56,12 @@ pub enum ConsoleError {
     /// There is no finding of this name.
     #[error("no such finding: {0}")]
     NoSuchFinding(String),
+    /// No plan of this shape is known.
+    #[error("no plan is known of the shape {0}; ADVISE has plans asked for")]
+    NoSuchPlan(String),
+    /// ADVISE could not look.
+    #[error("{0} could not be looked at: {1}")]
+    Advice(String, String),
     /// The client cancelled what it was waiting for.
     #[error("canceling statement due to user request")]
     Canceled,
@@ -99,8 +105,12 @@ impl ClientFacing for ConsoleError {
             E::AdminNeeded => SqlState::INSUFFICIENT_PRIVILEGE,
             E::NoSuchDatabase(_) => SqlState::INVALID_CATALOG,
             E::AdminDatabase(..) | E::Set(_) | E::Unsupported(_) => SqlState::FEATURE_NOT_SUPPORTED,
-            E::AlreadyPaused | E::NotPaused | E::DatabaseNotPaused(_) => SqlState::NOT_IN_STATE,
-            E::ClientNotFound | E::NoSuchFinding(_) => SqlState::UNDEFINED_OBJECT,
+            E::AlreadyPaused | E::NotPaused | E::DatabaseNotPaused(_) | E::Advice(..) => {
+                SqlState::NOT_IN_STATE
+            }
+            E::ClientNotFound | E::NoSuchFinding(_) | E::NoSuchPlan(_) => {
+                SqlState::UNDEFINED_OBJECT
+            }
             E::InvalidClient | E::Rule(_) => SqlState::INVALID_PARAMETER_VALUE,
             E::ShuttingDown => SqlState::ADMIN_SHUTDOWN,
             E::Reload(_) => SqlState::CONFIG_FILE_ERROR,

@@ -78,6 +78,7 @@ pub(super) async fn show(env: &Env, argument: &Argument) -> Result {
                 process: env.control.process(),
                 config: &config,
                 console: &env.console,
+                advice: &env.control.advice(),
             };
             if let Some(show) = show::SHOWS.get(*at) {
                 answer.rows = (show.rows)(&view);
@@ -88,6 +89,14 @@ pub(super) async fn show(env: &Env, argument: &Argument) -> Result {
             let found = findings.find(id);
             let found = found.ok_or_else(|| ConsoleError::NoSuchFinding(id.clone()))?;
             answer.rows = show::findings::finding(found);
+        }
+        Argument::Plan(shape) => {
+            let usage = env.control.process().usage.lock();
+            let plans = usage.plans(*shape);
+            if plans.is_empty() {
+                return Err(ConsoleError::NoSuchPlan(format!("{shape:016x}")));
+            }
+            answer.rows = show::statements::plan(&plans);
         }
         _ => return Err(ConsoleError::Invalid("SHOW".to_owned())),
     }
@@ -133,6 +142,19 @@ pub(super) async fn reset(env: &Env, _: &Argument) -> Result {
     tracing::info!("RESET FINDINGS command issued");
     env.control.process().findings.lock().reset();
     Ok(Answer::tag("RESET"))
+}
+
+pub(super) async fn advise(env: &Env, argument: &Argument) -> Result {
+    running(env)?;
+    let name = required(env, argument, "advise")?;
+    let advice = (env.control.advise(name).await)
+        .map_err(|error| ConsoleError::Advice(name.to_owned(), error))?;
+    let mut answer = Answer::tag("ADVISE");
+    answer.notices.push(format!(
+        "{name}: {} indexes, {} foreign keys and {} plans looked at, {} findings",
+        advice.indexes, advice.foreign_keys, advice.plans, advice.findings
+    ));
+    Ok(answer)
 }
 
 fn running(env: &Env) -> Result<()> {

@@ -46,6 +46,8 @@ pub enum Argument {
     Rule(Box<RuleAction>),
     /// A finding.
     Finding(String),
+    /// The plan of a shape.
+    Plan(u64),
     /// ACK: the finding, for how long, and why.
     Acknowledge(String, Duration, String),
 }
@@ -78,6 +80,7 @@ impl Statement {
             Statement::Command(command, Argument::Finding(_)) if command.name == "show" => {
                 Some(show::findings::FINDING)
             }
+            Statement::Command(_, Argument::Plan(_)) => Some(show::statements::PLAN),
             Statement::Command(_, Argument::Subject(Subject::Parameter(at))) => show::PARAMETERS
                 .get(*at)
                 .map(|parameter| &parameter.column[..]),
@@ -209,6 +212,11 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
             if word.eq_ignore_ascii_case("finding") =>
         {
             Argument::Finding(id.clone())
+        }
+        (Takes::Subject, [Token::Word(word), Token::Text(shape) | Token::Word(shape)])
+            if word.eq_ignore_ascii_case("plan") =>
+        {
+            Argument::Plan(u64::from_str_radix(shape, 16).map_err(|_| invalid())?)
         }
         (Takes::Subject, [Token::Word(first), Token::Word(second)]) => {
             let words = format!("{} {}", first.to_lowercase(), second.to_lowercase());

@@ -408,6 +408,20 @@ pub fn judged(hit: &Hit, app: &str) -> Option<Severity> {
     }
 }
 
+/// Records a hit and writes the log line about its finding, if one is due.
+pub fn announce(findings: &parking_lot::Mutex<Findings>, seen: &Seen<'_>) {
+    let mut findings = findings.lock();
+    let Some(finding) = findings.record(seen, SystemTime::now()) else {
+        return;
+    };
+    let json = finding.json();
+    let (rule, message) = (finding.hit.rule.id, &finding.hit.message);
+    match finding.hit.severity {
+        Severity::Info => tracing::info!(target: "finding", %json, "{rule}: {message}"),
+        _ => tracing::warn!(target: "finding", %json, "{rule}: {message}"),
+    }
+}
+
 /// Whether a finding may be told to a client.
 #[must_use]
 pub fn may_tell(hit: &Hit) -> bool {

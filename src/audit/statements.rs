@@ -6,6 +6,8 @@
 //! counted.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use hdrhistogram::Histogram;
 
@@ -26,6 +28,10 @@ struct Key {
 
 struct Entry {
     query: Box<str>,
+    /// A text of that shape, for EXPLAIN only: it holds literals.
+    sample: Arc<[u8]>,
+    /// Its plan, a line each, and when it was asked for.
+    plan: Option<(SystemTime, Box<[Box<str>]>)>,
     calls: u64,
     errors: u64,
     rows: u64,
@@ -59,6 +65,12 @@ pub struct StatementRow {
     pub shape: u64,
     /// The shape.
     pub query: Box<str>,
+    /// A text of that shape as a client sent it. It may hold secrets: not for showing.
+    pub sample: Arc<[u8]>,
+    /// When its plan was asked for last.
+    pub planned: Option<SystemTime>,
+    /// The first line of its plan; empty if none is known.
+    pub plan: Box<str>,
     /// Executions, those that failed included.
     pub calls: u64,
     /// Executions that failed.
@@ -80,6 +92,9 @@ pub struct StatementRow {
     /// Their 95th percentile.
     pub wait_p95_us: u64,
 }
+
+/// Database, user and the lines of a plan.
+pub type Planned<'a> = (&'a str, &'a str, &'a [Box<str>]);
 
 impl Statements {
     /// Keeps at most `max` statements.
@@ -130,6 +145,8 @@ impl Statements {
         };
         let mut entry = Entry {
             query: String::from_utf8_lossy(&query).into(),
+            sample: execution.text.clone(),
+            plan: None,
             calls: 0,
             errors: 0,
             rows: 0,
@@ -179,6 +196,29 @@ impl Statements {
         self.len = 0;
     }
 
+    /// A statement's plan was asked for: its lines, none if it has none.
+    pub fn planned(&mut self, row: &StatementRow, lines: Vec<Box<str>>) {
+        let entries = self.map.values_mut().flatten();
+        let found = entries.into_iter().find(|(key, _)| {
+            key.shape == row.shape && key.user == row.user && key.database == row.database
+        });
+        if let Some((_, entry)) = found {
+            entry.plan = Some((SystemTime::now(), lines.into()));
+        }
+    }
+
+    /// Plans of the statements of one shape: database, user and lines.
+    #[must_use]
+    pub fn plans(&self, shape: u64) -> Vec<Planned<'_>> {
+        (self.map.values().flatten())
+            .filter(|(key, _)| key.shape == shape)
+            .filter_map(|(key, entry)| {
+                let (_, lines) = entry.plan.as_ref()?;
+                Some((&*key.database, &*key.user, &**lines))
+            })
+            .collect()
+    }
+
     /// All statements, those that took the server's time most first.
     #[must_use]
     pub fn rows(&self) -> Vec<StatementRow> {
@@ -188,6 +228,11 @@ impl Statements {
                 user: key.user.clone(),
                 shape: key.shape,
                 query: entry.query.clone(),
+                sample: entry.sample.clone(),
+                planned: entry.plan.as_ref().map(|(at, _)| *at),
+                plan: (entry.plan.as_ref())
+                    .and_then(|(_, lines)| lines.first().cloned())
+                    .unwrap_or_default(),
                 calls: entry.calls,
                 errors: entry.errors,
                 rows: entry.rows,

@@ -418,6 +418,10 @@ pub struct Settings {
     pub lint_block: Vec<String>,
     /// Comments may silence rules, those about security excepted.
     pub lint_inline_suppress: bool,
+    /// Look at catalogues and plans through a connection of our own.
+    pub advisor: bool,
+    /// How often.
+    pub advisor_interval: Duration,
     /// The audit trail's file; none: there is no trail.
     pub audit_file: Option<PathBuf>,
     /// What is written to it: `all`, `writes`, `ddl`.

@@ -296,6 +296,8 @@ fn unset() -> Settings {
         lint_notice: Vec::new(),
         lint_block: Vec::new(),
         lint_inline_suppress: false,
+        advisor: false,
+        advisor_interval: zero,
         audit_file: None,
         audit_policy: String::new(),
         audit_max_size: 0,

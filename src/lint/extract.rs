@@ -96,7 +96,7 @@ fn conditions(tree: &Tree<'_>, block: &Block<'_>, facts: &mut Facts) {
             if let Node::A_Expr(expr) = node {
                 ranges |= expr.kind == A_Expr_Kind::AEXPR_OP
                     && matches!(tree::operator(expr), "<" | ">" | "<=" | ">=");
-                if let Some(key) = key(expr) {
+                if let Some((key, bare)) = key(expr) {
                     for side in [expr.lexpr(), expr.rexpr()] {
                         let side = match side {
                             Node::NodeList(list) => list.iter().next().unwrap_or(Node::None),
@@ -107,6 +107,9 @@ fn conditions(tree: &Tree<'_>, block: &Block<'_>, facts: &mut Facts) {
                         {
                             facts.key_params.push((key.clone(), number));
                         }
+                    }
+                    if bare {
+                        facts.bare_keys.push(key.clone());
                     }
                     facts.keys.push(key);
                 }
@@ -136,8 +139,8 @@ fn conditions(tree: &Tree<'_>, block: &Block<'_>, facts: &mut Facts) {
     }
 }
 
-/// The column that one value is asked of.
-fn key(expr: &nodes::A_Expr) -> Option<Box<str>> {
+/// The column that one value is asked of, and whether it stands there by itself.
+fn key(expr: &nodes::A_Expr) -> Option<(Box<str>, bool)> {
     let one_of_list = expr.kind == A_Expr_Kind::AEXPR_IN
         && matches!(expr.rexpr(), Node::NodeList(list) if list.len() == 1);
     let not_distinct = expr.kind == A_Expr_Kind::AEXPR_NOT_DISTINCT;
@@ -154,15 +157,17 @@ fn key(expr: &nodes::A_Expr) -> Option<Box<str>> {
         tree::without_casts(right),
     );
     let is_value = |node| matches!(node, Node::ParamRef(_) | Node::A_Const(_));
-    let column = match (is_value(left), is_value(right)) {
-        (false, true) => first_column(left),
-        (true, false) => first_column(right),
-        _ => None,
-    }?;
-    Some(match column.table {
+    let side = match (is_value(left), is_value(right)) {
+        (false, true) => left,
+        (true, false) => right,
+        _ => return None,
+    };
+    let column = first_column(side)?;
+    let name = match column.table {
         Some(table) => format!("{table}.{}", column.name).into(),
         None => column.name.into(),
-    })
+    };
+    Some((name, tree::column(side).is_some()))
 }
 
 /// The column of `node`, or of a function of it: `lower(email)`.

@@ -77,6 +77,9 @@ pub struct Facts {
     /// Columns of the outermost block compared by `=` with one value (a literal or a parameter),
     /// `table.column` or `column`.
     pub keys: Vec<Box<str>>,
+    /// Those of [`Self::keys`] that are compared themselves, not in a function or an expression:
+    /// an index of the column serves them.
+    pub bare_keys: Vec<Box<str>>,
     /// Those of [`Self::keys`] that are compared with a parameter, and its number, from 1.
     pub key_params: Vec<(Box<str>, u16)>,
     /// Literals in the outermost LIMIT and OFFSET, which are the last literals of the block.

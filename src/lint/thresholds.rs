@@ -65,6 +65,16 @@ thresholds! {
     count_ms: "count-whole-table" "min_ms" = 200, at most 86_400_000;
     /// Rows of one result.
     rows: "unbounded-result" "min_rows" = 10_000, at most 1_000_000_000;
+    /// Rows of a table that is large.
+    scan_rows: "seq-scan-large-table" "min_rows" = 100_000, at most 1_000_000_000_000;
+    /// Executions of a statement, or a second of them all, before its plan is judged.
+    scan_calls: "seq-scan-large-table" "min_executions" = 10, at most 1_000_000_000;
+    /// Rows of the referencing table.
+    fk_rows: "fk-without-index" "min_rows" = 10_000, at most 1_000_000_000_000;
+    /// Days of statistics without a scan.
+    unused_days: "redundant-index" "min_days" = 14, at most 36_500;
+    /// Bytes of an unused index.
+    unused_bytes: "redundant-index" "min_bytes" = 1_048_576, at most 1_000_000_000_000_000;
 }
 
 impl Thresholds {

@@ -120,6 +120,13 @@ impl Pool {
         self.pump();
     }
 
+    /// How a connection beside the pool is made: as its own are, under the same limits. The caller
+    /// takes the places.
+    pub fn beside(&self) -> (ConnectSpec, u32, u32) {
+        let settings = self.settings();
+        (self.connect_spec(), settings.max_db, settings.max_user)
+    }
+
     fn connect_spec(&self) -> ConnectSpec {
         let config = self.config.borrow();
         let database = self.database.borrow();

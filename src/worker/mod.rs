@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
-use crate::control::{ClientRow, Command, Control, Snapshot};
+use crate::control::{ClientRow, Command, Control, SideSpec, Snapshot};
 use crate::net::PeerAddr;
 use crate::net::listener::Listeners;
 use crate::pool::process::Process;
@@ -264,6 +264,18 @@ fn obey(context: &Rc<Context>, command: Command) {
             context
                 .clients
                 .each(|client| client.signal(Signal(Signal::RELOADED.0 | Signal::POLICY.0)));
+        }
+        Command::SideSpec(key, answer) => {
+            let pools = context.pools.of(Some(&key.database));
+            let pool = pools.iter().find(|pool| pool.key == key);
+            let _ = answer.send(pool.map(|pool| {
+                let (connect, max_db, max_user) = pool.beside();
+                SideSpec {
+                    connect,
+                    max_db,
+                    max_user,
+                }
+            }));
         }
         Command::Policy => context.clients.each(|client| client.signal(Signal::POLICY)),
         Command::Cancel(client, done) => {

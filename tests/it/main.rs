@@ -11,6 +11,7 @@
 //! | `PGWEIR_TEST_SEED` | first seed of the random scripts |
 //! | `PGWEIR_TEST_SCRIPTS` | how many random scripts per configuration |
 
+mod advisor;
 mod auth;
 mod cancel;
 mod differential;

@@ -3,6 +3,7 @@
 //! Columns, their order and their types are PgBouncer's; tools read some of them by position, so
 //! new ones are appended. Functions here read copies and take no locks of workers.
 
+pub mod advisor;
 pub mod clients;
 pub mod databases;
 pub mod findings;
@@ -11,11 +12,13 @@ pub mod process;
 pub mod statements;
 pub mod stats;
 
+use std::collections::BTreeMap;
+
 use super::Shared;
 use super::table::Kind::{Int4, Numeric, Text};
 use super::table::{Column, Row};
 use crate::config::Config;
-use crate::control::Snapshot;
+use crate::control::{Advice, Snapshot};
 use crate::pool::process::Process;
 
 /// Name under which the console itself appears among databases, users and pools. PgBouncer's, for
@@ -32,6 +35,8 @@ pub struct View<'a> {
     pub config: &'a Config,
     /// Sessions of the console and averages.
     pub console: &'a Shared,
+    /// The last look of the catalogue advisor at each database.
+    pub advice: &'a BTreeMap<String, Advice>,
 }
 
 /// One word that SHOW knows.
@@ -48,6 +53,12 @@ pub struct Show {
 
 /// The table. SHOW HELP is made from it.
 pub const SHOWS: &[Show] = &[
+    Show {
+        name: "advisor",
+        columns: advisor::ADVISOR,
+        rows: advisor::advisor,
+        about: "The last look of the catalogue advisor at each database: what it saw and how much it found, or why it could not look.",
+    },
     Show {
         name: "clients",
         columns: clients::CLIENTS,
@@ -135,7 +146,7 @@ pub const SHOWS: &[Show] = &[
         name: "statements",
         columns: statements::STATEMENTS,
         rows: statements::statements,
-        about: "What statements cost, by database, user and shape (the text without its literals), those that took servers the longest first. Waiting for a server and the server's own time are apart, in microseconds.",
+        about: "What statements cost, by database, user and shape (the text without its literals), those that took servers the longest first. Waiting for a server and the server's own time are apart, in microseconds. `plan` is the first line of the plan, where the catalogue advisor has asked for it; `SHOW PLAN '<shape>'` shows all of it.",
     },
     Show {
         name: "stats",

@@ -3,6 +3,7 @@
 use super::View;
 use crate::admin::table::Kind::{Numeric, Text};
 use crate::admin::table::{Column, Row};
+use crate::audit::statements::Planned;
 
 /// Columns of SHOW STATEMENTS.
 pub const STATEMENTS: &[Column] = &[
@@ -20,6 +21,7 @@ pub const STATEMENTS: &[Column] = &[
     ("wait_p95_us", Numeric),
     ("shape", Text),
     ("query", Text),
+    ("plan", Text),
 ];
 
 /// Rows of SHOW STATEMENTS.
@@ -41,7 +43,26 @@ pub fn statements(view: &View<'_>) -> Vec<Row> {
                 row.wait_p95_us.into(),
                 format!("{:016x}", row.shape).into(),
                 row.query.into_string().into(),
+                row.plan.into_string().into(),
             ]
         })
         .collect()
+}
+
+/// Columns of SHOW PLAN.
+pub const PLAN: &[Column] = &[("database", Text), ("user", Text), ("plan", Text)];
+
+/// Rows of SHOW PLAN: a line each.
+pub fn plan(plans: &[Planned<'_>]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (database, user, lines) in plans {
+        for line in *lines {
+            rows.push(vec![
+                (*database).to_owned().into(),
+                (*user).to_owned().into(),
+                line.to_string().into(),
+            ]);
+        }
+    }
+    rows
 }

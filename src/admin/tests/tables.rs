@@ -45,7 +45,9 @@ fn shown(name: &str) -> Vec<std::collections::BTreeMap<&'static str, String>> {
     let (process, snapshot, console) = (process(), snapshot(), Shared::default());
     console.averages.record(Instant::now(), Default::default());
     let config = process.config.load_full();
+    let advice = std::collections::BTreeMap::from([("app".to_owned(), Default::default())]);
     let view = View {
+        advice: &advice,
         snapshot: &snapshot,
         process: &process,
         config: &config,

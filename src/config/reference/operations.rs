@@ -120,6 +120,20 @@ pub(super) const KEYS: &[Key] = &[
     .needs_restart()
     .ours(),
     Key::process(
+        "advisor",
+        "1",
+        Bool(|s| &mut s.advisor),
+        "Look at the schema of each database in use and at the plans of its costliest statements, through a connection of its own that only reads: foreign keys without an index, indexes that earn nothing, sequential scans of large tables, keys near their end. Needs `lint`.",
+    )
+    .ours(),
+    Key::process(
+        "advisor_interval",
+        "3600",
+        Seconds(|s| &mut s.advisor_interval),
+        "How often a database is looked at; the first time a minute after its first client, or after this time if that is shorter. `ADVISE` on the console looks at once.",
+    )
+    .ours(),
+    Key::process(
         "audit_file",
         "",
         File(|s| &mut s.audit_file),

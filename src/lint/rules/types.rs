@@ -87,6 +87,9 @@ rule! {
         severity: Info,
         enforce: Observe,
         on: true,
+        kinds: [
+            ("near-end", "a column that a sequence fills has used half of its numbers (the catalogue tells)"),
+        ],
         examples: [("CREATE TABLE a (id integer PRIMARY KEY)", "CREATE TABLE a (id bigint PRIMARY KEY)")],
         remedy: "Use bigint GENERATED … AS IDENTITY.",
         sources: ["https://squawkhq.com/docs/prefer-bigint-over-int"],
