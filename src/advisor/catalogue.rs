@@ -5,7 +5,7 @@
 
 use super::plan::Large;
 use super::schema::{Counter, ForeignKey, Index, Schema};
-use super::side::{Rows, Side, SideError};
+use crate::server::side::{Rows, Side, SideError};
 
 /// Everybody's tables, not the system's.
 const OURS: &str = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%'";

@@ -10,7 +10,6 @@
 pub mod catalogue;
 pub mod plan;
 pub mod schema;
-pub mod side;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -30,8 +29,8 @@ use crate::lint::observe::Subject;
 use crate::lint::rule::Action;
 use crate::pool::key::PoolKey;
 use crate::pool::process::Level;
+use crate::server::side::{Side, SideError};
 use plan::Large;
-use side::{Side, SideError};
 
 /// How often somebody looks whether a database is due.
 const TICK: Duration = Duration::from_secs(1);

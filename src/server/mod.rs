@@ -8,4 +8,5 @@ pub mod inflight;
 pub mod login;
 pub mod params;
 pub mod permit;
+pub mod side;
 pub mod statements;
