@@ -20,7 +20,7 @@ use crate::session::cancel::CancelKeys;
 use crate::shutdown::Phase;
 use crate::tls::{TlsBundle, TlsContext};
 use crate::worker::{self, Seed};
-use crate::{admin, advisor, logging, signals, web};
+use crate::{admin, advisor, logging, signals, watcher, web};
 
 /// Why pgweir did not start, or stopped with an error.
 #[derive(Debug, thiserror::Error)]
@@ -170,6 +170,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
             let socket = tokio::net::TcpListener::from_std(socket).map_err(AppError::Thread)?;
             tokio::spawn(web::serve(socket, control.clone()));
         }
+        tokio::spawn(watcher::run(control.clone(), derivation.clone()));
         tokio::spawn(advisor::run(control.clone(), derivation.clone(), asked));
         tokio::spawn(admin::sample(control.clone(), console.clone()));
         process.phase.advance(Phase::Running);

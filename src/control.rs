@@ -141,6 +141,8 @@ pub enum Command {
     Reload(Arc<Config>, Arc<Vec<String>>),
     /// Something else is done about rules; see [`Process::policy`].
     Policy,
+    /// Another server has become the primary of this cluster, or nobody is.
+    PrimaryChanged(Arc<str>),
     /// How a pool connects to its server, for a connection beside it; `None` if it is not here.
     SideSpec(PoolKey, oneshot::Sender<Option<SideSpec>>),
     /// Cancel what this client is doing; answered when the request has been dealt with.
@@ -239,6 +241,14 @@ impl Control {
     /// The last look at each database.
     pub fn advice(&self) -> BTreeMap<String, Advice> {
         self.advice.lock().clone()
+    }
+
+    /// Tells the pools of a cluster that another server is its primary.
+    pub fn primary_changed(&self, database: &Arc<str>) {
+        for worker in self.workers.iter() {
+            // A worker that is gone has no pools.
+            let _ = worker.send(Command::PrimaryChanged(database.clone()));
+        }
     }
 
     /// How a pool connects to its server; `None` if no worker has it.

@@ -11,8 +11,8 @@ use super::field::Reading;
 use super::reference::{self, DatabaseDraft, Slot};
 use super::suggest::nearest;
 use super::{
-    Config, ConfigError, ConfigErrors, Database, Host, RuleSettings, Settings, User, checks, file,
-    ini, lint, zero,
+    Config, ConfigError, ConfigErrors, Database, Host, RuleSettings, Settings, User, checks,
+    cluster, file, ini, lint, zero,
 };
 
 /// Longest configuration file that is read, in bytes.
@@ -275,8 +275,15 @@ impl Build<'_> {
     fn finish(self, path: Option<&Path>) -> (Config, Places, Vec<ConfigError>) {
         let mut databases = BTreeMap::new();
         let mut fallback = None;
+        let mut errors = self.errors;
         for (name, draft) in self.databases {
-            let database = Arc::new(with_hosts(draft, &self.settings, self.document.dialect));
+            let (database, wrong) = with_hosts(draft, &self.settings, self.document.dialect);
+            let section = Section::Database(name.clone());
+            errors.extend(wrong.into_iter().map(|(key, message)| {
+                let place = self.places.of(&section, key);
+                self.document.error_at(place, section.path(key), message)
+            }));
+            let database = Arc::new(database);
             if name == "*" {
                 fallback = Some(database);
             } else {
@@ -292,7 +299,7 @@ impl Build<'_> {
             secrets: BTreeMap::new(),
             lint: RuleSettings::default(),
         };
-        (config, self.places, self.errors)
+        (config, self.places, errors)
     }
 }
 
@@ -324,11 +331,16 @@ fn unknown_key(section: &Section, name: &str, value: &Raw) -> Option<String> {
 fn draft(name: &str) -> DatabaseDraft {
     DatabaseDraft {
         host: Vec::new(),
+        servers: Vec::new(),
         port: 5432,
         database: Database {
             name: name.to_owned(),
             dbname: None,
             hosts: Vec::new(),
+            is_cluster: false,
+            primary_reads: None,
+            read_your_writes: None,
+            max_replica_lag: None,
             user: None,
             password: None,
             pool_size: None,
@@ -345,7 +357,31 @@ fn draft(name: &str) -> DatabaseDraft {
     }
 }
 
-fn with_hosts(draft: DatabaseDraft, settings: &Settings, dialect: Dialect) -> Database {
+/// Puts the servers of a database together. Also what is wrong with them: key and message.
+fn with_hosts(
+    draft: DatabaseDraft,
+    settings: &Settings,
+    dialect: Dialect,
+) -> (Database, Vec<(&'static str, String)>) {
+    if !draft.servers.is_empty() {
+        return with_servers(draft);
+    }
+    let mut wrong = Vec::new();
+    for (key, set) in [
+        ("primary_reads", draft.database.primary_reads.is_some()),
+        (
+            "read_your_writes",
+            draft.database.read_your_writes.is_some(),
+        ),
+        ("max_replica_lag", draft.database.max_replica_lag.is_some()),
+    ] {
+        if set {
+            wrong.push((
+                key,
+                "needs servers, the primary and its replicas".to_owned(),
+            ));
+        }
+    }
     let mut host = draft.host;
     if host.is_empty() {
         host.push(match dialect {
@@ -359,7 +395,32 @@ fn with_hosts(draft: DatabaseDraft, settings: &Settings, dialect: Dialect) -> Da
         .into_iter()
         .map(|host| Host::parse(host, draft.port))
         .collect();
-    database
+    (database, wrong)
+}
+
+/// Most servers of a cluster.
+const MOST_SERVERS: usize = 64;
+
+fn with_servers(draft: DatabaseDraft) -> (Database, Vec<(&'static str, String)>) {
+    let mut wrong = Vec::new();
+    let mut database = draft.database;
+    database.is_cluster = true;
+    if !draft.host.is_empty() {
+        wrong.push(("servers", "host is set too; one of them".to_owned()));
+    }
+    if draft.servers.len() > MOST_SERVERS {
+        wrong.push(("servers", format!("more than {MOST_SERVERS} servers")));
+    }
+    for text in &draft.servers {
+        match cluster::server(text, draft.port) {
+            Ok(host) if database.hosts.contains(&host) => {
+                wrong.push(("servers", format!("{host} is there twice")));
+            }
+            Ok(host) => database.hosts.push(host),
+            Err(message) => wrong.push(("servers", message)),
+        }
+    }
+    (database, wrong)
 }
 
 impl Host {

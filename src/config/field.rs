@@ -69,6 +69,11 @@ pub enum Field<T: 'static> {
     Pooling(fn(&mut T) -> &mut PoolMode),
     /// A pool mode, may be unset.
     OptPooling(fn(&mut T) -> &mut Option<PoolMode>),
+    /// One of these words, may be unset.
+    OptWord(
+        &'static [&'static str],
+        fn(&mut T) -> &mut Option<&'static str>,
+    ),
     /// An authentication method.
     Auth(fn(&mut T) -> &mut AuthType),
     /// A TLS mode.
@@ -109,6 +114,7 @@ impl<T> Field<T> {
             Field::File(_) => "file".into(),
             Field::Names(_) => "list of names".into(),
             Field::Pooling(_) | Field::OptPooling(_) => POOL_MODES.map(PoolMode::as_str).join(", "),
+            Field::OptWord(words, _) => words.join(", "),
             Field::Auth(_) => AUTH_TYPES.map(AuthType::as_str).join(", "),
             Field::Ssl(_) => SSL_MODES.map(SslMode::as_str).join(", "),
             Field::Protocols(_) => "secure, tlsv1.3".into(),
@@ -178,6 +184,7 @@ impl<T> Field<T> {
             Field::Names(at) => *at(target) = names(raw)?,
             Field::Pooling(at) => *at(target) = pool_mode(raw)?,
             Field::OptPooling(at) => *at(target) = Some(pool_mode(raw)?),
+            Field::OptWord(words, at) => *at(target) = Some(word(raw, words, |word| word)?),
             Field::Auth(at) => *at(target) = auth_type(raw)?,
             Field::Ssl(at) => *at(target) = word(raw, &SSL_MODES, SslMode::as_str)?,
             Field::Protocols(at) => *at(target) = only_tls13(raw)?,
@@ -224,6 +231,7 @@ impl<T> Field<T> {
             Field::Names(at) => at(target).join(","),
             Field::Pooling(at) => at(target).as_str().into(),
             Field::OptPooling(at) => at(target).map(|m| m.as_str().into()).unwrap_or_default(),
+            Field::OptWord(_, at) => at(target).unwrap_or_default().into(),
             Field::Auth(at) => at(target).as_str().into(),
             Field::Ssl(at) => at(target).as_str().into(),
             Field::Protocols(at) => if *at(target) { "tlsv1.3" } else { "secure" }.into(),

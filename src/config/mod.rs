@@ -8,6 +8,7 @@
 //! Names, units and defaults are PgBouncer's where it has the setting; where pgweir's own file
 //! differs on purpose the reference says why.
 
+pub mod cluster;
 pub mod compile;
 pub mod diff;
 pub mod document;
@@ -222,6 +223,14 @@ pub struct Database {
     pub dbname: Option<String>,
     /// Servers, in order; never empty.
     pub hosts: Vec<Host>,
+    /// [`Self::hosts`] are a primary and its replicas; otherwise they are equals.
+    pub is_cluster: bool,
+    /// See [`cluster::PrimaryReads`].
+    pub primary_reads: Option<&'static str>,
+    /// See [`cluster::ReadYourWrites`].
+    pub read_your_writes: Option<&'static str>,
+    /// See [`cluster::ClusterPolicy::max_lag`].
+    pub max_replica_lag: Option<Duration>,
     /// All server connections are made as this user, whoever the client is.
     pub user: Option<String>,
     /// Password for `user` (or for the client's user, if `user` is unset).
@@ -418,6 +427,8 @@ pub struct Settings {
     pub lint_block: Vec<String>,
     /// Comments may silence rules, those about security excepted.
     pub lint_inline_suppress: bool,
+    /// How often the servers of clusters are asked who they are.
+    pub cluster_check_interval: Duration,
     /// Look at catalogues and plans through a connection of our own.
     pub advisor: bool,
     /// How often.

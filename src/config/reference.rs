@@ -27,6 +27,8 @@ use super::{AuthType, Config, Database, PoolMode, Settings, SslMode, TlsSettings
 pub struct DatabaseDraft {
     /// The hosts as written; empty for the default.
     pub host: Vec<String>,
+    /// The servers of a cluster as written.
+    pub servers: Vec<String>,
     /// The port of every host.
     pub port: u16,
     /// All other keys.
@@ -296,6 +298,7 @@ fn unset() -> Settings {
         lint_notice: Vec::new(),
         lint_block: Vec::new(),
         lint_inline_suppress: false,
+        cluster_check_interval: zero,
         advisor: false,
         advisor_interval: zero,
         audit_file: None,

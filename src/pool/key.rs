@@ -13,6 +13,9 @@ pub struct PoolKey {
     pub database: Arc<str>,
     /// Server user.
     pub user: Arc<str>,
+    /// The replica of a cluster that its servers are connected to; `None` for every other pool, that
+    /// of the primary included.
+    pub replica: Option<Arc<str>>,
 }
 
 impl PoolKey {
@@ -21,12 +24,17 @@ impl PoolKey {
         Self {
             database: database.into(),
             user: user.into(),
+            replica: None,
         }
     }
 }
 
 impl std::fmt::Display for PoolKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.database, self.user)
+        write!(f, "{}/{}", self.database, self.user)?;
+        match &self.replica {
+            Some(replica) => write!(f, "@{replica}"),
+            None => Ok(()),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! A server while a client has it, and the place of a client that waits for one.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::Waker;
 
 use super::Pool;
@@ -48,15 +48,24 @@ pub struct Seat {
     pub(super) ticket: Cell<Option<Ticket>>,
     grant: RefCell<Option<Grant>>,
     waker: Waker,
+    pool: Weak<Pool>,
 }
 
 impl Seat {
-    pub(super) fn new(waker: Waker) -> Rc<Self> {
+    pub(super) fn new(waker: Waker, pool: &Rc<Pool>) -> Rc<Self> {
         Rc::new(Self {
+            pool: Rc::downgrade(pool),
             ticket: Cell::new(None),
             grant: RefCell::new(None),
             waker,
         })
+    }
+
+    /// The client does not wait any more.
+    pub fn give_up(self: &Rc<Self>) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.abandon(self);
+        }
     }
 
     /// The grant, once it is there.

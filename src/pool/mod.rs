@@ -6,6 +6,7 @@
 //! ([`Pool::checkout`]) and one way out (the [`Lease`]'s drop).
 
 pub mod clock;
+pub mod cluster;
 pub mod key;
 pub mod lease;
 mod opening;
@@ -30,6 +31,7 @@ use crate::server::conn::{Server, ServerShared, ServerState};
 use crate::server::params::BaseParams;
 use crate::sql::Lexing;
 use clock::Clock;
+use cluster::Cluster;
 use key::PoolKey;
 use lease::{CheckoutError, Lease, Seat};
 use process::Process;
@@ -174,6 +176,12 @@ pub struct Pool {
     scram_keys: RefCell<Option<ScramKeys>>,
     password: RefCell<Option<Secret>>,
     next_host: Cell<usize>,
+    /// The cluster that its servers are of.
+    cluster: RefCell<Option<Arc<Cluster>>>,
+    /// Pools of replicas: the pool of the primary, whose clients and credentials are theirs.
+    home: Option<Weak<Pool>>,
+    /// The pool of the primary: those of replicas, by their place in the cluster.
+    replicas: RefCell<Vec<Weak<Pool>>>,
 }
 
 /// Answer to [`Pool::checkout`].
@@ -191,10 +199,12 @@ impl Pool {
         key: PoolKey,
         config: Arc<Config>,
         database: Arc<Database>,
+        home: Option<Weak<Pool>>,
     ) -> Rc<Self> {
         let process = siblings.process().clone();
         let settings = PoolSettings::resolve(&config, &database, &key);
         let limits = MessageLimits::of(&config);
+        let cluster = process.cluster(&key.database, &database);
         let paused = {
             let holds = process.holds.read();
             holds.all || holds.paused.contains(&*key.database)
@@ -223,6 +233,9 @@ impl Pool {
             scram_keys: RefCell::default(),
             password: RefCell::default(),
             next_host: Cell::new(0),
+            cluster: RefCell::new(cluster),
+            home,
+            replicas: RefCell::default(),
         })
     }
 
@@ -245,13 +258,13 @@ impl Pool {
             let seat = Cell::new(None);
             let mut state = self.state.borrow_mut();
             let answer = if self.paused.get() {
-                let waiting = Seat::new(waker.clone());
+                let waiting = Seat::new(waker.clone(), self);
                 let ticket = state.enqueue(now, waiting.clone());
                 seat.set(Some(waiting));
                 Checkout::Queued(ticket)
             } else {
                 state.checkout(oldest, now, || {
-                    let waiting = Seat::new(waker.clone());
+                    let waiting = Seat::new(waker.clone(), self);
                     seat.set(Some(waiting.clone()));
                     waiting
                 })
@@ -285,7 +298,7 @@ impl Pool {
     }
 
     /// Gives up a seat. If it had been served meanwhile, the server goes to the next.
-    pub fn abandon(&self, seat: &Rc<Seat>) {
+    fn abandon(&self, seat: &Rc<Seat>) {
         if let Some(ticket) = seat.ticket.take() {
             self.state.borrow_mut().abandon(ticket);
         }
@@ -340,6 +353,10 @@ impl Pool {
     /// A server that was checked out is closed. A query that still runs on it is cancelled, so
     /// that nobody's abandoned work goes on.
     fn lost(self: &Rc<Self>, server: Box<Server>) {
+        if let Some(cluster) = self.cluster() {
+            // It may have been promoted, demoted or be gone.
+            cluster.look_now();
+        }
         self.state.borrow_mut().lost();
         self.close(server);
         self.pump();
@@ -420,8 +437,45 @@ impl Pool {
         self.last_client.set(Instant::now());
     }
 
-    /// Clients logged in to this pool.
+    /// The cluster that its servers are of, if they are of one.
+    pub fn cluster(&self) -> Option<Arc<Cluster>> {
+        self.cluster.borrow().clone()
+    }
+
+    /// The pool of a replica of its cluster; `None` while the worker ends.
+    pub fn replica(self: &Rc<Self>, at: usize) -> Option<Rc<Pool>> {
+        if let Some(known) = self.replicas.borrow().get(at)
+            && let Some(pool) = known.upgrade()
+        {
+            return Some(pool);
+        }
+        let cluster = self.cluster()?;
+        let pool = (self.siblings.upgrade()?).replica(self, cluster.hosts.get(at)?);
+        let mut replicas = self.replicas.borrow_mut();
+        if replicas.len() <= at {
+            replicas.resize_with(at + 1, Weak::new);
+        }
+        if let Some(place) = replicas.get_mut(at) {
+            *place = Rc::downgrade(&pool);
+        }
+        Some(pool)
+    }
+
+    /// How much it has to do: servers at work and clients that wait for one.
+    pub fn load(&self) -> u32 {
+        let state = self.state.borrow();
+        state.active() + state.waiting()
+    }
+
+    fn home(&self) -> Option<Rc<Pool>> {
+        self.home.as_ref().and_then(Weak::upgrade)
+    }
+
+    /// Clients logged in to this pool, or to that of the primary beside it.
     pub fn clients(&self) -> u32 {
+        if let Some(home) = self.home() {
+            return home.clients();
+        }
         self.clients.get()
     }
 

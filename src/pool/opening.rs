@@ -77,8 +77,12 @@ impl Pool {
             failed: true,
         };
         let epoch = self.epoch.get();
-        let spec = self.connect_spec();
-        let connected = connect::connect(&spec, &self.derivation).await;
+        let mut spec = self.connect_spec();
+        let connected = match self.choose_host(&mut spec).await {
+            Ok(()) => connect::connect(&spec, &self.derivation).await,
+            Err(error) => Err(error),
+        };
+        let connected = connected.and_then(|connected| self.is_whom_we_want(connected));
         match connected {
             Ok(connected) => {
                 let mut server = self.server(connected, &spec, permits);
@@ -120,6 +124,43 @@ impl Pool {
         self.pump();
     }
 
+    /// In a cluster a pool's servers are its primary, as soon as that is known, or its replica.
+    async fn choose_host(&self, spec: &mut ConnectSpec) -> Result<(), ConnectError> {
+        let Some(cluster) = self.cluster() else {
+            return Ok(());
+        };
+        let found = match &self.key.replica {
+            None => cluster.await_primary(spec.timeout).await,
+            Some(replica) => (cluster.hosts.iter())
+                .find(|host| *host.to_string() == **replica)
+                .cloned(),
+        };
+        match found {
+            Some(host) => {
+                spec.host = host;
+                Ok(())
+            }
+            None => Err(ConnectError::NoPrimary),
+        }
+    }
+
+    /// A server of a cluster says at login whether it is a replica: it may have been promoted or
+    /// demoted since it was asked last.
+    fn is_whom_we_want(&self, connected: Connected) -> Result<Connected, ConnectError> {
+        let Some(cluster) = self.cluster() else {
+            return Ok(connected);
+        };
+        let mut params = connected.params.iter();
+        let standby = params.find(|(name, _)| name == "in_hot_standby");
+        match standby {
+            Some((_, value)) if (value == "on") != self.key.replica.is_some() => {
+                cluster.look_now();
+                Err(ConnectError::OtherRole)
+            }
+            _ => Ok(connected),
+        }
+    }
+
     /// How a connection beside the pool is made: as its own are, under the same limits. The caller
     /// takes the places.
     pub fn beside(&self) -> (ConnectSpec, u32, u32) {
@@ -132,6 +173,13 @@ impl Pool {
         let database = self.database.borrow();
         let turn = self.next_host.get();
         self.next_host.set(turn.wrapping_add(1));
+        // What clients proved at their login is with the pool that they logged in to.
+        let home = self.home();
+        let proved = home.as_deref().unwrap_or(self);
+        let (password, scram_keys) = (
+            proved.password.borrow().clone(),
+            proved.scram_keys.borrow().clone(),
+        );
         let stored = config
             .secrets
             .get(&*self.key.user)
@@ -145,12 +193,9 @@ impl Pool {
                 .clone()
                 .unwrap_or_else(|| database.name.clone()),
             credentials: Credentials {
-                password: database
-                    .password
-                    .clone()
-                    .or_else(|| self.password.borrow().clone()),
+                password: database.password.clone().or(password),
                 stored,
-                scram_keys: self.scram_keys.borrow().clone(),
+                scram_keys,
             },
             params: Vec::new(),
             timeout: config.settings.server_connect_timeout,
@@ -238,7 +283,7 @@ impl Pool {
         };
         tracing::warn!(pool = %self.key, %error, retry_in = ?pause, "login to the server failed");
         self.stats.update(|totals| totals.failed += 1);
-        let hopeless = state != SqlState::CANNOT_CONNECT_NOW && self.nothing_open();
+        let hopeless = !self.will_pass(state) && self.nothing_open();
         *self.failure.borrow_mut() = Some(Failure {
             error: error.clone(),
             retry_at: now + pause,
@@ -252,6 +297,18 @@ impl Pool {
         }
     }
 
+    /// Whether it is worth waiting for the end of such an error.
+    fn will_pass(&self, state: SqlState) -> bool {
+        if self.key.replica.is_some() {
+            // Who waits for a replica has the primary.
+            return false;
+        }
+        let unreachable = [SqlState::CANNOT_CONNECT, SqlState::CONNECTION_FAILURE];
+        state == SqlState::CANNOT_CONNECT_NOW
+            // There will be another primary.
+            || (self.cluster.borrow().is_some() && unreachable.contains(&state))
+    }
+
     fn nothing_open(&self) -> bool {
         self.state.borrow().total() == 0
     }
@@ -261,7 +318,7 @@ impl Pool {
         let failure = self.failure.borrow();
         let failure = failure.as_ref()?;
         let CheckoutError::Failing { state, .. } = &failure.error;
-        let waiting_helps = *state == SqlState::CANNOT_CONNECT_NOW || now >= failure.retry_at;
+        let waiting_helps = self.will_pass(*state) || now >= failure.retry_at;
         (!waiting_helps && self.nothing_open()).then(|| failure.error.clone())
     }
 }

@@ -9,11 +9,12 @@ use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 
+use super::cluster::Cluster;
 use super::key::PoolKey;
 use crate::audit::findings::Findings;
 use crate::audit::observer::Observer;
 use crate::audit::statements::Statements;
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::lint::hashing::Hashing;
 use crate::lint::observe::Subject;
 use crate::lint::policy::{Effective, Policy};
@@ -73,6 +74,8 @@ pub struct Process {
     pub started_at: SystemTime,
     /// Which worker owns a pool.
     pub placement: DashMap<PoolKey, usize, foldhash::fast::RandomState>,
+    /// Databases with a primary and replicas.
+    pub clusters: DashMap<Arc<str>, Arc<Cluster>, foldhash::fast::RandomState>,
     /// Where sessions report what they saw.
     pub observer: Arc<Observer>,
     /// What each statement cost.
@@ -102,6 +105,7 @@ impl Process {
             started: Instant::now(),
             started_at: SystemTime::now(),
             placement: DashMap::default(),
+            clusters: DashMap::default(),
             observer: Arc::new(Observer::new()),
             usage: Mutex::new(Statements::new(MOST_STATEMENTS)),
             findings: Mutex::new(Findings::new(MOST_FINDINGS)),
@@ -130,6 +134,35 @@ impl Process {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The cluster behind a database, if it is one. One whose servers are others now takes its
+    /// predecessor's place.
+    pub fn cluster(&self, name: &Arc<str>, database: &Database) -> Option<Arc<Cluster>> {
+        if !database.is_cluster {
+            if let Some((_, gone)) = self.clusters.remove(name) {
+                gone.retire();
+            }
+            return None;
+        }
+        let fresh = || Arc::new(Cluster::new(database.hosts.clone()));
+        let mut entry = self.clusters.entry(name.clone()).or_insert_with(fresh);
+        if entry.hosts != database.hosts {
+            entry.retire();
+            *entry = fresh();
+        }
+        Some(entry.clone())
+    }
+
+    /// Forgets clusters whose pools are gone: nobody need ask their servers any more.
+    fn forget_clusters(&self) {
+        self.clusters.retain(|name, cluster| {
+            let used = (self.placement.iter()).any(|entry| entry.key().database == *name);
+            if !used {
+                cluster.retire();
+            }
+            used
+        });
+    }
+
     /// Takes a place for `name` if fewer than `limit` are taken; 0 is no limit.
     pub fn permit(&self, level: Level, name: &str, limit: u32) -> Option<Permit> {
         self.counter(level, name).take(limit)
@@ -149,6 +182,9 @@ impl Process {
     /// Forgets counters at zero, so that names of databases and users that came and went do not
     /// pile up.
     pub fn forget_unused(&self) {
+        if !self.clusters.is_empty() {
+            self.forget_clusters();
+        }
         self.counters
             .retain(|_, counter| counter.get() > 0 || Arc::strong_count(counter) > 1);
     }

@@ -10,7 +10,7 @@ use super::Pool;
 use super::clock::Clock;
 use super::key::PoolKey;
 use super::process::{Level, Process};
-use crate::config::{Config, Database};
+use crate::config::{Config, Database, Host};
 use crate::derivation::Derivation;
 
 /// See the module.
@@ -57,8 +57,29 @@ impl Pools {
         if let Some(pool) = self.map.borrow().get(key) {
             return pool.clone();
         }
-        let pool = Pool::new(self, key.clone(), config.clone(), database.clone());
+        let pool = Pool::new(self, key.clone(), config.clone(), database.clone(), None);
         self.map.borrow_mut().insert(key.clone(), pool.clone());
+        pool
+    }
+
+    /// The pool of a cluster's replica beside the pool `home` of its primary, made if there is none.
+    pub(super) fn replica(self: &Rc<Self>, home: &Rc<Pool>, host: &Host) -> Rc<Pool> {
+        let key = PoolKey {
+            replica: Some(host.to_string().into()),
+            ..home.key.clone()
+        };
+        if let Some(pool) = self.map.borrow().get(&key) {
+            return pool.clone();
+        }
+        let (config, database) = (home.config.borrow().clone(), home.database());
+        let pool = Pool::new(
+            self,
+            key.clone(),
+            config,
+            database,
+            Some(Rc::downgrade(home)),
+        );
+        self.map.borrow_mut().insert(key, pool.clone());
         pool
     }
 

@@ -268,6 +268,26 @@ impl Pool {
         self.pump();
     }
 
+    /// Another server of its cluster is the primary: connections to others end as soon as they come
+    /// back.
+    pub fn primary_changed(self: &Rc<Self>) {
+        let primary = (self.cluster()).and_then(|cluster| cluster.primary());
+        for server in self.servers.borrow().values() {
+            let is_primary = primary.as_ref() == Some(&server.host);
+            // The pool of the primary wants nobody else, the pool of a replica not the primary.
+            if is_primary != self.key.replica.is_none() {
+                server.close_needed.set(true);
+            }
+        }
+        *self.failure.borrow_mut() = None;
+        let closing =
+            (self.state.borrow_mut()).take_idle(|idle| idle.server.shared.close_needed.get());
+        for server in closing {
+            self.close(server);
+        }
+        self.pump();
+    }
+
     fn close_idle(&self) {
         let closing = self.state.borrow_mut().take_idle(|_| true);
         for server in closing {
@@ -287,6 +307,8 @@ impl Pool {
     /// Takes a new configuration over; with `recycle` its servers are closed when they come back.
     pub fn reload(self: &Rc<Self>, config: Arc<Config>, database: Arc<Database>, recycle: bool) {
         let settings = PoolSettings::resolve(&config, &database, &self.key);
+        self.replicas.borrow_mut().clear();
+        *self.cluster.borrow_mut() = self.process.cluster(&self.key.database, &database);
         *self.settings.borrow_mut() = Rc::new(settings);
         self.set_ends_of_life();
         *self.database.borrow_mut() = database;

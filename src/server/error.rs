@@ -75,6 +75,12 @@ pub enum ConnectError {
         /// The body of its ErrorResponse as it came; possibly malformed.
         raw: Vec<u8>,
     },
+    /// No server of the cluster is known to be the primary.
+    #[error("no server of the cluster says that it is the primary")]
+    NoPrimary,
+    /// The server was promoted or demoted since it was asked last.
+    #[error("the server is not what it was: it has been promoted or demoted")]
+    OtherRole,
     /// The server gave no key to cancel with.
     #[error("server gave no cancel key")]
     NoCancelKey,
@@ -98,7 +104,10 @@ impl ClientFacing for ConnectError {
         match self {
             ConnectError::Server { sqlstate, .. } => *sqlstate,
             ConnectError::Io(_) | ConnectError::Closed => SqlState::CONNECTION_FAILURE,
-            ConnectError::Unavailable(_) => SqlState::CANNOT_CONNECT_NOW,
+            // Waiting helps: there will be a primary, or another one.
+            ConnectError::Unavailable(_) | ConnectError::NoPrimary | ConnectError::OtherRole => {
+                SqlState::CANNOT_CONNECT_NOW
+            }
             _ => SqlState::CANNOT_CONNECT,
         }
     }
@@ -123,6 +132,9 @@ impl ClientFacing for ConnectError {
             | ConnectError::NoCredentials { .. }
             | ConnectError::Unsupported(_)
             | ConnectError::BadName(_) => Cow::Borrowed("cannot authenticate to the server"),
+            ConnectError::NoPrimary | ConnectError::OtherRole => {
+                Cow::Borrowed("no server says that it is the primary")
+            }
             ConnectError::NoCancelKey => Cow::Borrowed("server gave no cancel key"),
             ConnectError::Unavailable(_) => Cow::Borrowed("cannot connect now, try again"),
         }

@@ -1,5 +1,5 @@
-//! A connection of the advisor's own to a server, outside any pool: one question after the other,
-//! within one transaction that reads only and ends with ROLLBACK.
+//! A connection of the pooler's own to a server, outside any pool: one question after the other, by
+//! itself or within one transaction that reads only and ends with ROLLBACK.
 
 use std::time::Duration;
 
@@ -53,6 +53,24 @@ pub struct Side {
 }
 
 impl Side {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`SideError`].
+    pub async fn connect(
+        spec: &ConnectSpec,
+        derivation: &Derivation,
+        application_name: &str,
+    ) -> Result<Self, SideError> {
+        let connected = connect::connect(spec, derivation).await?;
+        let mut side = Self {
+            stream: connected.stream,
+        };
+        let name = format!("SET application_name = '{application_name}'");
+        side.ask(&name).await?;
+        Ok(side)
+    }
+
     /// Connects and begins the transaction. What is asked there may take as long as
     /// `statement_timeout` says, and waits for locks a tenth of a second.
     ///
@@ -141,10 +159,15 @@ impl Side {
     pub async fn close(mut self) {
         // Whatever is not sent any more the server finds out by itself.
         if self.ask("ROLLBACK").await.is_ok() {
-            let mut bye = Vec::new();
-            write::empty(&mut bye, frontend::TERMINATE);
-            let _ = timeout(PATIENCE, self.stream.write_all(&bye)).await;
+            self.terminate().await;
         }
+    }
+
+    /// Says goodbye.
+    pub async fn terminate(mut self) {
+        let mut bye = Vec::new();
+        write::empty(&mut bye, frontend::TERMINATE);
+        let _ = timeout(PATIENCE, self.stream.write_all(&bye)).await;
     }
 
     async fn exchange(&mut self, text: &str) -> Result<Rows, SideError> {

@@ -64,6 +64,7 @@ pub struct Context {
     /// Sets of parameters that clients start with.
     pub interner: RefCell<Interner>,
     buffers: Cell<Option<Box<Buffers>>>,
+    dice: Cell<u64>,
 }
 
 /// Texts whose analysis a worker keeps, and the memory they may take, in bytes.
@@ -95,7 +96,20 @@ impl Context {
             reports,
             interner: RefCell::default(),
             buffers: Cell::new(None),
+            dice: Cell::new(0x9e37_79b9_7f4a_7c15 ^ worker as u64),
         })
+    }
+
+    /// A number by chance, good enough for choosing among equals.
+    ///
+    /// Source: Marsaglia, "Xorshift RNGs".
+    pub fn dice(&self) -> u64 {
+        let mut dice = self.dice.get();
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        self.dice.set(dice);
+        dice
     }
 
     /// Takes the scratch memory; a new one if it is in use.

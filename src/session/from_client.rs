@@ -191,9 +191,13 @@ impl Session {
                 _ => {}
             }
             self.me.requested.set(self.now());
-            if !self.checkout(cx)? {
+            let pool = self.destination(frame, gather.input());
+            if !self.checkout(&pool, cx)? {
                 return Ok(Step::Wait);
             }
+        }
+        if self.visit.counts && !self.may_visit() {
+            return Ok(Step::Wait);
         }
         self.attached_message(frame, gather)
     }

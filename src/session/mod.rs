@@ -19,6 +19,7 @@ pub mod machine;
 mod parameters;
 pub mod pin;
 mod prepared;
+mod route;
 pub mod timeouts;
 pub mod watch;
 mod welcome;
@@ -84,6 +85,9 @@ pub struct Session {
     stream: Stream,
     lease: Option<Lease>,
     seat: Option<Rc<Seat>>,
+    /// Clusters: what its present server was taken for, and when it last wrote.
+    visit: route::Visit,
+    wrote: Option<Instant>,
     mode: PoolMode,
     stage: Stage,
     /// Bytes of the client that could not be handled yet.
@@ -274,6 +278,8 @@ impl Session {
             stream: start.stream,
             lease: None,
             seat: None,
+            visit: route::Visit::default(),
+            wrote: None,
             stage: Stage::Login,
             input: start.leftover,
             body_left: 0,
@@ -342,7 +348,7 @@ impl Session {
             }
         }
         if let Some(seat) = self.seat.take() {
-            self.pool.abandon(&seat);
+            seat.give_up();
         }
         // Half a message is with the client: words of ours would be taken for the rest of it.
         let torn =
@@ -482,8 +488,11 @@ impl Session {
         buffers: &mut Buffers,
     ) -> Result<bool, Stop> {
         let flooded = (self.lease.as_ref()).is_some_and(|lease| lease.ledger.len() > OWED);
-        let may_handle =
-            self.stage == Stage::Ready && self.seat.is_none() && !self.healing && !flooded;
+        let may_handle = self.stage == Stage::Ready
+            && self.seat.is_none()
+            && !self.healing
+            && !flooded
+            && !self.visit.held;
         let Buffers {
             input,
             built,
@@ -557,10 +566,10 @@ impl Session {
         }
     }
 
-    /// Asks the pool for a server. `true` if it is attached, `false` if the client waits.
-    fn checkout(&mut self, cx: &mut TaskContext<'_>) -> Result<bool, Stop> {
+    /// Asks a pool for a server. `true` if it is attached, `false` if the client waits.
+    fn checkout(&mut self, pool: &Rc<Pool>, cx: &mut TaskContext<'_>) -> Result<bool, Stop> {
         let now = self.now();
-        match self.pool.checkout(now, cx.waker()) {
+        match pool.checkout(now, cx.waker()) {
             Ok(CheckoutNow::Ready(lease)) => {
                 self.attach(lease, now);
                 Ok(true)
@@ -570,6 +579,10 @@ impl Session {
                 self.me.notified.set(false);
                 self.me.enter(ClientState::Waiting, now);
                 Ok(false)
+            }
+            Err(_) if self.leave_replica() => {
+                let home = self.pool.clone();
+                self.checkout(&home, cx)
             }
             Err(error) => Err(Stop::Fatal {
                 state: error.sqlstate(),
@@ -594,6 +607,11 @@ impl Session {
         match grant {
             Ok(lease) => {
                 self.attach(lease, now);
+                Ok(true)
+            }
+            Err(_) if self.leave_replica() => {
+                // Its request is looked at again, and goes to the primary.
+                self.me.enter(ClientState::Idle, now);
                 Ok(true)
             }
             Err(error) => Err(Stop::Fatal {
@@ -625,6 +643,7 @@ impl Session {
         self.me.server.replace(None);
         self.me.enter(ClientState::Idle, now);
         lease.ledger.shrink();
+        self.visit_over();
         self.mark_hidden(&mut lease);
         // What the server has now is what the client had.
         drop(lease);
@@ -644,6 +663,7 @@ impl Session {
     /// anybody else gets it.
     fn leave_server(&mut self) -> Option<Lease> {
         let mut lease = self.lease.take()?;
+        self.visit_over();
         self.me.server.replace(None);
         self.mark_hidden(&mut lease);
         // Half a message of the client is there, and nothing may be owed for it (COPY data behind
@@ -720,7 +740,7 @@ impl Session {
             && let Some(seat) = self.seat.take()
         {
             // The server may have been granted this very moment: then it goes to the next.
-            self.pool.abandon(&seat);
+            seat.give_up();
             me.enter(ClientState::Idle, self.now());
             self.refuse_waiting();
             cx.waker().wake_by_ref();
@@ -801,7 +821,7 @@ fn send(
 impl Drop for Session {
     fn drop(&mut self) {
         if let Some(seat) = self.seat.take() {
-            self.pool.abandon(&seat);
+            seat.give_up();
         }
         self.end_watch();
         drop(self.leave_server());

@@ -35,7 +35,7 @@ fn entry(kind: Kind, reply: Reply, statement: u32, effect: Option<Effect>) -> En
 
 impl Session {
     /// Whether named statements are translated.
-    fn renames(&self) -> bool {
+    pub(super) fn renames(&self) -> bool {
         self.tracks() && self.pool.max_prepared() > 0
     }
 
@@ -296,7 +296,7 @@ impl Session {
     }
 
     /// The statement that a name of the client means, if it is one that is translated.
-    fn named(&self, name: &[u8]) -> Option<Arc<Statement>> {
+    pub(super) fn named(&self, name: &[u8]) -> Option<Arc<Statement>> {
         let named = self.rare.get()?.statements.get(name)?;
         (!named.doubted).then(|| named.statement.clone())
     }

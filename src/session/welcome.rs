@@ -34,7 +34,7 @@ impl Session {
     /// Welcomes the client at once if nothing has to be asked of a server, else checks one out.
     pub(super) fn begin_login(&mut self, cx: &mut TaskContext<'_>) -> Result<(), Stop> {
         let Some(base) = self.pool.base() else {
-            self.checkout(cx)?;
+            self.checkout(&self.pool.clone(), cx)?;
             return Ok(());
         };
         let mut vars = ParamSet::default();
@@ -45,7 +45,7 @@ impl Session {
                 (Some(value), _) => value.into(),
                 (None, Some(spelled)) => spelled,
                 (None, None) => {
-                    self.checkout(cx)?;
+                    self.checkout(&self.pool.clone(), cx)?;
                     return Ok(());
                 }
             };

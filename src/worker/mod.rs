@@ -265,6 +265,11 @@ fn obey(context: &Rc<Context>, command: Command) {
                 .clients
                 .each(|client| client.signal(Signal(Signal::RELOADED.0 | Signal::POLICY.0)));
         }
+        Command::PrimaryChanged(database) => {
+            for pool in context.pools.of(Some(&database)) {
+                pool.primary_changed();
+            }
+        }
         Command::SideSpec(key, answer) => {
             let pools = context.pools.of(Some(&key.database));
             let pool = pools.iter().find(|pool| pool.key == key);

@@ -25,6 +25,7 @@ mod limits;
 mod offline;
 mod prepared;
 mod relay;
+mod replicas;
 mod server_login;
 mod smoke;
 mod state;

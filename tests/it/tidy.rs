@@ -33,7 +33,7 @@ fn layer(path: &str) -> Option<u8> {
         "pool" => 5,
         "session" => 6,
         "control" => 7,
-        "metrics" | "advisor" => 8,
+        "metrics" | "advisor" | "watcher" => 8,
         "admin" | "web" => 9,
         "worker" | "recorder" | "app" | "cli" | "offline" | "signals" | "logging" | "demo"
         | "main" | "lib" => 10,

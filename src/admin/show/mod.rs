@@ -5,6 +5,7 @@
 
 pub mod advisor;
 pub mod clients;
+pub mod cluster;
 pub mod databases;
 pub mod findings;
 pub mod pools;
@@ -64,6 +65,12 @@ pub const SHOWS: &[Show] = &[
         columns: clients::CLIENTS,
         rows: clients::clients,
         about: "Client connections, those of the console included.",
+    },
+    Show {
+        name: "cluster",
+        columns: cluster::CLUSTER,
+        rows: cluster::cluster,
+        about: "The servers of each database with `servers`: who is the primary, how far replicas are behind in bytes and in time, how long an answer takes, and why a server gets nothing.",
     },
     Show {
         name: "config",

@@ -44,6 +44,9 @@ fn shown(name: &str) -> Vec<std::collections::BTreeMap<&'static str, String>> {
         .expect("known");
     let (process, snapshot, console) = (process(), snapshot(), Shared::default());
     console.averages.record(Instant::now(), Default::default());
+    let hosts = vec![crate::config::Host::parse("db1".to_owned(), 5432)];
+    let cluster = Arc::new(crate::pool::cluster::Cluster::new(hosts));
+    process.clusters.insert("app".into(), cluster);
     let config = process.config.load_full();
     let advice = std::collections::BTreeMap::from([("app".to_owned(), Default::default())]);
     let view = View {

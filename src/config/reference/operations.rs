@@ -1,6 +1,8 @@
 //! Keys about the process, the console, the log and statistics.
 
-use super::super::field::Field::{Bool, Count, File, Names, Seconds, Size64, SomeSeconds, Text};
+use super::super::field::Field::{
+    Bool, Count, File, Millis, Names, Seconds, Size64, SomeSeconds, Text,
+};
 use super::Key;
 
 pub(super) const KEYS: &[Key] = &[
@@ -118,6 +120,13 @@ pub(super) const KEYS: &[Key] = &[
         "A comment such as `/* lint:ignore=select-star */` silences rules for its statement, those about security excepted.",
     )
     .needs_restart()
+    .ours(),
+    Key::process(
+        "cluster_check_interval",
+        "500",
+        Millis(|s| &mut s.cluster_check_interval),
+        "How often each of a database's `servers` is asked who it is and how far it has come. A failover is noticed after this time at the latest, and earlier if a connection breaks.",
+    )
     .ours(),
     Key::process(
         "advisor",

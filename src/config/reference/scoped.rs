@@ -1,8 +1,9 @@
 //! Keys of one database and of one user.
 
 use super::super::User;
+use super::super::cluster::{PRIMARY_READS, READ_YOUR_WRITES};
 use super::super::field::Field::{
-    self, Names, OptCount, OptPooling, OptSeconds, OptText, Param, Params, Password, Port,
+    self, Names, OptCount, OptPooling, OptSeconds, OptText, OptWord, Param, Params, Password, Port,
 };
 use super::{DatabaseDraft, Key, Slot};
 
@@ -29,6 +30,30 @@ pub(super) const DATABASE: &[Key] = &[
         Slot::Database(Port(|d| &mut d.port)),
         "Port of every `host`.",
     ),
+    database(
+        "servers",
+        Names(|d| &mut d.servers),
+        "A primary and its replicas, `name` or `name:port` each, instead of `host`. Who is who is asked of them, again and again: statements that write go to the primary, those that only read to a replica, and after a failover the new primary takes over. Only in TOML; see docs/replicas.md.",
+    )
+    .ours(),
+    database(
+        "primary_reads",
+        OptWord(PRIMARY_READS, |d| &mut d.database.primary_reads),
+        "When the primary of `servers` runs what a replica could: `only` (replicas get nothing), `always` (it is one of them), `when-no-replica` (if none is there that is fresh enough). Not set: `when-no-replica`.",
+    )
+    .ours(),
+    database(
+        "read_your_writes",
+        OptWord(READ_YOUR_WRITES, |d| &mut d.database.read_your_writes),
+        "Whose writes a read from a replica must see: those of the same client (`session`), of all clients of the database (`database`), or nobody's (`off`). Not set: `session`.",
+    )
+    .ours(),
+    database(
+        "max_replica_lag",
+        OptSeconds(|d| &mut d.database.max_replica_lag),
+        "How old what a replica shows may be for it to get reads; 0: any age. Not set: 10 seconds.",
+    )
+    .ours(),
     database(
         "dbname",
         OptText(|d| &mut d.database.dbname),

@@ -1,0 +1,134 @@
+//! The servers of a cluster as all workers see them: who is the primary, who is fresh.
+//!
+//! Whoever asks the servers ([`crate::watcher`]) tells [`Cluster::heard`]; pools and sessions read
+//! [`Cluster::view`], which never waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::config::Host;
+use crate::route::topology::{Report, Topology, View};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Its servers, as the configuration has them.
+    pub hosts: Vec<Host>,
+    topology: Mutex<Topology>,
+    view: ArcSwap<View>,
+    /// Rung when a server should be asked before its turn.
+    look: Notify,
+    /// Rung when the view has changed.
+    changed: Notify,
+    retired: AtomicBool,
+    started: Instant,
+    /// Microseconds since `started` of the last write of anybody; 0 for none.
+    written: AtomicU64,
+}
+
+impl Cluster {
+    /// A cluster of which nothing is known.
+    #[must_use]
+    pub fn new(hosts: Vec<Host>) -> Self {
+        let topology = Topology::new(hosts.len());
+        Self {
+            view: ArcSwap::from_pointee(topology.view().clone()),
+            topology: Mutex::new(topology),
+            hosts,
+            look: Notify::new(),
+            changed: Notify::new(),
+            retired: AtomicBool::new(false),
+            started: Instant::now(),
+            written: AtomicU64::new(0),
+        }
+    }
+
+    /// What is known now.
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Where writes go, if it is known.
+    pub fn primary(&self) -> Option<Host> {
+        let primary = self.view.load().primary?;
+        self.hosts.get(primary).cloned()
+    }
+
+    /// Takes in what a server said, or why it does not answer. Returns whether another one has become
+    /// the primary.
+    pub fn heard(&self, at: usize, said: Result<Report, Box<str>>) -> bool {
+        let mut topology = self.topology.lock();
+        let changed = topology.heard(at, said);
+        self.view.store(Arc::new(topology.view().clone()));
+        drop(topology);
+        self.changed.notify_waiters();
+        changed
+    }
+
+    /// Waits until the primary is known, at most for `limit`.
+    ///
+    /// Cancel safe.
+    pub async fn await_primary(&self, limit: Duration) -> Option<Host> {
+        let known = async {
+            loop {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                // From here on no ring is missed.
+                changed.as_mut().enable();
+                if let Some(primary) = self.primary() {
+                    return primary;
+                }
+                self.look_now();
+                changed.await;
+            }
+        };
+        if limit.is_zero() {
+            return Some(known.await);
+        }
+        tokio::time::timeout(limit, known).await.ok()
+    }
+
+    /// Something happened that makes it worth asking the servers at once.
+    pub fn look_now(&self) {
+        self.look.notify_waiters();
+    }
+
+    /// Waits for [`Self::look_now`].
+    ///
+    /// Cancel safe.
+    pub async fn asked_to_look(&self) {
+        self.look.notified().await;
+    }
+
+    /// Nobody uses it any more: another configuration is in force.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        self.look.notify_waiters();
+    }
+
+    /// Whether [`Self::retire`] was called.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    /// Somebody's transaction on the primary, which may have written, ended before `moment`.
+    pub fn wrote(&self, moment: Instant) {
+        let micros = moment.saturating_duration_since(self.started).as_micros();
+        let micros = u64::try_from(micros).unwrap_or(u64::MAX).max(1);
+        self.written.fetch_max(micros, Ordering::Relaxed);
+    }
+
+    /// When anybody wrote last.
+    pub fn written(&self) -> Option<Instant> {
+        match self.written.load(Ordering::Relaxed) {
+            0 => None,
+            // Rounded up: later is safe.
+            micros => Some(self.started + Duration::from_micros(micros.saturating_add(1))),
+        }
+    }
+}

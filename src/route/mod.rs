@@ -1,0 +1,8 @@
+//! Which server of a cluster runs a statement.
+//!
+//! Pure: what the servers said in, roles and choices out; no sockets, no clock. [`topology`] makes
+//! a [`topology::View`] of what each server says of itself; [`choice`] picks a server for a
+//! statement by such a view.
+
+pub mod choice;
+pub mod topology;

@@ -1,0 +1,466 @@
+//! Who is the primary, who follows it, and how far.
+//!
+//! Each server is asked again and again who it is. What it says becomes its [`Standing`] by these
+//! rules:
+//!
+//! - A server in recovery is a replica, one that is not claims to be the primary.
+//! - The system identifier of the first primary is the cluster's; a server with another one is
+//!   a stranger: its data are not ours.
+//! - Of several claims the one on the highest timeline is believed, since each promotion begins a
+//!   new timeline. A server that claims to be the primary on an older timeline than the cluster
+//!   has reached missed a promotion: it is fenced, even if nobody else answers. On equal timelines
+//!   the primary stays who it is.
+//! - A server that does not answer keeps nothing but its place. The primary stays the primary until
+//!   another one claims to be it: its connections tell by themselves whether it is there.
+//!
+//! **Freshness.** Reports of a primary carry its write position and the moment at which it was
+//! asked. A replica that has replayed up to that position shows everything that was committed before
+//! that moment. [`Server::fresh_as_of`] is the latest such moment.
+//!
+//! Source: PostgreSQL manual, "High Availability, Load Balancing, and Replication"; timelines in
+//! "Continuous Archiving and Point-in-Time Recovery".
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// What a server says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// When it was asked, at the latest.
+    pub asked: Instant,
+    /// How long the answer took.
+    pub latency: Duration,
+    /// Number of the cluster that its data are of.
+    pub system: u64,
+    /// Its timeline.
+    pub timeline: u32,
+    /// It is in recovery: a replica.
+    pub in_recovery: bool,
+    /// How far the write-ahead log is written (a primary) or replayed (a replica), in bytes.
+    pub position: u64,
+}
+
+/// What a server counts as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It was not asked yet.
+    #[default]
+    Unknown,
+    /// It does not answer.
+    Down,
+    /// Writes go there.
+    Primary,
+    /// It follows.
+    Replica,
+    /// It claims to be the primary, and is not believed.
+    Fenced,
+    /// It has the data of another cluster.
+    Stranger,
+}
+
+impl Standing {
+    /// As SHOW has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Standing::Unknown => "unknown",
+            Standing::Down => "down",
+            Standing::Primary => "primary",
+            Standing::Replica => "replica",
+            Standing::Fenced => "fenced",
+            Standing::Stranger => "stranger",
+        }
+    }
+}
+
+/// One server of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Server {
+    /// What it counts as.
+    pub standing: Standing,
+    /// What it said last, if it answers.
+    pub report: Option<Report>,
+    /// A replica shows all that was committed before this moment.
+    pub fresh_as_of: Option<Instant>,
+    /// Why it does not answer, or is not believed.
+    pub reason: Box<str>,
+}
+
+impl Server {
+    /// How old what it shows may be at `now`; `None` if nothing is known.
+    #[must_use]
+    pub fn lag(&self, now: Instant) -> Option<Duration> {
+        (self.fresh_as_of).map(|fresh| now.saturating_duration_since(fresh))
+    }
+}
+
+/// A cluster at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// In the order of the configuration.
+    pub servers: Vec<Server>,
+    /// Where writes go, if it is known.
+    pub primary: Option<usize>,
+    /// Rises when another server becomes the primary.
+    pub epoch: u64,
+}
+
+impl View {
+    /// How many bytes of the write-ahead log a replica lacks.
+    #[must_use]
+    pub fn lag_bytes(&self, server: usize) -> Option<u64> {
+        let position = |at: usize| Some(self.servers.get(at)?.report?.position);
+        let written = end_of_records(position(self.primary?)?);
+        Some(written.saturating_sub(position(server)?))
+    }
+}
+
+/// Positions of the primary that replicas are compared with.
+const MARKS: usize = 256;
+
+/// Bytes of a page of the write-ahead log, and of the longest header of one.
+const PAGE: u64 = 8192;
+/// See [`PAGE`].
+const HEADER: u64 = 40;
+
+/// Where the last record ends if the next one will be written at `position`. Right behind the header
+/// of a page that is the end of the page before, and a replica that has replayed everything says so.
+/// A record that goes on behind the header began on the page before: who has not replayed it has not
+/// come to this page.
+fn end_of_records(position: u64) -> u64 {
+    match position % PAGE {
+        within @ 0..=HEADER => position - within,
+        _ => position,
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Topology {
+    view: View,
+    /// The cluster's system identifier and the highest timeline seen.
+    system: Option<u64>,
+    timeline: u32,
+    /// Moments and positions of the primary, the older first.
+    marks: VecDeque<(Instant, u64)>,
+}
+
+impl Topology {
+    /// A cluster of so many servers of which nothing is known.
+    #[must_use]
+    pub fn new(servers: usize) -> Self {
+        let mut topology = Self::default();
+        topology.view.servers.resize_with(servers, Server::default);
+        topology
+    }
+
+    /// What is known now.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Takes in what a server said, or why it does not answer. Returns whether another server has
+    /// become the primary.
+    pub fn heard(&mut self, at: usize, said: Result<Report, Box<str>>) -> bool {
+        let before = self.view.primary;
+        let Some(server) = self.view.servers.get_mut(at) else {
+            return false;
+        };
+        match said {
+            Err(reason) => {
+                *server = Server {
+                    standing: Standing::Down,
+                    reason,
+                    ..Server::default()
+                };
+            }
+            Ok(report) => {
+                server.report = Some(report);
+                server.reason = Box::default();
+                self.judge(at, report);
+            }
+        }
+        self.view.primary != before
+    }
+
+    fn judge(&mut self, at: usize, report: Report) {
+        if let Some(system) = self.system.filter(|&system| system != report.system) {
+            let (standing, other) = (Standing::Stranger, report.system);
+            let reason = format!("its data are of cluster {other}, not {system}");
+            self.stand(at, standing, reason);
+            if self.view.primary == Some(at) {
+                self.view.primary = None;
+            }
+            return;
+        }
+        if report.in_recovery {
+            if self.view.primary == Some(at) {
+                // Demoted; nobody is the primary until somebody says so.
+                self.view.primary = None;
+            }
+            self.stand(at, Standing::Replica, "");
+            self.freshen(at, report);
+            return;
+        }
+        if report.timeline < self.timeline {
+            let newest = self.timeline;
+            let reason = format!(
+                "it claims to be the primary on timeline {}, and the cluster has reached {newest}",
+                report.timeline
+            );
+            self.stand(at, Standing::Fenced, reason);
+            if self.view.primary == Some(at) {
+                self.view.primary = None;
+            }
+            return;
+        }
+        match self.view.primary {
+            Some(known) if known != at && report.timeline == self.timeline => {
+                let reason = "another server is the primary on the same timeline";
+                self.stand(at, Standing::Fenced, reason);
+            }
+            known => self.believe(at, known, report),
+        }
+    }
+
+    /// `at` is the primary.
+    fn believe(&mut self, at: usize, known: Option<usize>, report: Report) {
+        if known != Some(at) {
+            if let Some(old) = known {
+                let reason = format!("a server on timeline {} is the primary", report.timeline);
+                self.stand(old, Standing::Fenced, reason);
+            }
+            self.view.primary = Some(at);
+            self.view.epoch += 1;
+            // Positions on another timeline are not to be compared with.
+            self.marks.clear();
+            for server in &mut self.view.servers {
+                server.fresh_as_of = None;
+            }
+        }
+        self.system.get_or_insert(report.system);
+        self.timeline = report.timeline;
+        self.stand(at, Standing::Primary, "");
+        if self.marks.len() == MARKS {
+            self.marks.pop_front();
+        }
+        self.marks
+            .push_back((report.asked, end_of_records(report.position)));
+        // Replicas that answered before may have come that far already.
+        for at in 0..self.view.servers.len() {
+            let replica = self.view.servers.get(at);
+            let replica = replica.filter(|server| server.standing == Standing::Replica);
+            if let Some(report) = replica.and_then(|server| server.report) {
+                self.freshen(at, report);
+            }
+        }
+    }
+
+    /// What a replica has replayed says up to which moment it shows everything.
+    fn freshen(&mut self, at: usize, report: Report) {
+        if report.timeline != self.timeline || self.view.primary.is_none() {
+            // It follows somebody else, or has not followed yet.
+            if let Some(server) = self.view.servers.get_mut(at) {
+                server.fresh_as_of = None;
+            }
+            return;
+        }
+        let reached = (self.marks.iter().rev())
+            .find(|(_, position)| *position <= report.position)
+            .map(|(moment, _)| *moment);
+        if let Some(server) = self.view.servers.get_mut(at) {
+            server.fresh_as_of = server.fresh_as_of.max(reached);
+        }
+    }
+
+    fn stand(&mut self, at: usize, standing: Standing, reason: impl Into<Box<str>>) {
+        if let Some(server) = self.view.servers.get_mut(at) {
+            if standing != Standing::Replica {
+                server.fresh_as_of = None;
+            }
+            server.standing = standing;
+            server.reason = reason.into();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn report(start: Instant, ms: u64, timeline: u32, in_recovery: bool, position: u64) -> Report {
+        Report {
+            asked: start + Duration::from_millis(ms),
+            latency: Duration::ZERO,
+            system: 1,
+            timeline,
+            in_recovery,
+            position: position * 1000,
+        }
+    }
+
+    fn standings(topology: &Topology) -> Vec<Standing> {
+        let servers = topology.view().servers.iter();
+        servers.map(|server| server.standing).collect()
+    }
+
+    #[test]
+    fn a_promotion_moves_the_primary_and_fences_the_old_one() {
+        use Standing::{Fenced, Primary, Replica};
+        let start = Instant::now();
+        let mut topology = Topology::new(2);
+        assert!(topology.heard(0, Ok(report(start, 0, 1, false, 10))));
+        assert!(!topology.heard(1, Ok(report(start, 1, 1, true, 10))));
+        assert_eq!(standings(&topology), [Primary, Replica]);
+        assert!(topology.heard(1, Ok(report(start, 2, 2, false, 11))));
+        assert_eq!(standings(&topology), [Fenced, Primary]);
+        // It goes on to claim: nobody believes it.
+        assert!(!topology.heard(0, Ok(report(start, 3, 1, false, 12))));
+        assert_eq!(standings(&topology), [Fenced, Primary]);
+        assert_eq!(topology.view().epoch, 2);
+        // Also not when the new one is gone.
+        assert!(!topology.heard(1, Err("gone".into())));
+        assert!(!topology.heard(0, Ok(report(start, 4, 1, false, 13))));
+        assert_eq!(topology.view().primary, Some(1));
+        // It comes back as a replica of the new one.
+        topology.heard(0, Ok(report(start, 5, 2, true, 13)));
+        assert_eq!(standings(&topology)[0], Replica);
+    }
+
+    #[test]
+    fn of_two_claims_on_one_timeline_the_first_is_believed() {
+        let start = Instant::now();
+        let mut topology = Topology::new(2);
+        topology.heard(0, Ok(report(start, 0, 1, false, 10)));
+        assert!(!topology.heard(1, Ok(report(start, 0, 1, false, 99))));
+        assert_eq!(topology.view().primary, Some(0));
+        assert_eq!(standings(&topology)[1], Standing::Fenced);
+    }
+
+    #[test]
+    fn a_demoted_primary_gets_no_writes_though_nobody_follows_it() {
+        let start = Instant::now();
+        let mut topology = Topology::new(2);
+        topology.heard(0, Ok(report(start, 0, 1, false, 10)));
+        assert!(topology.heard(0, Ok(report(start, 1, 1, true, 10))));
+        assert_eq!(topology.view().primary, None);
+    }
+
+    #[test]
+    fn the_data_of_another_cluster_are_not_taken() {
+        let start = Instant::now();
+        let mut topology = Topology::new(2);
+        topology.heard(0, Ok(report(start, 0, 1, false, 10)));
+        let other = Report {
+            system: 2,
+            ..report(start, 0, 9, false, 10)
+        };
+        assert!(!topology.heard(1, Ok(other)));
+        assert_eq!(standings(&topology)[1], Standing::Stranger);
+    }
+
+    #[test]
+    fn a_replica_is_as_fresh_as_the_last_position_it_has_reached() {
+        let start = Instant::now();
+        let at = |ms| Some(start + Duration::from_millis(ms));
+        let mut topology = Topology::new(2);
+        let fresh = |topology: &Topology| topology.view().servers[1].fresh_as_of;
+        topology.heard(0, Ok(report(start, 0, 1, false, 100)));
+        topology.heard(1, Ok(report(start, 1, 1, true, 99)));
+        assert_eq!(fresh(&topology), None);
+        topology.heard(0, Ok(report(start, 10, 1, false, 200)));
+        topology.heard(1, Ok(report(start, 11, 1, true, 150)));
+        assert_eq!(fresh(&topology), at(0));
+        topology.heard(1, Ok(report(start, 12, 1, true, 200)));
+        assert_eq!(fresh(&topology), at(10));
+        assert_eq!(topology.view().lag_bytes(1), Some(0));
+        // An idle primary: it need not write for the replica to be fresh.
+        topology.heard(0, Ok(report(start, 20, 1, false, 200)));
+        assert_eq!(fresh(&topology), at(20));
+        // One that does not answer is trusted with nothing.
+        topology.heard(1, Err("gone".into()));
+        assert_eq!(fresh(&topology), None);
+    }
+
+    #[test]
+    fn the_header_of_a_new_page_is_nothing_to_replay() {
+        let start = Instant::now();
+        let fresh = |written, replayed| {
+            let mut topology = Topology::new(2);
+            topology.heard(
+                0,
+                Ok(Report {
+                    position: written,
+                    ..report(start, 0, 1, false, 0)
+                }),
+            );
+            topology.heard(
+                1,
+                Ok(Report {
+                    position: replayed,
+                    ..report(start, 1, 1, true, 0)
+                }),
+            );
+            topology.view().servers[1].fresh_as_of.is_some()
+        };
+        assert!(fresh(8192 * 3 + 40, 8192 * 3));
+        assert!(fresh(8192 * 3 + 24, 8192 * 3));
+        assert!(!fresh(8192 * 3 + 24, 8192 * 3 - 8));
+        assert!(!fresh(8192 * 3 + 48, 8192 * 3));
+    }
+
+    #[test]
+    fn a_replica_on_another_timeline_is_not_fresh() {
+        let start = Instant::now();
+        let mut topology = Topology::new(2);
+        topology.heard(0, Ok(report(start, 0, 2, false, 100)));
+        topology.heard(1, Ok(report(start, 1, 1, true, 500)));
+        assert_eq!(topology.view().servers[1].fresh_as_of, None);
+    }
+
+    proptest! {
+        /// Whatever servers say in whatever order: the primary never is a server that last said that
+        /// it is a replica, or that it is on an older timeline than another claim that was heard; and
+        /// no replica is fresher than the last mark it can have reached.
+        #[test]
+        fn nobody_is_the_primary_who_must_not_be(
+            said in prop::collection::vec((0usize..3, 1u32..4, any::<bool>(), 0u64..5, any::<bool>()), 1..60)
+        ) {
+            let start = Instant::now();
+            let mut topology = Topology::new(3);
+            let mut newest = 0;
+            let mut last: [Option<Report>; 3] = [None; 3];
+            for (step, (at, timeline, recovery, position, answers)) in said.into_iter().enumerate() {
+                let one = report(start, step as u64, timeline, recovery, position);
+                let told = if answers { Ok(one) } else { Err("gone".into()) };
+                if answers {
+                    last[at] = Some(one);
+                    if !recovery {
+                        newest = newest.max(timeline);
+                    }
+                }
+                let before = topology.view().epoch;
+                let was = topology.view().primary;
+                let changed = topology.heard(at, told);
+                let view = topology.view();
+                prop_assert_eq!(changed, view.primary != was);
+                prop_assert!(view.epoch >= before);
+                if let Some(primary) = view.primary {
+                    let said = last[primary].expect("it said so");
+                    prop_assert!(!said.in_recovery);
+                    prop_assert_eq!(said.timeline, newest);
+                }
+                let primaries = view.servers.iter().filter(|s| s.standing == Standing::Primary);
+                prop_assert!(primaries.count() <= 1);
+                for server in &view.servers {
+                    if let Some(fresh) = server.fresh_as_of {
+                        prop_assert_eq!(server.standing, Standing::Replica);
+                        prop_assert!(fresh <= one.asked);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! A primary with two streaming replicas behind one name.
+
+use std::time::{Duration, Instant};
+
+use pgweir::demo::cluster::Cluster;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+use crate::support::pgweir::{Pgweir, Setup};
+use crate::support::postgres::{Postgres, Version};
+use crate::support::wait::{eventually, patient};
+
+/// Ends a test that hangs.
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    let limit = patient(Duration::from_secs(30));
+    (tokio::time::timeout(limit, future).await).expect("an answer in time")
+}
+
+/// A primary of its own with replicas, and pgweir in front.
+struct Site {
+    pgweir: Pgweir,
+    replicas: Vec<Cluster>,
+    postgres: Postgres,
+}
+
+fn site(version: Version, replicas: usize, more: &[(&str, toml::Value)]) -> Option<Site> {
+    let postgres = Postgres::own(version)?;
+    postgres.psql(
+        "postgres",
+        "CREATE TABLE item (id bigint PRIMARY KEY, v int)",
+    );
+    let replicas: Vec<Cluster> = (0..replicas).map(|_| postgres.replica()).collect();
+    let mut servers = vec![format!("127.0.0.1:{}", postgres.port())];
+    servers.extend(
+        replicas
+            .iter()
+            .map(|one| format!("127.0.0.1:{}", one.port())),
+    );
+    let mut setup = Setup::new()
+        .set("admin_users", "t_trust")
+        .set("cluster_check_interval", "100ms")
+        .database_set("app", "dbname", "postgres")
+        .database_set("app", "servers", servers);
+    for (key, value) in more {
+        setup = setup.database_set("app", key, value.clone());
+    }
+    let pgweir = setup.start();
+    Some(Site {
+        pgweir,
+        replicas,
+        postgres,
+    })
+}
+
+/// The value of the first column of the first row.
+fn first(messages: &[SimpleQueryMessage]) -> Option<String> {
+    messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    })
+}
+
+/// The port of the server that answers: configured there, so that reading it is a plain read.
+const WHERE: &str = "SELECT current_setting('port')";
+
+async fn connect(pgweir: &Pgweir) -> Client {
+    let text = format!(
+        "host=127.0.0.1 port={} user=t_trust dbname=app",
+        pgweir.port()
+    );
+    let (client, connection) = tokio_postgres::connect(&text, NoTls)
+        .await
+        .expect("a login");
+    tokio::spawn(connection);
+    client
+}
+
+async fn ask(client: &Client, text: &str) -> String {
+    let answer = within(client.simple_query(text)).await;
+    first(&answer.unwrap_or_else(|error| panic!("{text}: {error}"))).unwrap_or_default()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+impl Site {
+    fn primary(&self) -> String {
+        self.postgres.port().to_string()
+    }
+
+    /// Waits until so many replicas are fresh.
+    fn settle(&self, replicas: usize) {
+        self.pgweir
+            .psql(&self.postgres, "t_trust", "app", "SELECT 1");
+        eventually("fresh replicas", || {
+            let all = self
+                .pgweir
+                .psql(&self.postgres, "t_trust", "pgweir", "SHOW CLUSTER");
+            let fresh = all.lines().filter(|line| {
+                let columns: Vec<&str> = line.split('|').collect();
+                columns.get(2) == Some(&"replica") && columns.get(5) != Some(&"")
+            });
+            (fresh.count() == replicas).then_some(())
+        });
+    }
+}
+
+#[test]
+fn reads_go_to_replicas_and_everything_else_to_the_primary() {
+    for version in Version::ALL {
+        let Some(site) = site(version, 2, &[]) else {
+            continue;
+        };
+        site.settle(2);
+        let primary = site.primary();
+        runtime().block_on(async {
+            let client = connect(&site.pgweir).await;
+            let mut seen = std::collections::BTreeSet::new();
+            for _ in 0..40 {
+                seen.insert(ask(&client, WHERE).await);
+            }
+            let replicas: std::collections::BTreeSet<String> =
+                site.replicas.iter().map(|one| one.port().to_string()).collect();
+            assert_eq!(seen, replicas, "PostgreSQL {version:?}");
+            // The extended protocol, by name and without one.
+            let statement = client.prepare(WHERE).await.expect("prepares");
+            for _ in 0..10 {
+                let row = client.query_one(&statement, &[]).await.expect("a row");
+                assert!(replicas.contains(row.get::<_, &str>(0)));
+            }
+            // What may write, lock or leave something goes to the primary, with all that is in the
+            // same text.
+            for text in [
+                "BEGIN; SELECT current_setting('port'); COMMIT",
+                "SELECT current_setting('port'), pg_backend_pid()",
+                "SELECT current_setting('port'), nextval('s')",
+                "SELECT current_setting('port') FROM item FOR UPDATE",
+                "WITH x AS (INSERT INTO item VALUES (1, 1) ON CONFLICT DO NOTHING) SELECT current_setting('port')",
+                "SHOW port",
+                "SELECT current_setting('port'); DELETE FROM item",
+                "SELECT current_setting('port'), pg_is_in_recovery()",
+            ] {
+                if text.contains("nextval") {
+                    site.postgres.psql("postgres", "CREATE SEQUENCE s");
+                }
+                if text.contains("FOR UPDATE") {
+                    site.postgres.psql("postgres", "INSERT INTO item VALUES (7, 7)");
+                }
+                assert_eq!(ask(&client, text).await, primary, "{text}");
+            }
+            // A transaction stays where it began.
+            client.batch_execute("BEGIN").await.expect("begins");
+            assert_eq!(ask(&client, WHERE).await, primary);
+            client.batch_execute("COMMIT").await.expect("commits");
+        });
+    }
+}
+
+#[test]
+fn a_pipeline_of_reads_and_writes_keeps_its_order() {
+    let Some(site) = site(Version::V15, 1, &[]) else {
+        return;
+    };
+    site.settle(1);
+    runtime().block_on(async {
+        let client = connect(&site.pgweir).await;
+        let read = client
+            .prepare("SELECT count(*) FROM item")
+            .await
+            .expect("prepares");
+        let write = client
+            .prepare("INSERT INTO item VALUES ($1, 1)")
+            .await
+            .expect("prepares");
+        for round in 0..200i64 {
+            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&round];
+            let (before, wrote, after) = tokio::join!(
+                client.query_one(&read, &[]),
+                client.execute(&write, &values),
+                client.query_one(&read, &[]),
+            );
+            assert_eq!(wrote.expect("writes"), 1);
+            assert_eq!(before.expect("reads").get::<_, i64>(0), round);
+            assert_eq!(after.expect("reads").get::<_, i64>(0), round + 1);
+        }
+    });
+}
+
+/// Writes and at once reads; how many of the reads were stale.
+async fn stale(site: &Site, rounds: i64, id: i64) -> u32 {
+    let client = connect(&site.pgweir).await;
+    client
+        .batch_execute(&format!("INSERT INTO item VALUES ({id}, 0)"))
+        .await
+        .expect("inserts");
+    let mut stale = 0;
+    let write = format!("UPDATE item SET v = v + 1 WHERE id = {id}");
+    let read = format!("SELECT v FROM item WHERE id = {id}");
+    for round in 1..=rounds {
+        client.batch_execute(&write).await.expect("updates");
+        let seen = ask(&client, &read).await;
+        stale += u32::from(seen.parse::<i64>() != Ok(round));
+    }
+    stale
+}
+
+#[test]
+fn a_client_never_reads_what_was_before_its_own_write() {
+    for version in Version::ALL {
+        let Some(site) = site(version, 2, &[]) else {
+            continue;
+        };
+        site.settle(2);
+        // One replica is behind by a while, the other one stands still.
+        site.replicas[0]
+            .psql(
+                "postgres",
+                "ALTER SYSTEM SET recovery_min_apply_delay = '300ms'",
+            )
+            .expect("sets");
+        site.replicas[0]
+            .psql("postgres", "SELECT pg_reload_conf()")
+            .expect("reloads");
+        site.replicas[1]
+            .psql("postgres", "SELECT pg_wal_replay_pause()")
+            .expect("pauses");
+        runtime().block_on(async {
+            assert_eq!(stale(&site, 3000, 1).await, 0, "PostgreSQL {version:?}");
+        });
+    }
+}
+
+#[test]
+fn without_that_promise_it_does() {
+    let off = [("read_your_writes", "off".into())];
+    let Some(site) = site(Version::V15, 1, &off) else {
+        return;
+    };
+    site.settle(1);
+    site.replicas[0]
+        .psql("postgres", "SELECT pg_wal_replay_pause()")
+        .expect("pauses");
+    runtime().block_on(async {
+        assert!(stale(&site, 50, 1).await > 0, "the test above cannot fail");
+    });
+}
+
+#[test]
+fn a_replica_that_falls_behind_gets_no_reads() {
+    let lag = [("max_replica_lag", "1s".into())];
+    let Some(site) = site(Version::V18, 1, &lag) else {
+        return;
+    };
+    site.settle(1);
+    let replica = &site.replicas[0];
+    replica
+        .psql("postgres", "SELECT pg_wal_replay_pause()")
+        .expect("pauses");
+    site.postgres
+        .psql("postgres", "INSERT INTO item VALUES (1, 1)");
+    runtime().block_on(async {
+        let client = connect(&site.pgweir).await;
+        let until = Instant::now() + Duration::from_secs(20);
+        while ask(&client, WHERE).await != site.primary() {
+            assert!(Instant::now() < until, "still reads from the replica");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        replica
+            .psql("postgres", "SELECT pg_wal_replay_resume()")
+            .expect("resumes");
+        while ask(&client, WHERE).await == site.primary() {
+            assert!(Instant::now() < until, "never reads from the replica again");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+}
+
+#[test]
+fn a_promoted_replica_takes_the_writes() {
+    for version in Version::ALL {
+        let Some(mut site) = site(version, 2, &[]) else {
+            continue;
+        };
+        site.settle(2);
+        let old = site.primary();
+        runtime().block_on(async {
+            let client = connect(&site.pgweir).await;
+            let idle = connect(&site.pgweir).await;
+            client
+                .batch_execute("INSERT INTO item VALUES (1, 1)")
+                .await
+                .expect("inserts");
+            eventually("replay", || {
+                let seen = site.replicas[0].psql("postgres", "SELECT count(*) FROM item");
+                (seen.expect("reads") == "1").then_some(())
+            });
+            site.postgres.cluster.crash();
+            site.replicas[0]
+                .psql("postgres", "SELECT pg_promote()")
+                .expect("promotes");
+            let promoted = Instant::now();
+            // An idle client notices nothing; its write waits for the new primary.
+            within(idle.batch_execute("INSERT INTO item VALUES (2, 2)"))
+                .await
+                .unwrap_or_else(|error| panic!("PostgreSQL {version:?}: {error}"));
+            eprintln!(
+                "PostgreSQL {version:?}: written {} ms after the promotion",
+                promoted.elapsed().as_millis()
+            );
+            let new = site.replicas[0].port().to_string();
+            assert_eq!(ask(&idle, "SHOW port").await, new);
+            let rows = site.replicas[0].psql("postgres", "SELECT count(*) FROM item");
+            assert_eq!(rows.expect("reads"), "2");
+            // The old primary comes back as what it was: nothing is written there.
+            site.postgres.cluster.start().expect("starts");
+            eventually("a fence", || {
+                let all = site
+                    .pgweir
+                    .psql(&site.postgres, "t_trust", "pgweir", "SHOW CLUSTER");
+                let fenced = all
+                    .lines()
+                    .any(|line| line.contains(&old) && line.contains("|fenced|"));
+                fenced.then_some(())
+            });
+            for id in 10..30 {
+                let text = format!("INSERT INTO item VALUES ({id}, 0)");
+                idle.batch_execute(&text).await.expect("inserts");
+            }
+            let there = site.postgres.psql("postgres", "SELECT count(*) FROM item");
+            assert_eq!(there, "1", "written to a demoted primary");
+        });
+    }
+}
+
+#[test]
+fn a_replica_that_dies_is_not_missed() {
+    let Some(mut site) = site(Version::V15, 2, &[]) else {
+        return;
+    };
+    site.settle(2);
+    let left = site.replicas[1].port().to_string();
+    runtime().block_on(async {
+        let client = connect(&site.pgweir).await;
+        site.replicas[0].crash();
+        let (mut errors, mut seen) = (0, String::new());
+        for _ in 0..200 {
+            match client.simple_query(WHERE).await {
+                Ok(rows) => seen = first(&rows).unwrap_or_default(),
+                Err(_) => errors += 1,
+            }
+        }
+        assert_eq!((errors, seen), (0, left));
+    });
+}
