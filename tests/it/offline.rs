@@ -156,3 +156,22 @@ fn rules_are_explained() {
     assert_eq!(code, 0);
     assert!(out.contains("QL002"), "{out}");
 }
+
+/// Cases written from the definitions of the rules, not from their code.
+#[test]
+fn every_statement_case_is_judged_rightly() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (code, out, err) = run(
+        root,
+        "lint --cases tests/cases/statements.jsonl --evaluate",
+        "",
+    );
+    let table: Vec<&str> = (out.lines())
+        .filter(|line| !line.starts_with('{'))
+        .collect();
+    assert_eq!(code, 0, "{}\n{err}", table.join("\n"));
+    assert!(
+        out.lines().filter(|line| line.starts_with('{')).count() > 700,
+        "cases are gone"
+    );
+}

@@ -34,7 +34,7 @@ rule! {
         kinds: [
             ("listen", "LISTEN"),
             ("advisory-lock", "a lock that outlives the transaction"),
-            ("temporary-table", "a temporary table that outlives the transaction"),
+            ("temporary-table", "a temporary table, view or sequence that outlives the transaction"),
             ("hold-cursor", "DECLARE … WITH HOLD"),
             ("set", "SET of a parameter"),
         ],
@@ -75,6 +75,12 @@ fn session_state_in_pool(cx: &mut Cx<'_, '_>) {
         Node::CreateStmt(create) => temporary(cx, create.relation(), create.oncommit),
         Node::CreateTableAsStmt(create) => into(cx, create.into()),
         Node::SelectStmt(select) => into(cx, select.into_clause()),
+        Node::CreateSeqStmt(create) if create.sequence().is_some_and(tree::is_temporary) => {
+            found(cx, "temporary-table", "A temporary sequence");
+        }
+        Node::ViewStmt(create) if create.view().is_some_and(tree::is_temporary) => {
+            found(cx, "temporary-table", "A temporary view");
+        }
         Node::VariableSetStmt(set) => {
             let sets = matches!(
                 set.kind,

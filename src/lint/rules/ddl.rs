@@ -486,7 +486,9 @@ fn exclusive_lock_maintenance(cx: &mut Cx<'_, '_>) {
         Node::ClusterStmt(cluster) => found.push(("CLUSTER", name(cluster.relation()))),
         Node::LockStmt(lock) if lock.mode >= SHARE_LOCK => {
             for node in lock.relations().iter() {
-                if let Node::RangeVar(table) = node {
+                if let Node::RangeVar(table) = node
+                    && !is_temporary(table)
+                {
                     found.push(("LOCK TABLE", table_name(table)));
                 }
             }
@@ -494,9 +496,18 @@ fn exclusive_lock_maintenance(cx: &mut Cx<'_, '_>) {
         Node::RefreshMatViewStmt(refresh) if !refresh.concurrent && !refresh.skip_data => {
             found.push(("REFRESH MATERIALIZED VIEW", name(refresh.relation())));
         }
+        Node::AlterTableMoveAllStmt(all) => {
+            let from = all.orig_tablespacename().unwrap_or_default();
+            found.push(("SET TABLESPACE", format!("everything in tablespace {from}")));
+        }
         _ => {}
     }
-    for (table, command) in alter_commands(cx) {
+    let stored = [
+        ObjectType::OBJECT_TABLE,
+        ObjectType::OBJECT_INDEX,
+        ObjectType::OBJECT_MATVIEW,
+    ];
+    for (table, command) in commands_on(cx, &stored) {
         let verb = match (command.subtype, command.def()) {
             (AlterTableType::AT_SetTableSpace, _) => "SET TABLESPACE",
             (AlterTableType::AT_SetLogged, _) => "SET LOGGED",
@@ -520,13 +531,21 @@ fn exclusive_lock_maintenance(cx: &mut Cx<'_, '_>) {
 
 /// The commands of an ALTER TABLE on a table that others can see, with its name.
 fn alter_commands<'t>(cx: &Cx<'_, 't>) -> Vec<(String, &'t nodes::AlterTableCmd)> {
+    commands_on(cx, &[ObjectType::OBJECT_TABLE])
+}
+
+/// The same for other kinds of relations.
+fn commands_on<'t>(
+    cx: &Cx<'_, 't>,
+    kinds: &[ObjectType::Type],
+) -> Vec<(String, &'t nodes::AlterTableCmd)> {
     let Node::AlterTableStmt(alter) = cx.tree.statement else {
         return Vec::new();
     };
     let Some(table) = alter.relation().filter(|table| !is_temporary(table)) else {
         return Vec::new();
     };
-    if alter.objtype != ObjectType::OBJECT_TABLE {
+    if !kinds.contains(&alter.objtype) {
         return Vec::new();
     }
     (alter.cmds().iter())

@@ -1,5 +1,6 @@
 //! Rules about attacks and secrets.
 
+use pg_raw_parse::raw::SQLValueFunctionOp;
 use pg_raw_parse::{Node, nodes};
 
 use super::filter::fold::fold;
@@ -144,11 +145,26 @@ fn union_probe(tree: &Tree<'_>) -> bool {
             || targets.iter().any(|n| {
                 tree::any(*n, |n| match n {
                     Node::FuncCall(call) => tree::function(call).is_some_and(|f| ASKS.contains(&f)),
-                    Node::SQLValueFunction(_) => arm.relations.is_empty() && targets.len() >= 2,
+                    Node::SQLValueFunction(value) => {
+                        arm.relations.is_empty() && names_session(value.op)
+                    }
                     _ => false,
                 })
             })
     })
+}
+
+/// Whether a value without brackets tells who and where the session is; the others tell the time.
+fn names_session(op: SQLValueFunctionOp::Type) -> bool {
+    matches!(
+        op,
+        SQLValueFunctionOp::SVFOP_CURRENT_USER
+            | SQLValueFunctionOp::SVFOP_CURRENT_ROLE
+            | SQLValueFunctionOp::SVFOP_USER
+            | SQLValueFunctionOp::SVFOP_SESSION_USER
+            | SQLValueFunctionOp::SVFOP_CURRENT_CATALOG
+            | SQLValueFunctionOp::SVFOP_CURRENT_SCHEMA
+    )
 }
 
 fn stacked(all: &[Tree<'_>]) -> bool {
@@ -166,12 +182,21 @@ fn stacked(all: &[Tree<'_>]) -> bool {
         if seen && destructive(tree) {
             return true;
         }
-        seen |= tree.blocks.iter().any(|block| {
-            block
-                .exprs
-                .iter()
-                .any(|(_, n)| tree::any(*n, |n| matches!(n, Node::A_Const(_))))
-        });
+        let query = matches!(
+            tree.statement,
+            Node::SelectStmt(_)
+                | Node::InsertStmt(_)
+                | Node::UpdateStmt(_)
+                | Node::DeleteStmt(_)
+                | Node::MergeStmt(_)
+        );
+        seen |= query
+            && tree.blocks.iter().any(|block| {
+                block
+                    .exprs
+                    .iter()
+                    .any(|(_, n)| tree::any(*n, |n| matches!(n, Node::A_Const(_))))
+            });
     }
     false
 }
@@ -186,7 +211,12 @@ fn destructive(tree: &Tree<'_>) -> bool {
         | Node::CreateRoleStmt(_)
         | Node::AlterRoleStmt(_)
         | Node::DropRoleStmt(_)
-        | Node::DropdbStmt(_) => true,
+        | Node::DropdbStmt(_)
+        | Node::DropOwnedStmt(_)
+        | Node::RenameStmt(_)
+        | Node::AlterOwnerStmt(_)
+        | Node::AlterRoleSetStmt(_)
+        | Node::AlterSystemStmt(_) => true,
         Node::CopyStmt(copy) => copy.is_program,
         _ => calls(tree).iter().any(|name| dangerous(name)),
     }
@@ -226,7 +256,53 @@ rule! {
     }
 }
 
+/// Whether a connection string names a password.
+fn has_password(conninfo: &str) -> bool {
+    let conninfo = conninfo.to_ascii_lowercase();
+    (conninfo.match_indices("password")).any(|(at, word)| {
+        let bare = (conninfo.get(..at).unwrap_or_default().chars().next_back())
+            .is_none_or(|before| !before.is_alphanumeric() && before != '_');
+        let value = conninfo.get(at + word.len()..).unwrap_or_default();
+        let value = value.trim_start().strip_prefix('=').map(str::trim_start);
+        bare && value.is_some_and(|value| !value.is_empty() && !value.starts_with("''"))
+    })
+}
+
+/// Connection strings that a statement carries.
+fn conninfos(cx: &mut Cx<'_, '_>) -> Vec<String> {
+    match cx.tree.statement {
+        Node::CreateSubscriptionStmt(s) => {
+            cx.mark_sensitive();
+            return s.conninfo().map(str::to_owned).into_iter().collect();
+        }
+        Node::AlterSubscriptionStmt(s) => {
+            cx.mark_sensitive();
+            return s.conninfo().map(str::to_owned).into_iter().collect();
+        }
+        _ => {}
+    }
+    let mut arguments = Vec::new();
+    for (_, root) in cx.tree.blocks.iter().flat_map(|block| &block.exprs) {
+        tree::walk(*root, |node| {
+            if let Node::FuncCall(call) = node
+                && (call.funcname().iter().next_back())
+                    .and_then(|part| part.as_str())
+                    .is_some_and(|name| name.starts_with("dblink"))
+            {
+                arguments.extend(call.args().iter());
+            }
+            true
+        });
+    }
+    (arguments.into_iter())
+        .filter_map(|node| cx.string(node))
+        .collect()
+}
+
 fn password_in_ddl(cx: &mut Cx<'_, '_>) {
+    if conninfos(cx).iter().any(|conninfo| has_password(conninfo)) {
+        cx.hit(Hit::new(&PASSWORD_IN_DDL, "", "A connection string has a password in clear text; it is in the server log and pg_stat_activity."));
+    }
     let options: Vec<&nodes::DefElem> = match cx.tree.statement {
         Node::CreateRoleStmt(s) => s.options().iter().collect(),
         Node::AlterRoleStmt(s) => s.options().iter().collect(),
@@ -327,11 +403,9 @@ fn plaintext_password(cx: &mut Cx<'_, '_>) {
                 }
             }
         }
-        if let Verb::Update(update) = block.verb {
-            for target in update.target_list().iter() {
-                if let Some(name) = target.name().filter(|n| is_password(n)) {
-                    cx.when(target.val(), Test::ClearPassword, written(name));
-                }
+        for (name, value) in assigned(block) {
+            if is_password(name) {
+                cx.when(value, Test::ClearPassword, written(name));
             }
         }
         if let Verb::Insert(insert) = block.verb {
@@ -346,6 +420,14 @@ fn plaintext_password(cx: &mut Cx<'_, '_>) {
                     if source.parent != Some(index) || source.role != tree::Role::Source {
                         continue;
                     }
+                    // INSERT … SELECT of constants or parameters.
+                    if let Some(value) = source.clause(Clause::Target).nth(at)
+                        && source
+                            .clause(Clause::Target)
+                            .all(|n| tree::star(n).is_none())
+                    {
+                        cx.when(value, Test::ClearPassword, written(name));
+                    }
                     for row in source.clause(Clause::Values) {
                         if let Node::NodeList(row) = row
                             && let Some(value) = row.iter().nth(at)
@@ -356,6 +438,59 @@ fn plaintext_password(cx: &mut Cx<'_, '_>) {
                 }
             }
         }
+    }
+}
+
+/// What a block assigns: UPDATE … SET, ON CONFLICT DO UPDATE SET, both kinds of WHEN in MERGE.
+fn assigned<'t>(block: &Block<'t>) -> Vec<(&'t str, Node<'t>)> {
+    let mut found = Vec::new();
+    let mut set = |target: Node<'t>| {
+        if let Node::ResTarget(target) = target
+            && let Some(name) = target.name()
+        {
+            found.push((name, one_of_row(target.val())));
+        }
+    };
+    match block.verb {
+        Verb::Update(update) => update.target_list().iter().for_each(|t| set(t.into())),
+        Verb::Insert(insert) => (insert.on_conflict_clause().into_iter())
+            .flat_map(|conflict| conflict.target_list().iter())
+            .for_each(|target| set(target.into())),
+        Verb::Merge(merge) => {
+            for when in merge.merge_when_clauses().iter() {
+                let when: Node<'t> = when.into();
+                let Node::MergeWhenClause(when) = when else {
+                    continue;
+                };
+                let mut values = when.values().iter();
+                for target in when.target_list().iter() {
+                    match (values.next(), target) {
+                        (Some(value), Node::ResTarget(target)) => {
+                            found.extend(target.name().map(|name| (name, value)));
+                        }
+                        (_, Node::ResTarget(target)) => {
+                            let value = one_of_row(target.val());
+                            found.extend(target.name().map(|name| (name, value)));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+/// The value for one column of `(a, b) = (1, 2)`; any other value as it is.
+fn one_of_row<'t>(value: Node<'t>) -> Node<'t> {
+    let Node::MultiAssignRef(part) = value else {
+        return value;
+    };
+    let place = usize::try_from(part.colno - 1).unwrap_or(usize::MAX);
+    match part.source() {
+        Node::RowExpr(row) => row.args().iter().nth(place).unwrap_or(Node::None),
+        _ => Node::None,
     }
 }
 

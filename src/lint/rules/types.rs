@@ -98,28 +98,25 @@ rule! {
 }
 
 fn int4_primary_key(cx: &mut Cx<'_, '_>) {
-    let Some((create, table)) = created(cx) else {
-        return;
+    let elements: Vec<Node<'_>> = match cx.tree.statement {
+        Node::CreateStmt(create) => create.table_elts().iter().collect(),
+        _ => Vec::new(),
     };
-    let keys: Vec<&str> = (create.table_elts().iter())
-        .filter_map(|element| match element {
+    let keys: Vec<&str> = (elements.iter())
+        .filter_map(|element| match *element {
             Node::Constraint(c) if c.contype == ConstrType::CONSTR_PRIMARY => Some(c),
             _ => None,
         })
         .flat_map(|c| c.keys().iter().filter_map(|key| key.as_str()))
         .collect();
-    let references: Vec<&str> = (create.table_elts().iter())
-        .filter_map(|element| match element {
+    let references: Vec<&str> = (elements.iter())
+        .filter_map(|element| match *element {
             Node::Constraint(c) if c.contype == ConstrType::CONSTR_FOREIGN => Some(c),
             _ => None,
         })
         .flat_map(|c| c.fk_attrs().iter().filter_map(|key| key.as_str()))
         .collect();
-    for element in create.table_elts().iter() {
-        let Node::ColumnDef(column) = element else {
-            continue;
-        };
-        let name = column.colname().unwrap_or_default();
+    for (table, column, name) in columns(cx) {
         let alone = constraint(column, ConstrType::CONSTR_PRIMARY) || keys == [name];
         let short = matches!(
             type_of(column),
@@ -128,7 +125,6 @@ fn int4_primary_key(cx: &mut Cx<'_, '_>) {
         let reference =
             constraint(column, ConstrType::CONSTR_FOREIGN) || references.contains(&name);
         if alone && short && !reference {
-            let table = table_name(table);
             let span = cx.token(column.location);
             let message = format!("{table}.{name} overflows at {}.", limit(column));
             cx.hit(
@@ -215,11 +211,10 @@ const AMOUNTS: [&str; 16] = [
 fn discouraged_type(cx: &mut Cx<'_, '_>) {
     for (table, column, name) in columns(cx) {
         let amount = || {
-            name.split('_').any(|word| {
-                let word = word.to_ascii_lowercase();
+            words(name).iter().any(|word| {
                 AMOUNTS
                     .iter()
-                    .any(|known| word == *known || word.strip_suffix('s') == Some(known))
+                    .any(|known| word == known || word.strip_suffix('s') == Some(known))
             })
         };
         let (kind, reason) = match type_of(column) {
@@ -248,6 +243,22 @@ fn discouraged_type(cx: &mut Cx<'_, '_>) {
                 .at(span),
         );
     }
+}
+
+/// The words of a name, in lower case: `total_amount` and `totalAmount` have two.
+fn words(name: &str) -> Vec<String> {
+    let mut found = vec![String::new()];
+    let mut small = false;
+    for letter in name.chars() {
+        if letter == '_' || (small && letter.is_ascii_uppercase()) {
+            found.push(String::new());
+        }
+        small = letter.is_ascii_lowercase();
+        if let Some(word) = found.last_mut().filter(|_| letter != '_') {
+            word.push(letter.to_ascii_lowercase());
+        }
+    }
+    found
 }
 
 fn zero_precision(cx: &mut Cx<'_, '_>, column: &nodes::ColumnDef) -> bool {

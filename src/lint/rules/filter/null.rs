@@ -1,6 +1,8 @@
 //! Rules about conditions that NULL makes something else than they look.
 
-use pg_raw_parse::raw::{A_Expr_Kind, BoolExprType, NullTestType, SetOperation, SubLinkType};
+use pg_raw_parse::raw::{
+    A_Expr_Kind, BoolExprType, ConstrType, NullTestType, SetOperation, SubLinkType,
+};
 use pg_raw_parse::{Node, nodes};
 
 use super::fold::fold;
@@ -140,18 +142,18 @@ fn yields_no_null(cx: &mut Cx<'_, '_>, query: Node<'_>) -> bool {
         {
             continue;
         }
-        let Some(target) = select.target_list().iter().next() else {
-            return false;
-        };
-        let value = target.val();
         let constant = |node| cx.is_constant(node) && !cx.is_null(node);
-        let safe = match tree::without_casts(value) {
-            Node::FuncCall(call) => tree::function(call) == Some("count"),
-            Node::CoalesceExpr(coalesce) => coalesce.args().iter().any(constant),
-            Node::ColumnRef(_) => is_not_null(select.where_clause(), value),
-            other => constant(other),
-        };
-        if !safe {
+        // One NULL in any column of a row is enough.
+        let safe = select.target_list().iter().all(|target| {
+            let value = target.val();
+            match tree::without_casts(value) {
+                Node::FuncCall(call) => tree::function(call) == Some("count"),
+                Node::CoalesceExpr(coalesce) => coalesce.args().iter().any(constant),
+                Node::ColumnRef(_) => is_not_null(select.where_clause(), value),
+                other => constant(other),
+            }
+        });
+        if !safe || select.target_list().is_empty() {
             return false;
         }
     }
@@ -263,11 +265,42 @@ fn optional_filter(cx: &mut Cx<'_, '_>) {
     }
 }
 
+/// The conditions that a definition keeps: CHECK constraints, and the predicate of an index.
+fn defined_conditions(statement: Node<'_>) -> Vec<Node<'_>> {
+    let mut parts: Vec<Node<'_>> = match statement {
+        Node::IndexStmt(index) => return vec![index.where_clause()],
+        Node::CreateStmt(create) => create.table_elts().iter().collect(),
+        Node::AlterTableStmt(alter) => (alter.cmds().iter())
+            .filter_map(|command| match command {
+                Node::AlterTableCmd(command) => Some(command.def()),
+                _ => None,
+            })
+            .collect(),
+        _ => return Vec::new(),
+    };
+    let inside: Vec<Node<'_>> = (parts.iter())
+        .filter_map(|part| match part {
+            Node::ColumnDef(column) => Some(column.constraints().iter()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    parts.extend(inside);
+    (parts.into_iter())
+        .filter_map(|part| match part {
+            Node::Constraint(c) if c.contype == ConstrType::CONSTR_CHECK => Some(c.raw_expr()),
+            _ => None,
+        })
+        .collect()
+}
+
 fn null_comparison(cx: &mut Cx<'_, '_>) {
     let tree = cx.tree;
-    for (_, expr) in tree.blocks.iter().flat_map(|block| &block.exprs) {
+    let conditions = defined_conditions(tree.statement);
+    let exprs = tree.blocks.iter().flat_map(|block| &block.exprs);
+    for expr in exprs.map(|(_, expr)| *expr).chain(conditions) {
         let mut found = Vec::new();
-        tree::walk(*expr, |node| {
+        tree::walk(expr, |node| {
             if let Node::A_Expr(expr) = node {
                 let hit = match expr.kind {
                     A_Expr_Kind::AEXPR_OP => {

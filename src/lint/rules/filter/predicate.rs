@@ -279,6 +279,12 @@ fn large_in_list(cx: &mut Cx<'_, '_>) {
                     A_Expr_Kind::AEXPR_OP_ANY | A_Expr_Kind::AEXPR_OP_ALL,
                     Node::A_ArrayExpr(array),
                 ) => array.elements().iter().collect(),
+                // An array that overlaps or holds is a list of keys; one next to `<->` is a point.
+                (A_Expr_Kind::AEXPR_OP, Node::A_ArrayExpr(array))
+                    if matches!(tree::operator(expr), "&&" | "@>" | "<@") =>
+                {
+                    array.elements().iter().collect()
+                }
                 (A_Expr_Kind::AEXPR_OP_ANY, Node::ParamRef(_) | Node::A_Const(_)) => {
                     let span = cx.span(expr.lexpr());
                     let hit = Hit::new(
