@@ -286,7 +286,7 @@ fn judged(root: &serde_json::Value, row: &StatementRow, large: &Large) -> Option
 /// What the text of a statement says, if it is one statement.
 fn facts(row: &StatementRow) -> Option<Facts> {
     let text = std::str::from_utf8(&row.sample).ok()?;
-    let mut profile = inspect(text, &[]).ok()?;
+    let mut profile = inspect(text, &[], &Default::default()).ok()?;
     match profile.facts.len() {
         1 => profile.facts.pop(),
         _ => None,

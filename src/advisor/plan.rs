@@ -282,7 +282,7 @@ mod tests {
     fn the_columns_compared_make_the_index() {
         let found = scan(&plan(&seq_scan(10, "x")), &large(), 1.0).expect("a scan");
         let suggested = |text: &str| {
-            let profile = inspect(text, &[]).expect("parses");
+            let profile = inspect(text, &[], &Default::default()).expect("parses");
             hit(&found, profile.facts.first()).suggestion.sql
         };
         assert_eq!(

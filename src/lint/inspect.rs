@@ -8,6 +8,7 @@ use super::hit::{Hit, Span};
 use super::profile::{Check, From, Profile, Test};
 use super::registry;
 use super::rule::{self, Class};
+use super::thresholds::Thresholds;
 use super::tree::{self, Tree, Wrapper};
 use super::{extract, value};
 
@@ -49,6 +50,8 @@ pub struct Cx<'c, 't> {
     pub statement: u16,
     /// Places of literals in the text, by their number in the shape.
     literals: &'c [(u32, u32)],
+    /// From how much on rules speak.
+    pub thresholds: &'c Thresholds,
     profile: &'c mut Profile,
 }
 
@@ -171,18 +174,24 @@ impl<'t> Cx<'_, 't> {
 }
 
 /// What the rules say about a text. `literals` are the places of its literals by their number in
-/// the shape, as [`crate::sql::read`] gives them.
+/// the shape, as [`crate::sql::read`] gives them. The numbers in `thresholds` become part of the
+/// result: it has to be made anew when they change.
 ///
 /// # Errors
 ///
 /// [`Skipped`]; the text may be perfectly good.
-pub fn inspect(text: &str, literals: &[(u32, u32)]) -> Result<Profile, Skipped> {
+pub fn inspect(
+    text: &str,
+    literals: &[(u32, u32)],
+    thresholds: &Thresholds,
+) -> Result<Profile, Skipped> {
     // The parser's accessors panic on strings that are no UTF-8, which escapes can produce; nothing
     // of ours is shared with the closure, so no broken state can leak.
-    catch_unwind(AssertUnwindSafe(|| run(text, literals))).unwrap_or(Err(Skipped::Syntax))
+    catch_unwind(AssertUnwindSafe(|| run(text, literals, thresholds)))
+        .unwrap_or(Err(Skipped::Syntax))
 }
 
-fn run(text: &str, literals: &[(u32, u32)]) -> Result<Profile, Skipped> {
+fn run(text: &str, literals: &[(u32, u32)], thresholds: &Thresholds) -> Result<Profile, Skipped> {
     let parsed = pg_raw_parse::parse(text).map_err(|_| Skipped::Syntax)?;
     let trees: Vec<Tree<'_>> = parsed.stmts().map(Tree::new).collect();
     let mut profile = Profile::default();
@@ -199,6 +208,7 @@ fn run(text: &str, literals: &[(u32, u32)]) -> Result<Profile, Skipped> {
             all: &trees,
             statement: u16::try_from(number).unwrap_or(u16::MAX),
             literals,
+            thresholds,
             profile: &mut profile,
         };
         for rule in registry::all() {
@@ -225,6 +235,7 @@ fn run(text: &str, literals: &[(u32, u32)]) -> Result<Profile, Skipped> {
             all: &trees,
             statement: 0,
             literals,
+            thresholds,
             profile: &mut profile,
         };
         for rule in registry::all() {

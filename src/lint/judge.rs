@@ -3,6 +3,7 @@
 use super::hit::Hit;
 use super::inspect::{self, Skipped};
 use super::profile::{Check, From, Profile};
+use super::thresholds::Thresholds;
 use super::value::{self, Param};
 use crate::sql::{self, Reading};
 
@@ -11,14 +12,14 @@ use crate::sql::{self, Reading};
 ///
 /// # Errors
 /// [`Skipped`].
-pub fn profile(text: &str, reading: &Reading) -> Result<Profile, Skipped> {
+pub fn profile(text: &str, reading: &Reading, thresholds: &Thresholds) -> Result<Profile, Skipped> {
     if text.len() > sql::MAX_PARSED {
         return Err(Skipped::TooLarge);
     }
     if !reading.may_parse {
         return Err(Skipped::Syntax);
     }
-    let profile = inspect::inspect(text, &reading.literals)?;
+    let profile = inspect::inspect(text, &reading.literals, thresholds)?;
     // Where lexer and parser see other statements, neither is believed.
     match profile.facts.len() == reading.statements as usize {
         true => Ok(profile),
@@ -128,7 +129,7 @@ mod tests {
     fn the_parser_is_guarded() {
         let skipped = |text: &str| {
             let reading = sql::read(text.as_bytes(), Lexing::default());
-            profile(text, &reading).err()
+            profile(text, &reading, &Thresholds::default()).err()
         };
         assert_eq!(skipped("DELETE FROM t"), None);
         assert_eq!(skipped("DELETE FRM t"), Some(Skipped::Syntax));

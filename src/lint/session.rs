@@ -129,7 +129,7 @@ mod tests {
     use crate::lint::inspect::inspect;
 
     fn added(view: &mut SessionView, text: &str) -> usize {
-        let profile = inspect(text, &[]).unwrap();
+        let profile = inspect(text, &[], &Default::default()).unwrap();
         view.judge(&profile).1.len()
     }
 
@@ -159,7 +159,7 @@ mod tests {
         let mut view = SessionView::default();
         added(&mut view, "BEGIN");
         added(&mut view, "CREATE TABLE a (id int)");
-        let profile = inspect("CREATE INDEX i ON a (id)", &[]).unwrap();
+        let profile = inspect("CREATE INDEX i ON a (id)", &[], &Default::default()).unwrap();
         assert_eq!(view.judge(&profile).0.len(), profile.hits.len());
         view.committed(false);
         assert_eq!(view.judge(&profile).0.len(), 0);

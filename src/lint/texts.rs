@@ -17,6 +17,7 @@ use super::inspect::Skipped;
 use super::judge;
 use super::observe::Values;
 use super::profile::{From, Profile};
+use super::thresholds::Thresholds;
 use crate::sql::{self, Lexing, Reading};
 
 /// Longest text that is kept by exact text.
@@ -120,6 +121,7 @@ pub struct Texts {
     pub inline_suppress: bool,
     /// Whether comments may silence rules about security that they name.
     pub suppress_security: bool,
+    thresholds: Thresholds,
     /// Counters.
     pub stats: TextStats,
 }
@@ -139,7 +141,19 @@ impl Texts {
             max_bytes,
             inline_suppress: true,
             suppress_security: false,
+            thresholds: Thresholds::default(),
             stats: TextStats::default(),
+        }
+    }
+
+    /// Judges by these numbers from now on. If they are others than before, what is known of texts
+    /// is forgotten; a statement that a client has prepared already keeps what was found then.
+    pub fn judge_by(&mut self, thresholds: &Thresholds) {
+        if self.thresholds != *thresholds {
+            self.thresholds = *thresholds;
+            self.exact.clear();
+            self.shapes.clear();
+            self.bytes = 0;
         }
     }
 
@@ -249,7 +263,7 @@ impl Texts {
     fn parse(&mut self, text: &[u8], reading: &Reading) -> Profile {
         self.stats.parses += 1;
         let known = match std::str::from_utf8(text) {
-            Ok(text) => judge::profile(text, reading),
+            Ok(text) => judge::profile(text, reading, &self.thresholds),
             Err(_) => Err(Skipped::Syntax),
         };
         known.unwrap_or_else(|skipped| {
@@ -317,6 +331,50 @@ mod tests {
             texts.look(text, Lexing::default());
         }
         assert_eq!(texts.stats.hits, 1, "kept at its second coming");
+    }
+
+    #[test]
+    fn other_numbers_judge_known_texts_anew() {
+        let mut texts = texts();
+        let cases = [
+            (
+                "deep-offset",
+                "min_offset",
+                "SELECT a FROM t ORDER BY a OFFSET 50",
+            ),
+            (
+                "large-in-list",
+                "min_elements",
+                "SELECT a FROM t WHERE b IN (1, 2, 3)",
+            ),
+            (
+                "too-many-joins",
+                "min_relations",
+                "SELECT a.x FROM a JOIN b ON b.a = a.x",
+            ),
+        ];
+        for (rule, name, text) in cases {
+            for _ in 0..3 {
+                let looked = texts.look(text.as_bytes(), Lexing::default());
+                assert_eq!(rules(&looked), [""; 0], "{rule} by default");
+            }
+            let mut thresholds = Thresholds::default();
+            assert_eq!(thresholds.set(rule, name, 2), Ok(()));
+            texts.judge_by(&thresholds);
+            let looked = texts.look(text.as_bytes(), Lexing::default());
+            assert_eq!(rules(&looked), [rule]);
+            texts.judge_by(&Thresholds::default());
+        }
+        let parses = texts.stats.parses;
+        texts.judge_by(&Thresholds::default());
+        texts.look(cases[0].2.as_bytes(), Lexing::default());
+        texts.judge_by(&Thresholds::default());
+        texts.look(cases[0].2.as_bytes(), Lexing::default());
+        assert_eq!(
+            texts.stats.parses,
+            parses + 1,
+            "the same numbers forget nothing"
+        );
     }
 
     #[test]

@@ -73,6 +73,14 @@ thresholds! {
     fk_rows: "fk-without-index" "min_rows" = 10_000, at most 1_000_000_000_000;
     /// Days of statistics without a scan.
     unused_days: "redundant-index" "min_days" = 14, at most 36_500;
+    /// Rows that an OFFSET skips.
+    offset: "deep-offset" "min_offset" = 1_000, at most 1_000_000_000_000;
+    /// Elements of a list; ten times as many are critical.
+    list: "large-in-list" "min_elements" = 100, at most 1_000_000;
+    /// Elements of one bound array.
+    array: "large-in-list" "min_array_elements" = 10_000, at most 1_000_000_000;
+    /// Relations of one FROM.
+    relations: "too-many-joins" "min_relations" = 9, at most 10_000;
     /// Bytes of an unused index.
     unused_bytes: "redundant-index" "min_bytes" = 1_048_576, at most 1_000_000_000_000_000;
 }

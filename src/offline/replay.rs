@@ -11,6 +11,7 @@ use crate::lint::judge;
 use crate::lint::observe::{Block, Event, Execution, Observation, ResultColumn, Subject};
 use crate::lint::profile::Profile;
 use crate::lint::session::SessionView;
+use crate::lint::thresholds::Thresholds;
 use crate::lint::value::Param;
 use crate::sql::{self, Kind, Lexing, Reading};
 
@@ -243,7 +244,8 @@ impl Text {
     fn read(sql: &str, hashing: &Hashing) -> Text {
         let bytes = sql.as_bytes();
         let reading = sql::read(bytes, Lexing::default());
-        let profile = judge::profile(sql, &reading).unwrap_or_else(|_| Profile::unknown());
+        let profile = judge::profile(sql, &reading, &Thresholds::default())
+            .unwrap_or_else(|_| Profile::unknown());
         let (raw, stripped) = hashing.texts(bytes, Lexing::default());
         Text {
             profile: Arc::new(profile),

@@ -8,6 +8,7 @@ use crate::lint::inspect::Skipped;
 use crate::lint::judge;
 use crate::lint::rule::{Confidence, Rule};
 use crate::lint::session::SessionView;
+use crate::lint::thresholds::Thresholds;
 use crate::sql::{self, Cut, Lexing, Piece};
 
 /// A hit and where it is in the file.
@@ -84,13 +85,13 @@ fn statement(
     // The lexer cuts at ASCII characters only, so this is always there.
     let mut own = Cow::Borrowed(text.get(piece.start..piece.end).unwrap_or_default());
     let mut reading = sql::read(own.as_bytes(), Lexing::default());
-    let profile = match judge::profile(&own, &reading) {
+    let profile = match judge::profile(&own, &reading, &Thresholds::default()) {
         Ok(profile) => profile,
         // It may be meant for psql.
         Err(reason) => {
             own = Cow::Owned(sql::without_variables(&own).ok_or(reason)?);
             reading = sql::read(own.as_bytes(), Lexing::default());
-            judge::profile(&own, &reading)?
+            judge::profile(&own, &reading, &Thresholds::default())?
         }
     };
     let bytes = own.as_bytes();

@@ -85,6 +85,7 @@ impl Context {
         let config = process.config.load();
         texts.inline_suppress = config.settings.lint_inline_suppress;
         texts.suppress_security = config.settings.lint_inline_suppress_security;
+        texts.judge_by(&process.policy.load().thresholds);
         let reports = Reports::new(process.observer.clone(), texts);
         Rc::new(Self {
             worker,

@@ -13,7 +13,9 @@ fn run(
     let mut found = Vec::new();
     let run = Execution {
         shape: sql.len() as u64,
-        profile: Arc::new(inspect(sql, &[]).unwrap_or_default()),
+        profile: Arc::new(
+            inspect(sql, &[], &crate::lint::thresholds::Thresholds::default()).unwrap_or_default(),
+        ),
         values: Values {
             all: value,
             ..Values::default()
@@ -105,7 +107,10 @@ fn series_in(mut engine: Engine, steps: &[(&str, &[u64], u64, u64)]) -> Vec<Dete
             text: Arc::from(sql.as_bytes()),
             shape: hashing.bytes(sql.as_bytes()),
             stripped: hashing.bytes(sql.as_bytes()),
-            profile: Arc::new(inspect(sql, &[]).unwrap_or_default()),
+            profile: Arc::new(
+                inspect(sql, &[], &crate::lint::thresholds::Thresholds::default())
+                    .unwrap_or_default(),
+            ),
             params: values.len() as u16,
             values: hashing.values(values.iter().copied()),
             rows: *rows,
@@ -212,7 +217,14 @@ fn waiting_for_a_server_is_not_its_time() {
         let mut engine = Engine::default();
         let mut found = Vec::new();
         let run = Execution {
-            profile: Arc::new(inspect("SELECT a FROM t WHERE b = $1", &[]).unwrap_or_default()),
+            profile: Arc::new(
+                inspect(
+                    "SELECT a FROM t WHERE b = $1",
+                    &[],
+                    &crate::lint::thresholds::Thresholds::default(),
+                )
+                .unwrap_or_default(),
+            ),
             wait_us,
             ..Execution::default()
         };

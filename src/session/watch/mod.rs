@@ -181,6 +181,7 @@ impl Session {
         drop(app);
         let effective = self.context.process.effective(&subject);
         self.watch = Some(Watch::new(subject, effective));
+        self.renew_thresholds();
         let secure = match self.me.addr {
             PeerAddr::Tcp(addr) => addr.ip().is_loopback() || !self.me.tls.is_empty(),
             PeerAddr::Unix | PeerAddr::Gone => true,
@@ -207,6 +208,13 @@ impl Session {
         if let Some(watch) = &mut self.watch {
             watch.effective = self.context.process.effective(&watch.subject);
         }
+        self.renew_thresholds();
+    }
+
+    /// The worker's texts are judged by the numbers in force: whichever client notices first.
+    fn renew_thresholds(&self) {
+        let thresholds = self.context.process.policy.load().thresholds;
+        (self.context.reports.texts.borrow_mut()).judge_by(&thresholds);
     }
 
     /// Reports what is no execution of a text.

@@ -81,12 +81,6 @@ rule! {
     }
 }
 
-/// Elements from which on a list is long.
-const LONG_LIST: u32 = 100;
-/// Elements from which on a list is a burden.
-const VERY_LONG_LIST: u32 = 1000;
-
-/// The operators of a block's conditions that are not below NOT.
 fn predicates<'t>(block: &Block<'t>) -> Vec<&'t nodes::A_Expr> {
     let mut found = Vec::new();
     let mut waiting: Vec<Node<'t>> = block
@@ -262,6 +256,8 @@ fn beginning(mut node: Node<'_>) -> Node<'_> {
 }
 
 fn large_in_list(cx: &mut Cx<'_, '_>) {
+    let long = u32::try_from(cx.thresholds.list).unwrap_or(u32::MAX);
+    let very_long = long.saturating_mul(10);
     let tree = cx.tree;
     for (_, root) in tree.blocks.iter().flat_map(|block| &block.exprs) {
         let mut found = Vec::new();
@@ -287,13 +283,16 @@ fn large_in_list(cx: &mut Cx<'_, '_>) {
                 }
                 (A_Expr_Kind::AEXPR_OP_ANY, Node::ParamRef(_) | Node::A_Const(_)) => {
                     let span = cx.span(expr.lexpr());
+                    let most = u32::try_from(cx.thresholds.array).unwrap_or(u32::MAX);
                     let hit = Hit::new(
                         &LARGE_IN_LIST,
                         "",
-                        "The array has 10000 elements or more: send them to a temporary table.",
+                        format!(
+                            "The array has {most} elements or more: send them to a temporary table."
+                        ),
                     )
                     .at(span);
-                    cx.when(list, Test::ElementsAtLeast(10_000), hit);
+                    cx.when(list, Test::ElementsAtLeast(most), hit);
                     continue;
                 }
                 _ => continue,
@@ -301,9 +300,9 @@ fn large_in_list(cx: &mut Cx<'_, '_>) {
             let span = cx.span(expr.lexpr());
             let hit = |severity| {
                 let least = if severity == Severity::Critical {
-                    VERY_LONG_LIST
+                    very_long
                 } else {
-                    LONG_LIST
+                    long
                 };
                 let message = format!(
                     "IN list of {least} values or more: long to parse and plan, and every length is another statement for caches."
@@ -320,8 +319,8 @@ fn large_in_list(cx: &mut Cx<'_, '_>) {
             });
             let count = u32::try_from(elements.len()).unwrap_or(u32::MAX);
             for (severity, least, below) in [
-                (Severity::Warn, LONG_LIST, VERY_LONG_LIST),
-                (Severity::Critical, VERY_LONG_LIST, u32::MAX),
+                (Severity::Warn, long, very_long),
+                (Severity::Critical, very_long, u32::MAX),
             ] {
                 if values {
                     cx.when_list(Test::ListWithin(least, below), hit(severity));

@@ -180,7 +180,7 @@ rule! {
 fn too_many_joins(cx: &mut Cx<'_, '_>) {
     for block in &cx.tree.blocks {
         let count = block.relations.len();
-        if block.select().is_none() || count <= COLLAPSE {
+        if block.select().is_none() || (count as u64) < cx.thresholds.relations {
             continue;
         }
         let first = (block.relations.first()).map_or(-1, |relation| relation.location);

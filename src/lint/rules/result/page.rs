@@ -11,9 +11,6 @@ use crate::rule;
 
 use super::reads;
 
-/// Rows that may be skipped without a word.
-const DEEP: i64 = 1000;
-
 rule! {
     /// OFFSET n makes the server read n rows, perhaps sort them, and throw them away. Page 1000
     /// costs a thousand times what page 1 costs, and rows that come in between make pages overlap.
@@ -41,17 +38,18 @@ rule! {
 }
 
 fn deep_offset(cx: &mut Cx<'_, '_>) {
+    let deep = i64::try_from(cx.thresholds.offset).unwrap_or(i64::MAX);
     for block in &cx.tree.blocks {
         for offset in block.clause(Clause::Offset) {
             let span = cx.span(offset);
             cx.when(
                 offset,
-                Test::AtLeast(DEEP),
+                Test::AtLeast(deep),
                 Hit::new(
                     &DEEP_OFFSET,
                     "",
                     format!(
-                        "OFFSET {DEEP} or more: PostgreSQL reads and discards all those rows first."
+                        "OFFSET {deep} or more: PostgreSQL reads and discards all those rows first."
                     ),
                 )
                 .at(span),

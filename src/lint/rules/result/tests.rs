@@ -8,7 +8,7 @@ use crate::sql::{self, Lexing};
 /// Rule, and kind if it has any, of what this family says about a text.
 fn found(text: &str) -> Vec<String> {
     let reading = sql::read(text.as_bytes(), Lexing::default());
-    let profile = inspect(text, &reading.literals).expect("the text parses");
+    let profile = inspect(text, &reading.literals, &Default::default()).expect("the text parses");
     let mut found: Vec<String> = hits(&profile, text.as_bytes(), &reading, &[])
         .iter()
         .filter(|hit| RULES.contains(&hit.rule))
