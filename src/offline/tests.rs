@@ -170,3 +170,19 @@ fn the_page_is_the_registry() {
         "docs/rules.md is not what the rules say: run this test with PGWEIR_WRITE_DOCS=1"
     );
 }
+
+#[test]
+fn the_cases_of_sequences_are_judged_as_they_should() {
+    let file = include_str!("../../tests/cases/sequences.jsonl");
+    let rules = registry::all();
+    let mut score = score::Score::default();
+    let mut cases = 0;
+    for line in file.lines() {
+        let case = case::read(line.as_bytes()).expect("a case");
+        let hits = replay::run(&case);
+        score.add(&case, &hits, rules);
+        cases += 1;
+    }
+    assert!(cases > 100, "{cases} cases");
+    assert!(score.is_perfect(), "{}", score.report());
+}

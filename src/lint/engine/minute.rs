@@ -1,8 +1,9 @@
 //! What is counted over the last minute, whoever's connection it came by.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::super::comment;
 use super::super::facts::Command;

@@ -1,8 +1,10 @@
 //! The sequence engine: what can only be seen over several statements.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+
+use foldhash::HashMap;
 
 use super::facts::{Command, Facts, RowLock};
 use super::hit::Hit;
@@ -50,7 +52,7 @@ pub struct Engine {
     /// From how much on rules speak; may be changed at any time.
     pub thresholds: Thresholds,
     /// Scopes with a run that was reported and may go on.
-    pending: HashSet<Key>,
+    pending: foldhash::HashSet<Key>,
 }
 
 const SECOND: u64 = 1_000_000;
@@ -166,10 +168,14 @@ impl Engine {
         self.evicted
     }
 
-    /// Bytes kept, roughly.
+    /// Bytes kept of scopes and transactions. Texts and profiles are shared with the sessions and not
+    /// counted; windows of a minute are not either.
     #[must_use]
     pub fn memory(&self) -> usize {
-        self.scopes.len() * 4096 + self.open.len() * size_of::<Transaction>()
+        let scopes = self.scopes.values().map(runs::Scope::memory);
+        let slots = self.scopes.capacity() * size_of::<Key>();
+        let open = self.open.values().map(Transaction::memory);
+        slots + scopes.sum::<usize>() + open.sum::<usize>()
     }
 
     fn advance(&mut self, conn: u64, now: u64, found: &mut Vec<Detection>) {

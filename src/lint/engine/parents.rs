@@ -44,6 +44,16 @@ pub(super) struct Choice {
 }
 
 impl Parents {
+    pub(super) fn memory(&self) -> usize {
+        let results = self.known.iter().map(|parent| {
+            let columns = parent.result.iter();
+            columns
+                .map(|column| size_of::<ResultColumn>() + column.values.len() * size_of::<u64>())
+                .sum::<usize>()
+        });
+        self.known.capacity() * size_of::<Parent>() + results.sum::<usize>()
+    }
+
     pub(super) fn add(&mut self, seen: &Observation, run: &Execution, result: bool) {
         let entry = (seen.done_us, run.rows);
         let Some(at) = (self.known.iter()).position(|known| known.shape == run.shape) else {

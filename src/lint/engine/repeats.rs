@@ -11,11 +11,15 @@ use super::super::thresholds::Thresholds;
 use super::{SECOND, detection, exempt};
 
 const MOST: usize = 64;
+/// Names of written tables that are kept.
+const WRITTEN: usize = 16;
 
 /// Queries of a scope by text and values.
 #[derive(Default)]
 pub(super) struct Repeats {
     known: Vec<Repeat>,
+    /// Tables that were written to lately, oldest first.
+    written: Vec<Box<str>>,
 }
 
 struct Repeat {
@@ -28,6 +32,8 @@ struct Repeat {
     /// Said in this request.
     told: bool,
     polls: bool,
+    /// The scope had written to its table before it began.
+    own: bool,
 }
 
 /// Times between starts.
@@ -67,8 +73,26 @@ impl Steps {
 }
 
 impl Repeats {
+    pub(super) fn memory(&self) -> usize {
+        let names = self.written.iter().map(|name| name.len());
+        self.known.capacity() * size_of::<Repeat>()
+            + self.written.capacity() * size_of::<Box<str>>()
+            + names.sum::<usize>()
+    }
+
+    fn wrote(&mut self, table: &str) {
+        if self.written.iter().any(|known| **known == *table) {
+            return;
+        }
+        if self.written.len() >= WRITTEN {
+            self.written.remove(0);
+        }
+        self.written.push(table.into());
+    }
+
     /// Another request begins.
     pub(super) fn cut(&mut self) {
+        self.written.clear();
         for one in &mut self.known {
             (one.near, one.told) = (Steps::default(), false);
         }
@@ -83,7 +107,9 @@ impl Repeats {
     ) {
         // An error asks for a retry; a write may change the answer.
         if run.error.is_some() || run.profile.opaque > 0 {
-            self.cut();
+            for one in &mut self.known {
+                (one.near, one.told) = (Steps::default(), false);
+            }
             return;
         }
         for facts in &run.profile.facts {
@@ -97,6 +123,10 @@ impl Repeats {
                     one.near = Steps::default();
                 }
             }
+        }
+        let writes = run.profile.facts.iter().flat_map(|facts| &facts.writes);
+        for table in writes {
+            self.wrote(table);
         }
         let [facts] = run.profile.facts.as_slice() else {
             return;
@@ -122,6 +152,7 @@ impl Repeats {
                 far: Steps::default(),
                 told: false,
                 polls: false,
+                own: facts.reads.iter().any(|table| self.written.contains(table)),
             });
             self.known.len() - 1
         });
@@ -131,6 +162,7 @@ impl Repeats {
         }
         if seen.sent_us.saturating_sub(one.far.last) > 60 * SECOND {
             (one.far, one.polls) = (Steps::default(), false);
+            one.own = facts.reads.iter().any(|table| self.written.contains(table));
         }
         one.near.add(seen);
         one.far.add(seen);
@@ -152,6 +184,7 @@ impl Repeats {
             one.polls = true;
             let kind = match facts.lock {
                 RowLock::SkipLocked => "queue-poll",
+                _ if one.own => "read-your-write",
                 _ => "",
             };
             let ms = (far.mean / 1000.0).round();

@@ -16,6 +16,10 @@ use super::{SECOND, detection, exempt, loops};
 const MOST: usize = 64;
 /// Different values that are told apart exactly.
 const EXACT: usize = 64;
+/// What belongs to one trace is cut after so much silence, and after so many statements: a whole
+/// batch job may have one.
+const TRACE_IDLE: u64 = 10 * SECOND;
+const TRACE_STATEMENTS: u64 = 2000;
 /// Executions whose values are kept one by one.
 const SAMPLES: usize = 16;
 
@@ -23,6 +27,8 @@ const SAMPLES: usize = 16;
 #[derive(Default)]
 pub(super) struct Scope {
     last: u64,
+    /// Since it began or was cut.
+    statements: u64,
     parents: Parents,
     runs: Vec<Run>,
     repeats: super::repeats::Repeats,
@@ -73,6 +79,20 @@ impl Scope {
         self.last + 10 * SECOND >= now
     }
 
+    /// Bytes it takes, without texts and profiles, which others share.
+    pub(super) fn memory(&self) -> usize {
+        let runs = self.runs.iter().map(|run| {
+            run.values.capacity() * size_of::<u64>()
+                + run.samples.capacity() * size_of::<Values>()
+                + run.told.as_ref().map_or(0, |_| size_of::<Told>())
+        });
+        size_of::<Self>()
+            + self.runs.capacity() * size_of::<Run>()
+            + runs.sum::<usize>()
+            + self.parents.memory()
+            + self.repeats.memory()
+    }
+
     /// Takes an execution; returns how many round trips it explained.
     pub(super) fn add(
         &mut self,
@@ -85,12 +105,22 @@ impl Scope {
             return 0;
         };
         let pause = seen.sent_us.saturating_sub(self.last);
-        if pause > 2 * SECOND || facts.resets_session {
+        let cut = match run.trace {
+            0 => {
+                pause > 2 * SECOND
+                    || facts.resets_session
+                    || is_probe(run, facts, pause, thresholds)
+            }
+            _ => pause > TRACE_IDLE || self.statements >= TRACE_STATEMENTS,
+        };
+        if cut {
             self.settle(u64::MAX, thresholds, found);
             self.parents = Parents::default();
             self.runs.clear();
             self.repeats.cut();
+            self.statements = 0;
         }
+        self.statements += 1;
         self.last = seen.done_us;
         self.begun += u64::from(facts.command == Command::Begin);
         self.repeats.add(seen, run, thresholds, found);
@@ -207,6 +237,16 @@ impl Scope {
         }
         open
     }
+}
+
+/// Whether a pool asks if a connection that it is about to hand out is alive.
+fn is_probe(run: &Execution, facts: &Facts, pause: u64, thresholds: &Thresholds) -> bool {
+    facts.command == Command::Select
+        && facts.reads.is_empty()
+        && run.params == 0
+        && run.profile.facts.len() == 1
+        && pause > gap(thresholds)
+        && run.text.len() <= 64
 }
 
 /// The longest pause within a run, in microseconds.

@@ -245,3 +245,38 @@ fn waiting_for_a_server_is_not_its_time() {
     );
     assert_eq!(slow(2_000_000, 500_000), 0);
 }
+
+#[test]
+fn a_scope_takes_a_few_kilobytes() {
+    let mut engine = Engine::default();
+    let mut found = Vec::new();
+    let lookup = Arc::new(inspect("SELECT name FROM users WHERE id = $1", &[]).expect("valid"));
+    let list = Arc::new(inspect("SELECT id FROM posts", &[]).expect("valid"));
+    for conn in 0..10_000 {
+        for n in 0..12 {
+            let run = Execution {
+                shape: u64::from(n > 0) + 1,
+                profile: Arc::clone(if n > 0 { &lookup } else { &list }),
+                values: Values {
+                    all: n,
+                    ..Values::default()
+                },
+                rows: if n > 0 { 1 } else { 20 },
+                batch: n as u32,
+                ..Execution::default()
+            };
+            let seen = Observation {
+                conn,
+                subject: Arc::default(),
+                sent_us: n * 2000,
+                done_us: n * 2000 + 1000,
+                event: Event::Executed(Box::new(run)),
+            };
+            engine.observe(&seen, &mut found);
+        }
+    }
+    assert_eq!(found.len(), 10_000, "each has its loop");
+    let each = engine.memory() / 10_000;
+    println!("{} bytes for 10,000 scopes", engine.memory());
+    assert!((1_000..8_192).contains(&each), "{each} bytes a scope");
+}

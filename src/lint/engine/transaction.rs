@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::facts::Command;
 use super::super::hit::Hit;
-use super::super::observe::{Detection, Execution, Observation, Subject};
+use super::super::observe::{Block, Detection, Execution, Observation, Subject};
 use super::super::registry;
 use super::super::rule::{Rule, Severity};
 use super::super::rules::sequence;
@@ -26,7 +26,13 @@ pub(super) struct Transaction {
     created: Vec<Box<str>>,
     locked: Option<(Box<str>, u64)>,
     told: [bool; 5],
+    /// Tables that were written to, of which a few are kept.
+    written: Vec<Box<str>>,
+    failed: bool,
 }
+
+/// Names of written tables that are kept.
+const WRITTEN: usize = 16;
 
 impl Transaction {
     pub(super) fn new(seen: &Observation, run: &Execution) -> Self {
@@ -43,11 +49,14 @@ impl Transaction {
             created: Vec::new(),
             locked: None,
             told: [false; 5],
+            written: Vec::new(),
+            failed: false,
         }
     }
 
     pub(super) fn take(&mut self, seen: &Observation, run: &Execution) {
         self.last = seen.done_us;
+        self.failed = run.block == Block::Failed;
         let Some(facts) = run.profile.facts.first() else {
             return;
         };
@@ -62,6 +71,11 @@ impl Transaction {
             self.batch = run.batch;
         }
         if run.error.is_none() {
+            for table in run.profile.facts.iter().flat_map(|facts| &facts.writes) {
+                if self.written.len() < WRITTEN && !self.written.contains(table) {
+                    self.written.push(table.clone());
+                }
+            }
             self.created
                 .extend(facts.creates.iter().map(|(name, _)| name.clone()));
             let lock = (facts.locks.iter()).find(|table| !self.created.contains(table));
@@ -69,6 +83,14 @@ impl Transaction {
                 self.locked = lock.map(|table| (table.clone(), seen.done_us));
             }
         }
+    }
+
+    /// Bytes it takes, without texts, which others share.
+    pub(super) fn memory(&self) -> usize {
+        let names = (self.written.iter().chain(&self.created)).map(|name| name.len());
+        size_of::<Self>()
+            + (self.written.capacity() + self.created.capacity()) * size_of::<Box<str>>()
+            + names.sum::<usize>()
     }
 
     pub(super) fn advance(
@@ -144,7 +166,13 @@ impl Transaction {
         if std::mem::replace(&mut self.told[slot], true) {
             return;
         }
-        let mut hit = Hit::new(rule, "", text);
+        let mut hit = Hit::new(rule, "", text).evidence("round_trips", self.trips);
+        if !self.written.is_empty() {
+            hit = hit.evidence("tables_written", self.written.join(", "));
+        }
+        if self.failed {
+            hit = hit.evidence("status", "failed");
+        }
         if critical {
             hit.severity = Severity::Critical;
         }

@@ -201,7 +201,10 @@ rule! {
         severity: Info,
         enforce: Observe,
         on: true,
-        kinds: [("queue-poll", "FOR UPDATE SKIP LOCKED in a loop")],
+        kinds: [
+            ("read-your-write", "the request had written to the table just before"),
+            ("queue-poll", "FOR UPDATE SKIP LOCKED in a loop"),
+        ],
         examples: [],
         remedy: "Use LISTEN/NOTIFY or RETURNING, or poll less often and with jitter.",
         sources: ["https://www.postgresql.org/docs/current/sql-notify.html"],
