@@ -110,7 +110,11 @@ impl Engine {
                     (self.scopes).retain(|_, scope| scope.is_fresh(seen.sent_us));
                     // Nearly full would mean to look through all of them for every new one.
                     if self.scopes.len() > self.limits.scopes / 4 * 3 {
-                        self.scopes.clear();
+                        // Then the half that was used longest ago goes.
+                        let mut used: Vec<u64> = self.scopes.values().map(|s| s.last()).collect();
+                        let middle = used.len() / 2;
+                        let (_, &mut middle, _) = used.select_nth_unstable(middle);
+                        self.scopes.retain(|_, scope| scope.last() > middle);
                     }
                     self.evicted += (before - self.scopes.len()) as u64;
                 }

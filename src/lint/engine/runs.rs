@@ -74,6 +74,11 @@ struct Told {
 }
 
 impl Scope {
+    /// When something happened in it last.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
     /// Whether something happened in it lately.
     pub(super) fn is_fresh(&self, now: u64) -> bool {
         self.last + 10 * SECOND >= now
