@@ -250,8 +250,15 @@ fn waiting_for_a_server_is_not_its_time() {
 fn a_scope_takes_a_few_kilobytes() {
     let mut engine = Engine::default();
     let mut found = Vec::new();
-    let lookup = Arc::new(inspect("SELECT name FROM users WHERE id = $1", &[]).expect("valid"));
-    let list = Arc::new(inspect("SELECT id FROM posts", &[]).expect("valid"));
+    let lookup = Arc::new(
+        inspect(
+            "SELECT name FROM users WHERE id = $1",
+            &[],
+            &Default::default(),
+        )
+        .expect("valid"),
+    );
+    let list = Arc::new(inspect("SELECT id FROM posts", &[], &Default::default()).expect("valid"));
     for conn in 0..10_000 {
         for n in 0..12 {
             let run = Execution {
