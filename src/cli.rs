@@ -12,6 +12,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::audit::chain;
 use crate::audit::trail::{self, Policy};
+use crate::audit::wall::Wall;
 use crate::config::{Config, ConfigErrors, reference};
 use crate::lint::policy;
 use crate::offline::{self, LintArgs};
@@ -227,6 +228,9 @@ pub fn load(path: Option<&Path>) -> Result<Config, ConfigErrors> {
         Ok(_) => Vec::new(),
         Err(errors) => errors.0,
     };
+    if let Err(errors) = Wall::of(&config, None) {
+        wrong.extend(errors.0);
+    }
     let audited = &config.settings.audit_policy;
     if !Policy::ALL.iter().any(|(name, _)| name == audited) {
         let file = path.map_or("environment".into(), |path| path.display().to_string());

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::audit::wall::Wall;
 use crate::config::diff;
 use crate::config::{Config, ConfigErrors};
 use crate::lint::policy::Policy;
@@ -413,9 +414,11 @@ impl Control {
         let new = diff::in_force(&old, &read);
         let bundle = TlsBundle::build(&new)?;
         let policy = Policy::of(&new)?;
+        let wall = Wall::of(&new, Some(&self.process.wall.load()))?;
         let new = Arc::new(new);
         self.process.config.store(new.clone());
         self.process.policy.store(Arc::new(policy));
+        self.process.wall.store(Arc::new(wall));
         self.process.tls.install(bundle);
         let recycled: Vec<String> = difference
             .recycled

@@ -9,6 +9,7 @@ use crate::audit::slow::SlowLog;
 use crate::audit::trail::{self, Trail, TrailSettings};
 use crate::config::Settings;
 use crate::lint::engine::Engine;
+use crate::lint::firewall::FIREWALL;
 use crate::lint::hit::Hit;
 use crate::lint::observe::{Detection, Event, Subject};
 use crate::lint::policy::{Effective, Policy};
@@ -82,6 +83,8 @@ impl Recorder {
             let action = match self.action(subject, hit) {
                 // Other statements of the text were refused for something else.
                 Action::Block if !refused => Action::Log,
+                Action::Off => Action::Off,
+                _ if refused && *hit.rule == FIREWALL => Action::Block,
                 action => action,
             };
             let Some(severity) = judged(hit, &subject.app) else {
@@ -143,6 +146,7 @@ impl Sink for Recorder {
 
     fn tick(&mut self, engine: &mut Engine) {
         engine.thresholds = self.process.policy.load().thresholds;
+        self.process.wall.load().save(false);
         self.flush();
     }
 
@@ -154,6 +158,7 @@ impl Sink for Recorder {
 impl Recorder {
     /// Writes what is left and waits for the disk.
     fn close(&mut self) {
+        self.process.wall.load().save(true);
         if let Some(trail) = &mut self.trail
             && let Err(error) = trail.sync()
         {

@@ -30,6 +30,8 @@ pub enum Takes {
     Findings,
     /// A finding, `FOR` a time and a `REASON`.
     Acknowledge,
+    /// A profile of the firewall and a shape.
+    Allow,
 }
 
 /// A command being carried out. Dropping it gives up the waiting, not what was done.
@@ -106,6 +108,25 @@ pub const COMMANDS: &[Command] = &[
         needs: Rights::Admin,
         takes: Takes::Findings,
         run: |env, argument| Box::pin(execute::reset(env, argument)),
+    },
+    Command {
+        name: "allow",
+        alias: None,
+        form: "ALLOW '<profile>' '<shape>'",
+        help: "Lets the firewall pass statements of a shape that it saw and did not know; SHOW FIREWALL_UNKNOWN lists them.",
+        needs: Rights::Admin,
+        takes: Takes::Allow,
+        run: |env, argument| Box::pin(execute::allow(env, argument)),
+    },
+    Command {
+        // Two words: it is found as SET.
+        name: "set firewall",
+        alias: None,
+        form: "SET FIREWALL '<profile>' '<mode>'",
+        help: "Changes what a profile of the firewall does (off, learn, detect, protect), at once and for clients that are connected too, until the next restart or a RELOAD with another mode.",
+        needs: Rights::Admin,
+        takes: Takes::Assignment,
+        run: |env, argument| Box::pin(execute::set(env, argument)),
     },
     Command {
         name: "advise",

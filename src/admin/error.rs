@@ -59,6 +59,12 @@ pub enum ConsoleError {
     /// No plan of this shape is known.
     #[error("no plan is known of the shape {0}; ADVISE has plans asked for")]
     NoSuchPlan(String),
+    /// The firewall has no profile of this name.
+    #[error("the firewall has no profile {0}")]
+    NoSuchProfile(String),
+    /// ALLOW of something that is not there.
+    #[error("profile {0} has not seen a shape {1} that it does not know, or its list is full")]
+    NotAllowed(String, String),
     /// ADVISE could not look.
     #[error("{0} could not be looked at: {1}")]
     Advice(String, String),
@@ -108,9 +114,11 @@ impl ClientFacing for ConsoleError {
             E::AlreadyPaused | E::NotPaused | E::DatabaseNotPaused(_) | E::Advice(..) => {
                 SqlState::NOT_IN_STATE
             }
-            E::ClientNotFound | E::NoSuchFinding(_) | E::NoSuchPlan(_) => {
-                SqlState::UNDEFINED_OBJECT
-            }
+            E::ClientNotFound
+            | E::NoSuchFinding(_)
+            | E::NoSuchPlan(_)
+            | E::NoSuchProfile(_)
+            | E::NotAllowed(..) => SqlState::UNDEFINED_OBJECT,
             E::InvalidClient | E::Rule(_) => SqlState::INVALID_PARAMETER_VALUE,
             E::ShuttingDown => SqlState::ADMIN_SHUTDOWN,
             E::Reload(_) => SqlState::CONFIG_FILE_ERROR,

@@ -12,6 +12,7 @@ use super::{Rights, Shared, command};
 use crate::admin::sessions::Call;
 use crate::config::effective::CONSOLE_NAMES;
 use crate::control::{Control, ControlError};
+use crate::lint::firewall::Mode;
 use crate::shutdown::Phase;
 
 /// What commands work with.
@@ -116,6 +117,25 @@ pub(super) async fn set(env: &Env, argument: &Argument) -> Result {
             env.control.set_policy(policy);
             Ok(Answer::tag("SET"))
         }
+        Argument::Firewall(name, mode) => {
+            let wall = env.control.process().wall.load_full();
+            let guard = wall
+                .find(name)
+                .ok_or_else(|| ConsoleError::NoSuchProfile(name.clone()))?;
+            tracing::info!(
+                profile = name,
+                mode = mode.as_str(),
+                "SET FIREWALL command issued"
+            );
+            guard.with(|profile| {
+                if *mode == Mode::Learn && profile.mode != Mode::Learn {
+                    // It learns for the whole time again.
+                    profile.since = 0;
+                }
+                profile.mode = *mode;
+            });
+            Ok(Answer::tag("SET"))
+        }
         Argument::Setting(name) => Err(ConsoleError::Set(name.clone())),
         _ => {
             let mut answer = Answer::tag("SET");
@@ -142,6 +162,28 @@ pub(super) async fn reset(env: &Env, _: &Argument) -> Result {
     tracing::info!("RESET FINDINGS command issued");
     env.control.process().findings.lock().reset();
     Ok(Answer::tag("RESET"))
+}
+
+pub(super) async fn allow(env: &Env, argument: &Argument) -> Result {
+    let Argument::Allow(name, shape) = argument else {
+        return Err(ConsoleError::Invalid("ALLOW".to_owned()));
+    };
+    let wall = env.control.process().wall.load_full();
+    let guard = wall
+        .find(name)
+        .ok_or_else(|| ConsoleError::NoSuchProfile(name.clone()))?;
+    tracing::info!(
+        profile = name,
+        shape = format!("{shape:016x}"),
+        "ALLOW command issued"
+    );
+    match guard.with(|profile| profile.allow(*shape)) {
+        true => Ok(Answer::tag("ALLOW")),
+        false => Err(ConsoleError::NotAllowed(
+            name.clone(),
+            format!("{shape:016x}"),
+        )),
+    }
 }
 
 pub(super) async fn advise(env: &Env, argument: &Argument) -> Result {

@@ -9,6 +9,7 @@ use super::error::ConsoleError;
 use super::show::{self, Show};
 use super::table::Column;
 use crate::config::{RuleAction, reference, units};
+use crate::lint::firewall::Mode;
 use crate::shutdown::Phase;
 
 /// Most bytes of a command that an error message repeats.
@@ -48,6 +49,10 @@ pub enum Argument {
     Finding(String),
     /// The plan of a shape.
     Plan(u64),
+    /// A profile of the firewall, and a shape that it is to let pass.
+    Allow(String, u64),
+    /// A profile of the firewall, and its mode.
+    Firewall(String, Mode),
     /// ACK: the finding, for how long, and why.
     Acknowledge(String, Duration, String),
 }
@@ -224,6 +229,27 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
         }
         (Takes::Findings, [Token::Word(word)]) if word.eq_ignore_ascii_case("findings") => {
             Argument::None
+        }
+        (
+            Takes::Allow,
+            [
+                Token::Text(profile) | Token::Word(profile),
+                Token::Text(shape) | Token::Word(shape),
+            ],
+        ) => Argument::Allow(
+            profile.clone(),
+            u64::from_str_radix(shape, 16).map_err(|_| invalid())?,
+        ),
+        (
+            Takes::Assignment,
+            [
+                Token::Word(word),
+                Token::Text(profile) | Token::Word(profile),
+                Token::Text(mode) | Token::Word(mode),
+            ],
+        ) if word.eq_ignore_ascii_case("firewall") => {
+            let mode = Mode::parse(&mode.to_lowercase()).ok_or_else(invalid)?;
+            Argument::Firewall(profile.clone(), mode)
         }
         (Takes::Acknowledge, [Token::Text(id) | Token::Word(id), options @ ..]) => {
             acknowledge(id, options).ok_or_else(invalid)?

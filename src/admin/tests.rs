@@ -21,6 +21,7 @@ use super::*;
 use crate::audit::findings::{Cost, Seen};
 use crate::config::{Config, PoolMode};
 use crate::control::{ClientRow, Command, Control, Snapshot};
+use crate::lint::firewall;
 use crate::lint::hit::Hit;
 use crate::lint::observe::{Event, Execution, Observation, Subject};
 use crate::lint::rule::Action;
@@ -47,12 +48,28 @@ dbname = "other"
 [users.boss]
 pool_size = 3
 pool_mode = "session"
+[[lint.firewall]]
+name = "web"
+mode = "learn"
 "#;
 
 fn process() -> Arc<Process> {
     let config = Config::from_toml(CONFIG).expect("valid");
     let tls = TlsContext::new(TlsBundle::build(&config).expect("no files"));
     let process = Process::new(Arc::new(config), tls);
+    process.wall.load().guards[0].with(|profile| {
+        let one = |shape, learnable| firewall::Statement {
+            shape,
+            longest_list: 0,
+            rows: 0,
+            whole: true,
+            control: false,
+            learnable,
+        };
+        profile.see(one(1, true), 1, String::new);
+        profile.mode = firewall::Mode::Detect;
+        profile.see(one(2, true), 1, String::new);
+    });
     process.usage.lock().record(&Observation {
         conn: 1,
         subject: Arc::new(Subject::default()),

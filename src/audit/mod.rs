@@ -7,3 +7,4 @@ pub mod slow;
 pub mod statements;
 pub mod tally;
 pub mod trail;
+pub mod wall;

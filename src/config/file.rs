@@ -128,7 +128,7 @@ fn lint_entries(document: &mut Document, lines: &Lines<'_>, table: &DeTable<'_>)
             value: raw(lines, value),
             place: lines.place(key.span().start),
         };
-        if matches!(name, "rules" | "override") {
+        if matches!(name, "rules" | "override" | "firewall") {
             document.lint.push(entry);
         } else {
             let key = lint::alias(name);

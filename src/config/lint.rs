@@ -18,8 +18,12 @@
 //! Which rules there are is nothing that this layer knows: names are kept with their places and
 //! judged by whoever knows the rules.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::document::{Document, Place, Raw, Section};
 use super::errors::ConfigError;
+use super::units;
 
 /// One rule's action for whoever all of the given names fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +57,27 @@ pub struct RuleNumber {
     pub place: ConfigError,
 }
 
+/// One profile of the firewall.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FirewallSettings {
+    /// Its name on the console and in findings.
+    pub name: String,
+    /// Only this database.
+    pub database: Option<String>,
+    /// Only this user.
+    pub user: Option<String>,
+    /// Only clients from there.
+    pub network: Option<String>,
+    /// What it does.
+    pub mode: String,
+    /// How long it learns; zero: until the mode is changed.
+    pub learn_for: Duration,
+    /// Where its list is kept; none: nowhere.
+    pub file: Option<PathBuf>,
+    /// Where that is written, with an empty message.
+    pub place: ConfigError,
+}
+
 /// Everything that is said about single rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleSettings {
@@ -60,6 +85,8 @@ pub struct RuleSettings {
     pub actions: Vec<RuleAction>,
     /// From how much on.
     pub numbers: Vec<RuleNumber>,
+    /// The firewall's profiles.
+    pub firewall: Vec<FirewallSettings>,
 }
 
 /// Places do not count: a file whose lines moved says the same.
@@ -81,8 +108,13 @@ impl RuleSettings {
     /// Whether both say the same, wherever it is written.
     pub fn same(&self, other: &Self) -> bool {
         let number = |one: &RuleNumber| (one.rule.clone(), one.name.clone(), one.value);
-        (self.actions.iter().map(RuleAction::meaning))
-            .eq(other.actions.iter().map(RuleAction::meaning))
+        let wall = |one: &FirewallSettings| FirewallSettings {
+            place: ConfigError::default(),
+            ..one.clone()
+        };
+        (self.firewall.iter().map(wall)).eq(other.firewall.iter().map(wall))
+            && (self.actions.iter().map(RuleAction::meaning))
+                .eq(other.actions.iter().map(RuleAction::meaning))
             && (self.numbers.iter().map(number)).eq(other.numbers.iter().map(number))
     }
 }
@@ -105,6 +137,7 @@ pub(super) fn read(document: &Document, errors: &mut Vec<ConfigError>) -> RuleSe
     for entry in &document.lint {
         match entry.key.as_str() {
             "rules" => reader.rules(&entry.value, entry.place),
+            "firewall" => reader.firewall(&entry.value, entry.place),
             _ => reader.overrides(&entry.value, entry.place),
         }
     }
@@ -237,6 +270,40 @@ impl Reader<'_> {
         }
     }
 
+    /// `[[lint.firewall]]`, as often as wanted.
+    fn firewall(&mut self, value: &Raw, place: Place) {
+        let Raw::List(all) = value else {
+            self.fault(place, "lint.firewall", "is a list; write [[lint.firewall]]");
+            return;
+        };
+        for one in all {
+            let Raw::Table(keys) = one else {
+                self.fault(
+                    place,
+                    "lint.firewall",
+                    "is a list of tables; write [[lint.firewall]]",
+                );
+                continue;
+            };
+            let first = keys.first().map_or(place, |(_, _, place)| *place);
+            let mut found = FirewallSettings {
+                place: self.document.error_at(first, "lint.firewall", ""),
+                ..FirewallSettings::default()
+            };
+            for (key, value, place) in keys {
+                if let Err(message) = profile_key(&mut found, key, value) {
+                    self.fault(*place, format!("lint.firewall.{key}"), message);
+                }
+            }
+            for (key, value) in [("name", &found.name), ("mode", &found.mode)] {
+                if value.is_empty() {
+                    self.fault(first, "lint.firewall", format!("needs {key}"));
+                }
+            }
+            self.found.firewall.push(found);
+        }
+    }
+
     /// `[[lint.override]]`, as often as wanted.
     fn overrides(&mut self, value: &Raw, place: Place) {
         let Raw::List(all) = value else {
@@ -299,6 +366,35 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+fn profile_key(found: &mut FirewallSettings, key: &str, value: &Raw) -> Result<(), String> {
+    let known = [
+        "name",
+        "database",
+        "user",
+        "network",
+        "mode",
+        "learn_for",
+        "file",
+    ];
+    if !known.contains(&key) {
+        return Err(format!("unknown key; there are {}", known.join(", ")));
+    }
+    let Raw::Text(text) = value else {
+        return Err(format!("is {}; text is wanted", value.kind()));
+    };
+    let text = text.to_string();
+    match key {
+        "name" => found.name = text,
+        "database" => found.database = Some(text),
+        "user" => found.user = Some(text),
+        "network" => found.network = Some(text),
+        "mode" => found.mode = text,
+        "file" => found.file = Some(text.into()),
+        _ => found.learn_for = units::duration(&text).map_err(|error| error.to_string())?,
+    }
+    Ok(())
 }
 
 /// What a rule is given.

@@ -27,7 +27,7 @@ mod checks;
 mod lint;
 
 pub use errors::{ConfigError, ConfigErrors};
-pub use lint::{RuleAction, RuleNumber, RuleSettings};
+pub use lint::{FirewallSettings, RuleAction, RuleNumber, RuleSettings};
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -7,6 +7,7 @@ pub mod comment;
 pub mod engine;
 pub mod extract;
 pub mod facts;
+pub mod firewall;
 pub mod hashing;
 pub mod hit;
 pub mod inspect;

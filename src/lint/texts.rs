@@ -46,6 +46,8 @@ pub struct Looked {
     pub longest_list: u32,
     /// Its rows of VALUES.
     pub rows: u32,
+    /// All of it was read: its shape has all of it.
+    pub whole: bool,
     /// The rules that the text hits, as far as bound values and the session do not decide.
     pub hits: Arc<[Hit]>,
     /// Some check needs bound values.
@@ -247,6 +249,7 @@ impl Texts {
             literals,
             longest_list: reading.longest_list,
             rows: reading.rows,
+            whole: text.len() <= sql::MAX_SCANNED,
             hits: hits.into(),
             columns,
             trace,

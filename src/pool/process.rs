@@ -14,6 +14,7 @@ use super::key::PoolKey;
 use crate::audit::findings::Findings;
 use crate::audit::observer::Observer;
 use crate::audit::statements::Statements;
+use crate::audit::wall::Wall;
 use crate::config::{Config, Database};
 use crate::lint::hashing::Hashing;
 use crate::lint::observe::Subject;
@@ -84,6 +85,8 @@ pub struct Process {
     pub findings: Mutex<Findings>,
     /// What is done about hits.
     pub policy: ArcSwap<Policy>,
+    /// Which statements clients are known to send.
+    pub wall: ArcSwap<Wall>,
     /// How values are compared without being kept.
     pub hashing: Hashing,
     counters: DashMap<(Level, Box<str>), Arc<Counter>, foldhash::fast::RandomState>,
@@ -95,6 +98,7 @@ impl Process {
     pub fn new(config: Arc<Config>, tls: TlsContext) -> Self {
         // Whoever loads a configuration has refused one whose rules cannot be compiled.
         let policy = Policy::of(&config).unwrap_or_default();
+        let wall = Wall::of(&config, None).unwrap_or_default();
         Self {
             config: ArcSwap::new(config),
             tls,
@@ -110,6 +114,7 @@ impl Process {
             usage: Mutex::new(Statements::new(MOST_STATEMENTS)),
             findings: Mutex::new(Findings::new(MOST_FINDINGS)),
             policy: ArcSwap::from_pointee(policy),
+            wall: ArcSwap::from_pointee(wall),
             hashing: Hashing::random(),
             counters: DashMap::default(),
             next_id: AtomicU64::new(1),

@@ -9,7 +9,7 @@ use crate::config::PoolMode;
 use crate::error::SqlState;
 use crate::pool::is_ascii_safe;
 use crate::server::inflight::{Entry, Kind, Reply};
-use crate::server::statements::Effect;
+use crate::server::statements::{Effect, Refusal};
 use crate::session::clients::ClientState;
 use crate::sql::{self, Analysis, Flags, Lexing};
 use crate::wire::tag::{backend, frontend};
@@ -220,6 +220,10 @@ impl Session {
             frontend::CLOSE => self.close(frame, gather)?,
             frontend::EXECUTE => self.execute(frame, gather),
             frontend::FUNCTION_CALL => {
+                if let Some(refusal) = self.watch_unread() {
+                    self.refuse_whole(refusal, frame, gather);
+                    return Ok(Step::Done);
+                }
                 // In session mode a question would cost the client its unnamed statement.
                 if self.tracks() {
                     self.flags = self.flags.union(Flags::SETS_UNKNOWN);
@@ -338,17 +342,12 @@ impl Session {
     }
 
     fn query(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
-        if frame.is_whole()
-            && let Some(refusal) = self.watch_query(read::query(frame.body)?)
-        {
-            self.refuse_with(refusal, gather);
-            write::empty(gather.put(), frontend::SYNC);
-            self.owe(Entry {
-                kind: Kind::Sync,
-                reply: Reply::Forward,
-                statement: 0,
-                effect: None,
-            });
+        let refusal = match frame.is_whole() {
+            true => self.watch_query(read::query(frame.body)?),
+            false => self.watch_unread(),
+        };
+        if let Some(refusal) = refusal {
+            self.refuse_whole(refusal, frame, gather);
             return Ok(());
         }
         if !self.tracks() {
@@ -395,6 +394,20 @@ impl Session {
         }
         self.owe(query);
         Ok(())
+    }
+
+    /// Refuses a request that the server answers with ReadyForQuery by itself: it is made to fail at
+    /// something else, with a Sync behind.
+    fn refuse_whole(&mut self, refusal: Refusal, frame: Frame<'_>, gather: &mut Gather<'_>) {
+        self.refuse_with(refusal, gather);
+        write::empty(gather.put(), frontend::SYNC);
+        self.owe(Entry {
+            kind: Kind::Sync,
+            reply: Reply::Forward,
+            statement: 0,
+            effect: None,
+        });
+        self.drop_message(frame);
     }
 
     /// The client waited for a server and cancelled: what it waited with is refused.

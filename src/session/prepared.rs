@@ -46,6 +46,11 @@ impl Session {
                 self.refuse_with(refusal, gather);
                 return Ok(());
             }
+        } else if let Some(refusal) = self.watch_unread() {
+            self.refuse_with(refusal, gather);
+            self.body_left = frame.header.body_len - frame.body.len() as u32;
+            self.body_forward = false;
+            return Ok(());
         }
         if !self.tracks() {
             let whole = frame.body.len() == frame.header.body_len as usize;

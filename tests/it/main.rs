@@ -18,6 +18,7 @@ mod differential;
 mod drivers;
 mod faults;
 mod findings;
+mod firewall;
 mod harness;
 mod identity;
 mod licences;

@@ -8,6 +8,7 @@ pub mod clients;
 pub mod cluster;
 pub mod databases;
 pub mod findings;
+pub mod firewall;
 pub mod pools;
 pub mod process;
 pub mod statements;
@@ -100,6 +101,24 @@ pub const SHOWS: &[Show] = &[
         columns: findings::FINDINGS,
         rows: findings::findings,
         about: "What the rules found, the worst first; `pgweir explain RULE` tells more.",
+    },
+    Show {
+        name: "firewall",
+        columns: firewall::FIREWALL,
+        rows: firewall::firewall,
+        about: "The firewall's profiles: whose statements they look at, what they do, how many they know, and what they did not know.",
+    },
+    Show {
+        name: "firewall_entries",
+        columns: firewall::STATEMENTS,
+        rows: firewall::entries,
+        about: "The statements that the firewall's profiles know, those that came most often first.",
+    },
+    Show {
+        name: "firewall_unknown",
+        columns: firewall::STATEMENTS,
+        rows: firewall::unknown,
+        about: "The last statements that the firewall's profiles did not know, the newest first. ALLOW lets them pass.",
     },
     Show {
         name: "lists",

@@ -106,6 +106,8 @@ async fn stats_users_only_look() {
             command::Takes::Client => " 5",
             command::Takes::Findings => " findings",
             command::Takes::Acknowledge => " 'x'",
+            command::Takes::Allow => " 'x' '7'",
+            command::Takes::Assignment if command.name == "set firewall" => " 'x' 'off'",
             command::Takes::Assignment if command.name == "set rule" => " 'x' ACTION 'log'",
             command::Takes::Assignment => " pool_mode = session",
             _ => "",

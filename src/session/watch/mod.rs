@@ -18,7 +18,9 @@ use std::time::Instant;
 use super::Session;
 use super::lineage::Capture;
 use crate::audit::observer::{Observer, Report};
+use crate::audit::wall::{self, Guard};
 use crate::error::SqlState;
+use crate::lint::firewall::{self, Mode, Statement, Verdict};
 use crate::lint::hit::Hit;
 use crate::lint::observe::{Event, Observation, Subject, Values};
 use crate::lint::policy::Effective;
@@ -27,6 +29,7 @@ use crate::lint::session::SessionView;
 use crate::lint::texts::Looked;
 use crate::net::PeerAddr;
 use crate::server::statements::Refusal;
+use crate::sql::{self, Lexing};
 
 /// Names and portals that are remembered for a client; what is beyond is not reported.
 const MOST_NAMES: usize = 4096;
@@ -77,6 +80,8 @@ pub(super) struct Watch {
     wait_us: u64,
     /// What is done about hits of this client.
     effective: Arc<Effective>,
+    /// The firewall's profile for it.
+    guard: Option<Arc<Guard>>,
     /// Rules and shapes that the client was told of.
     noticed: Vec<(u8, u64)>,
 }
@@ -96,6 +101,7 @@ impl Watch {
             batch: 0,
             wait_us: 0,
             effective,
+            guard: None,
             noticed: Vec::new(),
         })
     }
@@ -108,6 +114,27 @@ impl Watch {
         let mut hits = looked.hits.to_vec();
         self.view.revise(&looked.profile, &mut hits);
         Some(hits.into())
+    }
+
+    /// What the firewall says to a text: what it adds to the hits, and whether it refuses.
+    fn guarded(&self, looked: &Looked) -> Option<(Hit, Option<Refusal>)> {
+        let guard = self.guard.as_ref()?;
+        let (list, rows, whole) = (looked.longest_list, looked.rows, looked.whole);
+        let statement = Statement::new(&looked.profile, looked.shape, list, rows, whole);
+        let query = || {
+            let query = sql::normalised(&looked.sample, Lexing::default());
+            String::from_utf8_lossy(&query).into_owned()
+        };
+        let (verdict, mode) = guard.with(|profile| {
+            let verdict = profile.see(statement, wall::now(), query);
+            (verdict, profile.mode)
+        });
+        if verdict == Verdict::Pass {
+            return None;
+        }
+        let hit = verdict.hit(&guard.name, looked.shape)?;
+        let refusal = (mode == Mode::Protect).then(|| refused_by_firewall(&hit));
+        Some((hit, refusal))
     }
 
     /// What the client is told if these hits refuse its statement.
@@ -162,6 +189,14 @@ impl Watch {
     }
 }
 
+fn refused_by_firewall(hit: &Hit) -> Refusal {
+    Refusal {
+        state: SqlState(firewall::REFUSED),
+        text: format!("statement refused: {}", hit.message),
+        hint: hit.suggestion.text.to_string(),
+    }
+}
+
 impl Session {
     /// The client is logged in: its statements are looked at from now on.
     pub(super) fn begin_watch(&mut self) {
@@ -181,6 +216,7 @@ impl Session {
         drop(app);
         let effective = self.context.process.effective(&subject);
         self.watch = Some(Watch::new(subject, effective));
+        self.renew_guard();
         self.renew_thresholds();
         let secure = match self.me.addr {
             PeerAddr::Tcp(addr) => addr.ip().is_loopback() || !self.me.tls.is_empty(),
@@ -208,7 +244,50 @@ impl Session {
         if let Some(watch) = &mut self.watch {
             watch.effective = self.context.process.effective(&watch.subject);
         }
+        self.renew_guard();
         self.renew_thresholds();
+    }
+
+    /// Which profile of the firewall is the client's.
+    fn renew_guard(&mut self) {
+        let wall = self.context.process.wall.load();
+        let address = match self.me.addr {
+            PeerAddr::Tcp(addr) => Some(addr.ip()),
+            PeerAddr::Unix | PeerAddr::Gone => None,
+        };
+        if let Some(watch) = &mut self.watch {
+            let subject = &watch.subject;
+            watch.guard = wall.of_client(&subject.database, &subject.user, address);
+        }
+    }
+
+    /// What the firewall says to a request that cannot be compared with what it knows: one that is
+    /// too long to be looked at, or a call of a function by its number.
+    pub(super) fn watch_unread(&mut self) -> Option<Refusal> {
+        let watch = self.watch.as_ref()?;
+        let guard = watch.guard.as_ref()?;
+        let statement = Statement {
+            shape: 0,
+            longest_list: 0,
+            rows: 0,
+            whole: false,
+            control: false,
+            learnable: false,
+        };
+        let (verdict, mode) = guard.with(|profile| {
+            let verdict = profile.see(statement, wall::now(), String::new);
+            (verdict, profile.mode)
+        });
+        let hit = verdict.hit(&guard.name, 0)?;
+        let refusal = (mode == Mode::Protect).then(|| refused_by_firewall(&hit));
+        let refused = Event::Refused {
+            text: Arc::from(&b""[..]),
+            shape: 0,
+        };
+        if refusal.is_some() {
+            self.report_event(refused, Some(Arc::from([hit])));
+        }
+        refusal
     }
 
     /// The worker's texts are judged by the numbers in force: whichever client notices first.

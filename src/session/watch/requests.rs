@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::{Bound, MOST_NAMES};
+use crate::lint::firewall::Mode;
 use crate::lint::hit::Hit;
 use crate::lint::judge;
 use crate::lint::texts::Looked;
@@ -26,7 +27,15 @@ impl Session {
         let looked = self.look(text);
         let now = self.now();
         let watch = self.watch.as_mut()?;
-        let hits = watch.judge(&looked);
+        let mut hits = watch.judge(&looked);
+        if let Some((hit, refusal)) = watch.guarded(&looked) {
+            let known = hits.as_deref().unwrap_or(&looked.hits);
+            hits = Some(known.iter().cloned().chain([hit]).collect());
+            if refusal.is_some() {
+                self.report_refusal(&looked, hits);
+                return refusal;
+            }
+        }
         if let Some(refusal) = watch.refusal(hits.as_deref().unwrap_or(&looked.hits)) {
             self.report_refusal(&looked, hits);
             return Some(refusal);
@@ -47,7 +56,10 @@ impl Session {
 
     /// Whether the rules refuse a text, whatever its values.
     pub(in crate::session) fn would_refuse(&self, text: &[u8]) -> bool {
-        (self.watch.as_ref()).is_some_and(|watch| watch.refusal(&self.look(text).hits).is_some())
+        (self.watch.as_ref()).is_some_and(|watch| {
+            // A firewall has to see it at its turn.
+            watch.guard.is_some() || watch.refusal(&self.look(text).hits).is_some()
+        })
     }
 
     /// A Parse is about to be sent or answered.
@@ -55,6 +67,14 @@ impl Session {
         self.watch.as_ref()?;
         let looked = self.look(text);
         let watch = self.watch.as_mut()?;
+        // Elsewhere it is seen when it is bound.
+        let protects = (watch.guard.as_ref())
+            .is_some_and(|guard| guard.with(|profile| profile.mode == Mode::Protect));
+        if protects && let Some((hit, Some(refusal))) = watch.guarded(&looked) {
+            let hits = looked.hits.iter().cloned().chain([hit]).collect();
+            self.report_refusal(&looked, Some(hits));
+            return Some(refusal);
+        }
         // What depends on the session's state is decided at Bind.
         if let Some(refusal) = watch.refusal(&looked.hits) {
             self.report_refusal(&looked, None);
@@ -107,6 +127,16 @@ impl Session {
             if !bound.is_empty() {
                 let known = hits.as_deref().unwrap_or(&looked.hits);
                 hits = Some(known.iter().cloned().chain(bound).collect());
+            }
+        }
+        // What was parsed before the firewall's mode changed is seen here; a finding is made of what
+        // is executed, not of what is parsed.
+        if let Some((hit, refusal)) = watch.guarded(&looked) {
+            let known = hits.as_deref().unwrap_or(&looked.hits);
+            hits = Some(known.iter().cloned().chain([hit]).collect());
+            if refusal.is_some() {
+                self.report_refusal(&looked, hits);
+                return refusal;
             }
         }
         if let Some(refusal) = hits.as_deref().and_then(|hits| watch.refusal(hits)) {
