@@ -31,6 +31,7 @@ mod functions;
 mod lexer;
 mod parse;
 mod plain;
+mod redacted;
 mod script;
 mod shape;
 mod store;
@@ -44,6 +45,7 @@ pub use comments::comments;
 pub use fact::{Analysis, Flags, Kind, Lexing, ParamChange, ParamOp};
 pub use fingerprint::{Reading, normalised, read};
 pub use plain::is_plain;
+pub use redacted::redacted;
 pub use script::{Cut, Piece, script, without_variables};
 
 use survey::Survey;
