@@ -1,6 +1,7 @@
 //! What is kept of what happened: findings, and the way to them.
 
 pub mod chain;
+pub mod finding;
 pub mod findings;
 pub mod observer;
 pub mod slow;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::View;
 use crate::admin::table::Kind::{Numeric, Text};
 use crate::admin::table::{Column, Row};
-use crate::audit::findings::Finding;
+use crate::audit::finding::Finding;
 use crate::calendar;
 use crate::lint::observe::Subject;
 use crate::lint::registry;
