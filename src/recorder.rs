@@ -63,7 +63,7 @@ impl Recorder {
         }
     }
 
-    fn hits(&mut self, report: &Report, hits: &[Hit]) {
+    fn hits(&mut self, report: &Report, hits: &[Hit], silenced: Option<&str>) {
         let (text, shape, cost, refused) = match &report.seen.event {
             Event::Executed(execution) => {
                 let cost = Cost {
@@ -77,6 +77,10 @@ impl Recorder {
             }
             Event::Refused { text, shape } => (text, *shape, Cost::default(), true),
             Event::Connected { .. } | Event::LoginFailed { .. } | Event::Disconnected => return,
+        };
+        let scope = match &report.seen.event {
+            Event::Executed(execution) if execution.trace != 0 => execution.trace,
+            _ => report.seen.conn,
         };
         let subject = &report.seen.subject;
         for hit in hits {
@@ -93,6 +97,10 @@ impl Recorder {
             if action == Action::Off {
                 continue;
             }
+            let action = match silenced {
+                Some(_) => Action::Log,
+                None => action,
+            };
             let lowered = (severity != hit.severity).then(|| hit.clone().severity(severity));
             announce(
                 &self.process.findings,
@@ -103,6 +111,8 @@ impl Recorder {
                     shape,
                     text,
                     parent: (0, b""),
+                    scope,
+                    suppressed: silenced,
                     count: 1,
                     cost,
                 },
@@ -128,7 +138,10 @@ impl Sink for Recorder {
             }
             self.slow.look(report, slow);
             if lint && let Some(hits) = &report.hits {
-                self.hits(report, hits);
+                self.hits(report, hits, None);
+            }
+            if lint && let Some(silenced) = &report.suppressed {
+                self.hits(report, &silenced.hits, Some(&silenced.reason));
             }
         }
         self.flush();

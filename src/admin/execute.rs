@@ -91,6 +91,10 @@ pub(super) async fn show(env: &Env, argument: &Argument) -> Result {
             let found = found.ok_or_else(|| ConsoleError::NoSuchFinding(id.clone()))?;
             answer.rows = show::findings::finding(found);
         }
+        Argument::Findings(names) => {
+            let findings = env.control.process().findings.lock();
+            answer.rows = show::findings::rows(&findings, names);
+        }
         Argument::Plan(shape) => {
             let usage = env.control.process().usage.lock();
             let plans = usage.plans(*shape);

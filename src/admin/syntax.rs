@@ -47,6 +47,8 @@ pub enum Argument {
     Rule(Box<RuleAction>),
     /// A finding.
     Finding(String),
+    /// Findings of these rules or databases only.
+    Findings(Vec<String>),
     /// The plan of a shape.
     Plan(u64),
     /// A profile of the firewall, and a shape that it is to let pass.
@@ -85,6 +87,7 @@ impl Statement {
             Statement::Command(command, Argument::Finding(_)) if command.name == "show" => {
                 Some(show::findings::FINDING)
             }
+            Statement::Command(_, Argument::Findings(_)) => Some(show::findings::FINDINGS),
             Statement::Command(_, Argument::Plan(_)) => Some(show::statements::PLAN),
             Statement::Command(_, Argument::Subject(Subject::Parameter(at))) => show::PARAMETERS
                 .get(*at)
@@ -218,6 +221,11 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
         {
             Argument::Finding(id.clone())
         }
+        (Takes::Subject, [Token::Word(word), names @ ..])
+            if word.eq_ignore_ascii_case("findings") && matches!(names.len(), 1 | 2) =>
+        {
+            Argument::Findings(texts(names).ok_or_else(invalid)?)
+        }
         (Takes::Subject, [Token::Word(word), Token::Text(shape) | Token::Word(shape)])
             if word.eq_ignore_ascii_case("plan") =>
         {
@@ -281,6 +289,16 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
         _ => return Err(invalid()),
     };
     Ok(Statement::Command(command, argument))
+}
+
+/// Names in whatever quotes.
+fn texts(tokens: &[Token]) -> Option<Vec<String>> {
+    (tokens.iter())
+        .map(|token| match token {
+            Token::Text(text) | Token::Word(text) | Token::Name(text) => Some(text.clone()),
+            _ => None,
+        })
+        .collect()
 }
 
 /// How long an acknowledgement holds that says nothing of it.

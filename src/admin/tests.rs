@@ -93,6 +93,8 @@ fn process() -> Arc<Process> {
         shape: 1,
         text: b"DELETE FROM t",
         parent: (0, b""),
+        scope: 0,
+        suppressed: None,
         count: 1,
         cost: Cost::default(),
     };

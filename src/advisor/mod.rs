@@ -373,6 +373,8 @@ fn record(control: &Control, hit: &Hit, subject: &Subject, row: Option<&Statemen
         shape: row.map_or(0, |row| row.shape),
         text: row.map_or(b"", |row| &row.sample),
         parent: (0, b""),
+        scope: 0,
+        suppressed: None,
         count: 1,
         cost: Cost::default(),
     };

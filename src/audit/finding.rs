@@ -6,6 +6,7 @@ use ring::digest::{Context, SHA256};
 use serde_json::{Value as Json, json};
 
 use super::findings::Seen;
+use super::sample::Sample;
 use crate::calendar;
 use crate::lint::hit::{Hit, Value};
 use crate::lint::observe::Subject;
@@ -18,6 +19,9 @@ const LONGEST_TEXT: usize = 4096;
 const AGAIN: Duration = Duration::from_secs(3600);
 /// Without a hit for so long a finding counts as resolved.
 const FORGIVEN: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Requests that a finding remembers.
+const MOST_SCOPES: usize = 256;
 
 /// What it cost, as far as it was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -51,6 +55,14 @@ pub struct Finding {
     pub query: Box<str>,
     /// The parent of a sequence, for people; empty for none.
     pub parent: Box<str>,
+    /// A statement of that shape, as it was written.
+    pub sample: Sample,
+    /// Requests that it was seen in, each once, at most [`MOST_SCOPES`].
+    scopes: Vec<u64>,
+    /// Why a comment keeps the rule silent, if the last hit was silenced so.
+    pub suppressed: Option<Box<str>>,
+    /// Hits that refused their statement.
+    pub blocked: u64,
     /// How often.
     pub count: u64,
     /// When first.
@@ -82,6 +94,10 @@ impl Finding {
         {
             hit.suggestion.sql = None;
         }
+        let sample = Sample::new(seen.text, hit.span);
+        if hit.rule.id == "n-plus-one" && hit.suggestion.framework.is_none() {
+            hit.suggestion.framework = sample.eager_loading();
+        }
         Finding {
             id: id(seen),
             hit,
@@ -90,6 +106,10 @@ impl Finding {
             shape: seen.shape,
             query: readable(seen.text),
             parent: readable(seen.parent.1),
+            sample,
+            scopes: Vec::new(),
+            suppressed: None,
+            blocked: 0,
             count: 0,
             first: now,
             last: now,
@@ -106,6 +126,11 @@ impl Finding {
         self.count = (self.count + seen.count).max(1);
         self.last = now;
         self.action = seen.action;
+        self.blocked += u64::from(seen.action == Action::Block);
+        self.suppressed = seen.suppressed.map(Box::from);
+        if self.scopes.len() < MOST_SCOPES && !self.scopes.contains(&seen.scope) {
+            self.scopes.push(seen.scope);
+        }
         let cost = &mut self.cost;
         cost.round_trips += seen.cost.round_trips;
         cost.server_us += seen.cost.server_us;
@@ -116,26 +141,29 @@ impl Finding {
             seen.hit.severity > self.hit.severity || seen.hit.confidence > self.hit.confidence;
         // What goes on is told with its last numbers.
         if worse || (seen.count == 0 && seen.hit.severity == self.hit.severity) {
-            let sql = self.hit.suggestion.sql.take();
+            let known = std::mem::take(&mut self.hit.suggestion);
             self.hit = seen.hit.clone();
-            self.hit.suggestion.sql = sql;
+            self.hit.suggestion.sql = known.sql;
+            self.hit.suggestion.framework = known.framework;
         }
         let counted = self.count >= self.next_log;
         while self.count >= self.next_log {
             self.next_log = self.next_log.saturating_mul(10);
         }
-        if self.status(now) == "acknowledged" {
+        if matches!(self.status(now), "acknowledged" | "suppressed") {
             return false;
         }
         counted || worse || now.duration_since(self.logged).unwrap_or_default() >= AGAIN
     }
 
-    /// `open`, `acknowledged`, or `resolved` after seven days without a hit.
+    /// `open`, `acknowledged`, `suppressed` by a comment in the statement, or `resolved` after seven days
+    /// without a hit.
     #[must_use]
     pub fn status(&self, now: SystemTime) -> &'static str {
         match &self.acknowledged {
             Some((until, _)) if *until > now => "acknowledged",
             _ if now.duration_since(self.last).unwrap_or_default() >= FORGIVEN => "resolved",
+            _ if self.suppressed.is_some() => "suppressed",
             _ => "open",
         }
     }
@@ -163,9 +191,19 @@ impl Finding {
             "client": self.subject.client,
             "shape": format!("{:016x}", self.shape),
             "query": self.query,
+            "sample": self.sample.text,
+            "span": self.sample.span.as_ref().map(|span| json!({
+                "start": span.start, "end": span.end, "line": span.line, "col": span.col, "text": span.text,
+            })),
+            "objects": self.sample.objects.iter().map(|(table, columns)| json!({
+                "table": table, "columns": columns,
+            })).collect::<Vec<_>>(),
+            "tags": self.sample.tags.iter().cloned().map(|(key, value)| (String::from(key), Json::from(String::from(value)))).collect::<serde_json::Map<_, _>>(),
+            "trace_id": self.sample.trace_id,
             "parent_query": self.parent,
             "object": self.hit.object,
             "count": self.count,
+            "scopes": self.scopes.len(),
             "first_seen": calendar::rfc3339(self.first),
             "last_seen": calendar::rfc3339(self.last),
             "cost": {
@@ -174,6 +212,7 @@ impl Finding {
                 "client_gap_ms": self.cost.gap_us as f64 / 1e3,
                 "rows": self.cost.rows,
                 "bytes": self.cost.bytes,
+                "blocked": self.blocked,
             },
             "evidence": evidence,
             "message": self.hit.message,
@@ -183,6 +222,11 @@ impl Finding {
                 "framework": self.hit.suggestion.framework,
             },
             "doc": format!("/rules/{}", self.hit.rule.id),
+            "suppression": match &self.suppressed {
+                Some(reason) => json!({"by": "comment", "reason": reason}),
+                None => Json::Null,
+            },
+            "suppress_with": self.sample.suppress_with(self.hit.rule),
         })
     }
 }

@@ -33,6 +33,10 @@ pub struct Seen<'a> {
     pub text: &'a [u8],
     /// Shape and text of the parent, if it has one.
     pub parent: (u64, &'a [u8]),
+    /// The request it was seen in: a trace, or a connection.
+    pub scope: u64,
+    /// A comment keeps the rule silent about this statement, for this reason.
+    pub suppressed: Option<&'a str>,
     /// How often; 0 if the last time goes on.
     pub count: u64,
     /// What it cost.
@@ -50,6 +54,8 @@ impl<'a> Seen<'a> {
             shape: found.shape,
             text: &found.text,
             parent: (found.parent, &found.parent_text),
+            scope: found.conn,
+            suppressed: None,
             count: u64::from(!found.again),
             cost: Cost {
                 round_trips: found.round_trips,
@@ -245,6 +251,8 @@ mod tests {
             shape: 7,
             text: text.as_bytes(),
             parent: (0, b""),
+            scope: 1,
+            suppressed: None,
             count: 1,
             cost: Cost::default(),
         };
@@ -311,6 +319,8 @@ mod tests {
                 shape: 7,
                 text: b"DELETE FROM t",
                 parent: (0, b""),
+                scope: 1,
+                suppressed: None,
                 count,
                 cost: Cost {
                     round_trips: trips,

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use crate::lint::engine::Engine;
 use crate::lint::hit::Hit;
 use crate::lint::observe::{Detection, Observation};
+use crate::lint::texts::Suppressed;
 
 /// Batches that may wait.
 const QUEUE: usize = 256;
@@ -31,6 +32,8 @@ pub struct Report {
     pub seen: Observation,
     /// The rules that the statement hits.
     pub hits: Option<Arc<[Hit]>>,
+    /// Those that a comment keeps silent.
+    pub suppressed: Option<Arc<Suppressed>>,
 }
 
 /// Where workers hand over what they saw.

@@ -132,6 +132,8 @@ mod tests {
                 shape: 1,
                 text: b"",
                 parent: (0, b""),
+                scope: 0,
+                suppressed: None,
                 count: 1,
                 cost: Cost {
                     round_trips: 4,

@@ -343,6 +343,7 @@ mod tests {
                 })),
             },
             hits: None,
+            suppressed: None,
         }
     }
 

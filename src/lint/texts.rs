@@ -57,8 +57,8 @@ pub struct Looked {
     pub columns: Option<Arc<[Box<str>]>>,
     /// Trace or request id of its comments, hashed; 0 for none.
     pub trace: u64,
-    /// Hits that its comments ask to keep silent about.
-    pub suppressed: Arc<[Hit]>,
+    /// Hits that its comments ask to keep silent about, and why.
+    pub suppressed: Option<Arc<Suppressed>>,
 }
 
 #[derive(Clone)]
@@ -78,6 +78,15 @@ fn columns(profile: &Profile) -> Option<Arc<[Box<str>]>> {
         column => column.into(),
     });
     (!facts.outputs.is_empty()).then(|| names.collect())
+}
+
+/// Hits that nothing is done about, because a comment asks for that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suppressed {
+    /// The hits.
+    pub hits: Vec<Hit>,
+    /// The reason that the comment gives; empty for none.
+    pub reason: Box<str>,
 }
 
 /// What a [`Texts`] did.
@@ -253,7 +262,12 @@ impl Texts {
             hits: hits.into(),
             columns,
             trace,
-            suppressed: suppressed.into(),
+            suppressed: (!suppressed.is_empty()).then(|| {
+                Arc::new(Suppressed {
+                    hits: suppressed,
+                    reason: comments.reason.clone().unwrap_or_default(),
+                })
+            }),
         });
         if keep {
             self.make_room(text.len() + OVERHEAD);
@@ -430,7 +444,8 @@ mod tests {
             Lexing::default(),
         );
         assert!(looked.hits.is_empty());
-        assert_eq!(looked.suppressed.len(), 1);
+        let suppressed = looked.suppressed.as_ref().expect("one");
+        assert_eq!((suppressed.hits.len(), &*suppressed.reason), (1, "purge"));
         texts.inline_suppress = false;
         let looked = texts.look(b"DELETE FROM t -- lint:ignore=*", Lexing::default());
         assert_eq!(rules(&looked), ["missing-where"]);

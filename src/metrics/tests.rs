@@ -32,6 +32,8 @@ fn find(process: &Process, rule: &'static Rule, action: Action, count: u64, roun
         shape: 1,
         text: b"SELECT",
         parent: (0, b""),
+        scope: 0,
+        suppressed: None,
         count,
         cost: Cost {
             round_trips,

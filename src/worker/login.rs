@@ -151,6 +151,7 @@ impl Logins {
                 },
             },
             hits: None,
+            suppressed: None,
         });
     }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::support::message;
 use crate::support::peer::Peer;
 use crate::support::pgweir::{Pgweir, Setup, clean_environment, succeed};
-use crate::support::postgres::{PASSWORD, Postgres, each_postgres};
+use crate::support::postgres::{PASSWORD, Postgres, each_postgres, run_dir};
 use crate::support::wait::eventually;
 
 fn start(postgres: &Postgres, mode: &str, key: &str, rules: &str) -> (Pgweir, String) {
@@ -34,6 +34,132 @@ fn psql(pgweir: &Pgweir, postgres: &Postgres, commands: &[&str]) -> String {
 
 fn findings(pgweir: &Pgweir, postgres: &Postgres) -> String {
     pgweir.psql(postgres, "t_trust", "pgweir", "SHOW FINDINGS")
+}
+
+#[test]
+fn what_a_comment_silences_is_counted_with_its_reason() {
+    for postgres in each_postgres() {
+        let (pgweir, _) = start(postgres, "transaction", "lint_off", "");
+        let purge = "DELETE FROM t /* lint:ignore=missing-where reason='nightly purge' */";
+        psql(&pgweir, postgres, &["CREATE TABLE t (a int)", purge, purge]);
+        let ours = || {
+            let all = pgweir.psql(
+                postgres,
+                "t_trust",
+                "pgweir",
+                "SHOW FINDINGS missing-where app",
+            );
+            let line = all.lines().find(|line| line.contains("|delete|2|"))?;
+            Some(line.split('|').next()?.to_owned())
+        };
+        let id = eventually("the finding", ours);
+        let shown = pgweir.psql(
+            postgres,
+            "t_trust",
+            "pgweir",
+            &format!("SHOW FINDING '{id}'"),
+        );
+        for wanted in [
+            "status|suppressed",
+            "suppression.reason|nightly purge",
+            "sample|DELETE FROM t",
+            "scopes|1",
+            "suppress_with|/* lint:ignore=missing-where reason='…' */",
+        ] {
+            assert!(
+                shown.lines().any(|line| line == wanted),
+                "{wanted} in\n{shown}"
+            );
+        }
+        assert!(!pgweir.log().contains("missing-where:"), "{}", pgweir.log());
+        let none = pgweir.psql(
+            postgres,
+            "t_trust",
+            "pgweir",
+            "SHOW FINDINGS 'missing-where' 'else'",
+        );
+        assert_eq!(none, "");
+    }
+}
+
+/// Nothing that a statement says about somebody leaves the pooler: not by the console, not by the
+/// log, not by the metrics.
+#[test]
+fn no_constant_is_shown_anywhere() {
+    for postgres in each_postgres() {
+        let database = postgres.database();
+        let trail = run_dir().join(format!("leak{}.jsonl", postgres.major()));
+        let pgweir = Setup::new()
+            .set("admin_users", "t_trust")
+            .set("audit_file", trail.display().to_string())
+            .set("audit_policy", "all")
+            .set("log_slow_query", "1us")
+            .set(
+                "lint_notice",
+                "missing-where,password-in-ddl,plaintext-password",
+            )
+            .database("app", postgres, &database)
+            .start();
+        let secret = "hunter2xyzzy";
+        let role = format!("leak_{}", postgres.major());
+        let texts = [
+            "CREATE TABLE users (id int, password text, ssn text)".to_owned(),
+            format!("INSERT INTO users VALUES (1, '{secret}', '{secret}')"),
+            format!("SELECT id FROM users WHERE password = '{secret}'"),
+            format!("UPDATE users SET password = $q${secret}$q$"),
+            format!("DELETE FROM users -- {secret}"),
+            format!("CREATE ROLE {role} PASSWORD '{secret}'"),
+            format!("ALTER ROLE {role} PASSWORD E'{secret}\\''"),
+            format!("SELECT '{secret}' || 1 / 0 /* {secret} */"),
+            format!("SELECT * FROM users WHERE lower(ssn) = '{secret}' OR '1' = '1'"),
+            format!(
+                "SELECT password, ssn FROM users, generate_series(1, 200) WHERE '{secret}' <> ''"
+            ),
+            format!("SELECT '{secret}"),
+            format!("COPY users FROM PROGRAM 'echo {secret}'"),
+            format!("DROP ROLE {role}"),
+        ];
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        psql(&pgweir, postgres, &texts);
+        eventually("the findings", || {
+            let all = findings(&pgweir, postgres);
+            ["password-in-ddl", "plaintext-password", "missing-where"]
+                .iter()
+                .all(|rule| all.contains(rule))
+                .then_some(())
+        });
+        pgweir.psql(postgres, "t_trust", "pgweir", "ADVISE app");
+        let mut shown = String::new();
+        for word in [
+            "FINDINGS",
+            "STATEMENTS",
+            "RULES",
+            "CLIENTS",
+            "ADVISOR",
+            "LINT STATS",
+        ] {
+            shown += &pgweir.psql(postgres, "t_trust", "pgweir", &format!("SHOW {word}"));
+        }
+        for line in findings(&pgweir, postgres).lines() {
+            if let Some((id, _)) = line.split_once('|').filter(|(id, _)| id.contains('-')) {
+                let one = format!("SHOW FINDING '{id}'");
+                shown += &pgweir.psql(postgres, "t_trust", "pgweir", &one);
+            }
+        }
+        for line in shown.lines() {
+            assert!(!line.contains(secret), "the console: {line}");
+        }
+        for line in pgweir.log().lines() {
+            assert!(!line.contains(secret), "the log: {line}");
+        }
+        let written = eventually("the trail", || {
+            let text = std::fs::read_to_string(&trail).ok()?;
+            text.contains("drop role").then_some(text)
+        });
+        for line in written.lines() {
+            assert!(!line.contains(secret), "the trail: {line}");
+        }
+    }
 }
 
 #[test]

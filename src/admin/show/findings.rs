@@ -6,6 +6,7 @@ use super::View;
 use crate::admin::table::Kind::{Numeric, Text};
 use crate::admin::table::{Column, Row};
 use crate::audit::finding::Finding;
+use crate::audit::findings::Findings;
 use crate::calendar;
 use crate::lint::observe::Subject;
 use crate::lint::registry;
@@ -64,8 +65,19 @@ fn fields(name: &str, value: &serde_json::Value, rows: &mut Vec<Row>) {
 
 /// Rows of SHOW FINDINGS.
 pub fn findings(view: &View<'_>) -> Vec<Row> {
+    rows(&view.process.findings.lock(), &[])
+}
+
+/// Rows of SHOW FINDINGS of these rules and databases only; of everything without any.
+pub fn rows(findings: &Findings, names: &[String]) -> Vec<Row> {
     let now = SystemTime::now();
-    (view.process.findings.lock().all().into_iter())
+    let fits = |finding: &&Finding| {
+        names.iter().all(|name| match registry::find(name) {
+            Some(rule) => finding.hit.rule.id == rule.id,
+            None => finding.hit.rule.id == *name || *finding.subject.database == **name,
+        })
+    };
+    (findings.all().into_iter().filter(fits))
         .map(|finding| {
             let hit = &finding.hit;
             let sql = hit.suggestion.sql.as_deref().unwrap_or_default();

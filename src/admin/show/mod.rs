@@ -100,7 +100,7 @@ pub const SHOWS: &[Show] = &[
         name: "findings",
         columns: findings::FINDINGS,
         rows: findings::findings,
-        about: "What the rules found, the worst first; `pgweir explain RULE` tells more.",
+        about: "What the rules found, the worst first; `pgweir explain RULE` tells more. `SHOW FINDINGS [<rule>] [<database>]` shows some of them, `SHOW FINDING '<id>'` one with everything that is known of it.",
     },
     Show {
         name: "firewall",

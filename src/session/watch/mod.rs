@@ -310,6 +310,7 @@ impl Session {
                 event,
             },
             hits,
+            suppressed: None,
         });
     }
 

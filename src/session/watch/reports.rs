@@ -73,6 +73,7 @@ pub(super) fn report(
         binary: _,
     } = pending.bound;
     let columns = looked.columns.clone();
+    let suppressed = looked.suppressed.clone();
     let hits = hits.or_else(|| (!looked.hits.is_empty()).then(|| looked.hits.clone()));
     Report {
         seen: Observation {
@@ -107,5 +108,6 @@ pub(super) fn report(
             })),
         },
         hits,
+        suppressed,
     }
 }
