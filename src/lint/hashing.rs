@@ -9,6 +9,7 @@ use crate::sql::{self, Lexing};
 
 use super::observe::Values;
 use super::value::{self, Param};
+use crate::sql::Reading;
 
 /// See the module. One per process, or of a given seed where results must repeat.
 #[derive(Clone, Debug)]
@@ -75,6 +76,20 @@ impl Hashing {
     #[must_use]
     pub fn bytes(&self, bytes: &[u8]) -> u64 {
         self.tagged(TEXT, bytes)
+    }
+
+    /// The values of a text, which are its literals. `raw` is a hash of all of it, for what its shape
+    /// shortens: lists and rows of VALUES.
+    #[must_use]
+    pub fn literals(&self, text: &[u8], reading: &Reading, raw: u64) -> Values {
+        let literals = (reading.literals.iter())
+            .filter_map(|&(start, end)| text.get(start as usize..end as usize))
+            .map(|literal| self.literal(literal));
+        let mut values = self.values(literals);
+        if reading.longest_list > 0 || reading.rows > 1 {
+            values.all ^= raw;
+        }
+        values
     }
 
     /// The values of one execution, literals first.

@@ -235,15 +235,7 @@ impl Texts {
         let trace = comments
             .request()
             .map_or(0, |id| self.hashing.bytes(id.as_bytes()));
-        let mut literals = self.hashing.values(
-            (reading.literals.iter())
-                .filter_map(|&(start, end)| text.get(start as usize..end as usize))
-                .map(|literal| self.hashing.literal(literal)),
-        );
-        if reading.longest_list > 0 || reading.rows > 1 {
-            // What the shape shortens is part of the values all the same.
-            literals.all ^= raw;
-        }
+        let literals = self.hashing.literals(text, &reading, raw);
         let keep = text.len() <= MAX_STORED && self.seen_before(raw);
         let looked = Rc::new(Looked {
             text: if keep { text.into() } else { Box::default() },

@@ -180,11 +180,10 @@ impl Replay {
         conn.block = block(step, text.kind, conn.block);
         conn.session.committed(conn.block != Block::None);
         self.requests += 1;
-        let literals = text.reading.literals.iter().filter_map(|&(start, end)| {
-            let literal = text.bytes.get(start as usize..end as usize)?;
-            Some(self.hashing.literal(literal))
-        });
-        let bound = params.iter().map(|&param| self.hashing.param(param));
+        let mut values = self.hashing.literals(&text.bytes, &text.reading, text.raw);
+        for &param in &params {
+            self.hashing.add(&mut values, self.hashing.param(param));
+        }
         let request = text.comments.request();
         let names = |names: &Vec<String>| names.iter().map(|name| name.as_str().into()).collect();
         Execution {
@@ -196,7 +195,7 @@ impl Replay {
             // A text with parameters is prepared once and executed from then on.
             parsed_now: params.is_empty() || !again,
             params: u16::try_from(params.len()).unwrap_or(u16::MAX),
-            values: self.hashing.values(literals.chain(bound)),
+            values,
             value_rows: text.reading.rows,
             longest_list: text.reading.longest_list,
             rows: step.rows,

@@ -175,3 +175,29 @@ fn every_statement_case_is_judged_rightly() {
         "cases are gone"
     );
 }
+
+/// What six ORMs sent, with and without mistakes: all mistakes are found, and nothing else of severity
+/// warn or critical is said.
+#[test]
+fn recorded_orms_are_judged_as_they_should() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for orm in [
+        "activerecord",
+        "django",
+        "peewee",
+        "sequelize",
+        "sqlalchemy",
+        "typeorm",
+    ] {
+        let line = format!("lint --cases tests/cases/orm/{orm}.jsonl --evaluate");
+        let (code, out, err) = run(root, &line, "");
+        let total = out.lines().find(|line| line.contains("total ("));
+        let total = total.unwrap_or_else(|| panic!("{orm}: {out}{err}"));
+        let words: Vec<&str> = total.split_whitespace().collect();
+        assert!(
+            words.contains(&"12") && words.contains(&"100.0"),
+            "{orm}: {total}"
+        );
+        assert_eq!(code, 0, "{orm}:\n{out}{err}");
+    }
+}
