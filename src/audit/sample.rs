@@ -56,7 +56,7 @@ pub struct Sample {
     pub span: Option<Place>,
     /// Tables it names, with those of their columns that it compares with values.
     pub objects: Vec<(Box<str>, Vec<Box<str>>)>,
-    /// See [`TAGS`].
+    /// Tags of its comment that say where in the application it comes from.
     pub tags: Vec<(Box<str>, Box<str>)>,
     /// Trace id of its comment.
     pub trace_id: Option<Box<str>>,

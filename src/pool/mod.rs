@@ -242,7 +242,7 @@ impl Pool {
     /// Gives the caller a server, or a seat to wait in. `waker` is woken when the seat is served.
     ///
     /// Waiters are served in the order of their calls. There is no time limit here: the caller
-    /// gives up with [`Self::abandon`].
+    /// gives up with [`Seat::give_up`].
     ///
     /// # Errors
     ///
