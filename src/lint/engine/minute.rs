@@ -1,9 +1,10 @@
 //! What is counted over the last minute, whoever's connection it came by.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use foldhash::HashMap;
+use foldhash::quality::FixedState;
 
 use super::super::comment;
 use super::super::facts::Command;
@@ -68,9 +69,7 @@ pub(super) struct Minute {
 }
 
 fn whose(subject: &Subject) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (&subject.database, &subject.user).hash(&mut hasher);
-    hasher.finish()
+    FixedState::default().hash_one((&subject.database, &subject.user))
 }
 
 fn bounded<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: &K) {
@@ -103,9 +102,7 @@ impl Minute {
         if lived >= SECOND || client.statements > 3 || exempt(&seen.subject) {
             return;
         }
-        let mut hasher = DefaultHasher::new();
-        (&seen.subject.client, whose(&seen.subject)).hash(&mut hasher);
-        let key = hasher.finish();
+        let key = FixedState::default().hash_one((&seen.subject.client, whose(&seen.subject)));
         bounded(&mut self.lifetimes, &key);
         let window = self.lifetimes.entry(key).or_default();
         let enough = thresholds.connections;

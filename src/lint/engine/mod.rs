@@ -1,10 +1,11 @@
 //! The sequence engine: what can only be seen over several statements.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::HashMap;
+use foldhash::quality::FixedState;
 
 use super::facts::{Command, Facts, RowLock};
 use super::hit::Hit;
@@ -204,9 +205,7 @@ impl Engine {
 
 /// A number for a name.
 fn name(name: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    hasher.finish()
+    FixedState::default().hash_one(name)
 }
 
 fn exempt(subject: &Subject) -> bool {

@@ -18,13 +18,16 @@ const WRITTEN: usize = 16;
 #[derive(Default)]
 pub(super) struct Repeats {
     known: Vec<Repeat>,
+    /// Their texts and values, in the same places: looked through with every statement, so nothing else
+    /// is between them.
+    keys: Vec<u64>,
+    /// The place of the oldest, once all are taken.
+    oldest: usize,
     /// Tables that were written to lately, oldest first.
     written: Vec<Box<str>>,
 }
 
 struct Repeat {
-    text: u64,
-    values: u64,
     profile: Arc<Profile>,
     near: Steps,
     /// The same without regard to writes and requests.
@@ -76,6 +79,7 @@ impl Repeats {
     pub(super) fn memory(&self) -> usize {
         let names = self.written.iter().map(|name| name.len());
         self.known.capacity() * size_of::<Repeat>()
+            + self.keys.capacity() * size_of::<u64>()
             + self.written.capacity() * size_of::<Box<str>>()
             + names.sum::<usize>()
     }
@@ -95,6 +99,31 @@ impl Repeats {
         self.written.clear();
         for one in &mut self.known {
             (one.near, one.told) = (Steps::default(), false);
+        }
+    }
+
+    /// Makes a place for a query, the oldest one's if all are taken.
+    fn begin(&mut self, key: u64, profile: &Arc<Profile>, own: bool) -> usize {
+        let one = Repeat {
+            profile: Arc::clone(profile),
+            near: Steps::default(),
+            far: Steps::default(),
+            told: false,
+            polls: false,
+            own,
+        };
+        let (at, full) = (self.oldest, self.keys.len() >= MOST);
+        match (self.known.get_mut(at), self.keys.get_mut(at)) {
+            (Some(place), Some(known)) if full => {
+                (*place, *known) = (one, key);
+                self.oldest = (at + 1) % MOST;
+                at
+            }
+            _ => {
+                self.known.push(one);
+                self.keys.push(key);
+                self.keys.len() - 1
+            }
         }
     }
 
@@ -138,25 +167,18 @@ impl Repeats {
         if !counts || exempt(&seen.subject) {
             return;
         }
-        let (text, values) = (run.stripped ^ run.shape, run.values.all);
-        let at = (self.known.iter()).position(|one| one.text == text && one.values == values);
+        let key = (run.stripped ^ run.shape)
+            .rotate_left(23)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            ^ run.values.all;
+        let at = self.keys.iter().position(|known| *known == key);
         let at = at.unwrap_or_else(|| {
-            if self.known.len() >= MOST {
-                self.known.remove(0);
-            }
-            self.known.push(Repeat {
-                text,
-                values,
-                profile: Arc::clone(&run.profile),
-                near: Steps::default(),
-                far: Steps::default(),
-                told: false,
-                polls: false,
-                own: facts.reads.iter().any(|table| self.written.contains(table)),
-            });
-            self.known.len() - 1
+            let own = facts.reads.iter().any(|table| self.written.contains(table));
+            self.begin(key, &run.profile, own)
         });
-        let one = &mut self.known[at];
+        let Some(one) = self.known.get_mut(at) else {
+            return;
+        };
         if seen.sent_us.saturating_sub(one.near.done) > SECOND {
             one.near = Steps::default();
         }
