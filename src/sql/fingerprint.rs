@@ -61,8 +61,10 @@ pub struct Reading {
 /// Reads a text with the lexer alone.
 #[must_use]
 pub fn read(text: &[u8], lexing: Lexing) -> Reading {
-    let mut out = Vec::new();
     let seen = text.get(..super::MAX_SCANNED).unwrap_or(text);
+    // A shape is hardly ever longer than its text, and mostly not much shorter: grown bit by bit it
+    // would be moved five times.
+    let mut out = Vec::with_capacity(seen.len());
     let found = shape::survey(seen, lexing, &mut out);
     let may_parse = found.may_parse();
     Reading {
