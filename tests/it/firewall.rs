@@ -206,7 +206,8 @@ fn a_learned_workload_runs_under_protection() {
         };
         bench(&["-i", "-q"]);
         for protocol in ["simple", "extended", "prepared"] {
-            bench(&["-n", "-t", "5", "-M", protocol]);
+            // Often enough for numbers of both signs: in texts these are two shapes.
+            bench(&["-n", "-t", "60", "-M", protocol]);
         }
         pgweir.psql(
             postgres,
