@@ -178,14 +178,14 @@ pub(super) async fn allow(env: &Env, argument: &Argument) -> Result {
         .ok_or_else(|| ConsoleError::NoSuchProfile(name.clone()))?;
     tracing::info!(
         profile = name,
-        shape = format!("{shape:016x}"),
+        shape = format!("{shape:032x}"),
         "ALLOW command issued"
     );
     match guard.with(|profile| profile.allow(*shape)) {
         true => Ok(Answer::tag("ALLOW")),
         false => Err(ConsoleError::NotAllowed(
             name.clone(),
-            format!("{shape:016x}"),
+            format!("{shape:032x}"),
         )),
     }
 }

@@ -52,7 +52,7 @@ pub enum Argument {
     /// The plan of a shape.
     Plan(u64),
     /// A profile of the firewall, and a shape that it is to let pass.
-    Allow(String, u64),
+    Allow(String, u128),
     /// A profile of the firewall, and its mode.
     Firewall(String, Mode),
     /// ACK: the finding, for how long, and why.
@@ -246,7 +246,7 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
             ],
         ) => Argument::Allow(
             profile.clone(),
-            u64::from_str_radix(shape, 16).map_err(|_| invalid())?,
+            u128::from_str_radix(shape, 16).map_err(|_| invalid())?,
         ),
         (
             Takes::Assignment,

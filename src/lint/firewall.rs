@@ -1,6 +1,6 @@
 //! The firewall: which statements an application is known to send, and what becomes of others.
 //!
-//! A [`Profile`] knows statements by the fingerprint of their shape: the text without literals and
+//! A [`Profile`] knows statements by the [`identity`] of their shape: the text without literals and
 //! comments, with every name in it. What changes a statement's meaning changes its shape, so a
 //! condition that was put in or left out, a UNION behind it or a second statement make it another one.
 //! Only how long lists are, and how many rows VALUES has, the shape does not tell; a known statement
@@ -100,11 +100,20 @@ impl Mode {
     }
 }
 
+/// The number by which a shape is known: half of its SHA-256. The fingerprint of statistics does not
+/// do: whoever sends statements could make one that has the fingerprint of another.
+#[must_use]
+pub fn identity(shape: &[u8]) -> u128 {
+    let digest = ring::digest::digest(&ring::digest::SHA256, shape);
+    let half = digest.as_ref().first_chunk::<16>();
+    half.map_or(0, |half| u128::from_be_bytes(*half))
+}
+
 /// What of an execution is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// Fingerprint of its shape.
-    pub shape: u64,
+    /// [`identity`] of its shape.
+    pub shape: u128,
     /// Elements of its longest list.
     pub longest_list: u32,
     /// Its rows of VALUES.
@@ -113,26 +122,35 @@ pub struct Statement {
     pub whole: bool,
     /// It only controls a transaction: always allowed.
     pub control: bool,
-    /// It may be learned without being asked: one statement, and no schema change.
+    /// It may be learned without being asked: one statement that the parser knows, no schema change,
+    /// and nothing that hides what it does.
     pub learnable: bool,
 }
 
 impl Statement {
     /// Of a text with this analysis.
     #[must_use]
-    pub fn new(analysis: &Analysis, shape: u64, longest_list: u32, rows: u32, whole: bool) -> Self {
-        let only = |commands: &[Command]| {
-            !analysis.facts.is_empty()
-                && (analysis.facts.iter()).all(|facts| commands.contains(&facts.command))
-        };
-        use Command::{Begin, Commit, Ddl, Rollback, Savepoint};
+    pub fn new(
+        analysis: &Analysis,
+        shape: u128,
+        longest_list: u32,
+        rows: u32,
+        whole: bool,
+    ) -> Self {
+        use Command::{Begin, Commit, Ddl, Other, Rollback, Savepoint};
+        let control = [Begin, Commit, Rollback, Savepoint];
         Self {
             shape,
             longest_list,
             rows,
             whole,
-            control: only(&[Begin, Commit, Rollback, Savepoint]),
-            learnable: analysis.facts.len() <= 1 && !only(&[Ddl]),
+            // A text without a statement does nothing either.
+            control: (analysis.facts.iter()).all(|facts| control.contains(&facts.command)),
+            // What the parser could not read is one statement of another kind.
+            learnable: match &analysis.facts[..] {
+                [one] => analysis.opaque == 0 && !matches!(one.command, Ddl | Other),
+                _ => false,
+            },
         }
     }
 }
@@ -153,7 +171,7 @@ pub enum Verdict {
 impl Verdict {
     /// The finding about it, if it is one.
     #[must_use]
-    pub fn hit(self, profile: &str, shape: u64) -> Option<Hit> {
+    pub fn hit(self, profile: &str, shape: u128) -> Option<Hit> {
         let (kind, what) = match self {
             Verdict::Pass => return None,
             Verdict::Unknown => ("unknown-shape", "knows no statement of this shape"),
@@ -163,7 +181,7 @@ impl Verdict {
         let message = format!("The firewall's profile {profile} {what}.");
         let hit = Hit::new(&FIREWALL, kind, message)
             .object(profile.to_owned())
-            .evidence("shape", format!("{shape:016x}").as_str());
+            .evidence("shape", format!("{shape:032x}").as_str());
         Some(hit)
     }
 }
@@ -207,8 +225,8 @@ pub struct Profile {
     pub learn_for: u64,
     /// Counters.
     pub counts: Counts,
-    entries: HashMap<u64, Entry, foldhash::fast::RandomState>,
-    unknown: VecDeque<(u64, Entry)>,
+    entries: HashMap<u128, Entry, foldhash::fast::RandomState>,
+    unknown: VecDeque<(u128, Entry)>,
     dirty: bool,
 }
 
@@ -250,6 +268,13 @@ impl Profile {
                 }
                 return Verdict::Pass;
             }
+            let (list, rows) = (entry.list, entry.rows);
+            let longer = Entry {
+                list: list.max(class(one.longest_list)),
+                rows: rows.max(class(one.rows)),
+                ..entry.clone()
+            };
+            self.remember(one.shape, longer);
             return self.refuse(Verdict::Stretched);
         }
         let entry = |query: String| Entry {
@@ -271,13 +296,27 @@ impl Profile {
             self.dirty = true;
             return Verdict::Pass;
         }
-        if !self.unknown.iter().any(|(shape, _)| *shape == one.shape) {
-            if self.unknown.len() >= MOST_UNKNOWN {
-                self.unknown.pop_front();
-            }
-            self.unknown.push_back((one.shape, entry(query())));
-        }
+        let known = self.unknown.iter().find(|(shape, _)| *shape == one.shape);
+        let entry = match known {
+            Some((_, known)) => Entry {
+                list: known.list.max(class(one.longest_list)),
+                rows: known.rows.max(class(one.rows)),
+                count: known.count + 1,
+                ..known.clone()
+            },
+            None => entry(query()),
+        };
+        self.remember(one.shape, entry);
         self.refuse(Verdict::Unknown)
+    }
+
+    /// Keeps what was not known, the latest last, so that it can be allowed.
+    fn remember(&mut self, shape: u128, entry: Entry) {
+        self.unknown.retain(|(known, _)| *known != shape);
+        if self.unknown.len() >= MOST_UNKNOWN {
+            self.unknown.pop_front();
+        }
+        self.unknown.push_back((shape, entry));
     }
 
     fn refuse(&mut self, verdict: Verdict) -> Verdict {
@@ -289,12 +328,12 @@ impl Profile {
         verdict
     }
 
-    /// Allows a statement that was seen and not known. `false` if none of this shape was.
-    pub fn allow(&mut self, shape: u64) -> bool {
+    /// Allows a statement that was seen and not known, or was longer than known. `false` if none of this shape was.
+    pub fn allow(&mut self, shape: u128) -> bool {
         let Some(at) = self.unknown.iter().position(|(known, _)| *known == shape) else {
             return false;
         };
-        if self.entries.len() >= MOST_ENTRIES {
+        if self.entries.len() >= MOST_ENTRIES && !self.entries.contains_key(&shape) {
             return false;
         }
         if let Some((shape, entry)) = self.unknown.remove(at) {
@@ -306,7 +345,7 @@ impl Profile {
 
     /// What it knows, those that came most often first.
     #[must_use]
-    pub fn entries(&self) -> Vec<(u64, &Entry)> {
+    pub fn entries(&self) -> Vec<(u128, &Entry)> {
         let mut all: Vec<_> = (self.entries.iter())
             .map(|(shape, e)| (*shape, e))
             .collect();
@@ -315,7 +354,7 @@ impl Profile {
     }
 
     /// What it saw and does not know, the last one first.
-    pub fn unknown(&self) -> impl Iterator<Item = (u64, &Entry)> {
+    pub fn unknown(&self) -> impl Iterator<Item = (u128, &Entry)> {
         self.unknown
             .iter()
             .rev()
@@ -336,13 +375,13 @@ impl Profile {
     /// that two files can be compared.
     #[must_use]
     pub fn write(&self) -> String {
-        let mut out = json!({"firewall": 1, "since": self.since}).to_string();
+        let mut out = json!({"firewall": 2, "since": self.since}).to_string();
         out.push('\n');
         let mut shapes: Vec<_> = self.entries.iter().collect();
         shapes.sort_by_key(|(shape, _)| **shape);
         for (shape, entry) in shapes {
             let line = json!({
-                "shape": format!("{shape:016x}"),
+                "shape": format!("{shape:032x}"),
                 "list": entry.list,
                 "rows": entry.rows,
                 "first": entry.first,
@@ -360,6 +399,13 @@ impl Profile {
     /// # Errors
     /// The line, from 1, and what is wrong with it. Nothing has changed then.
     pub fn read(&mut self, text: &str) -> Result<(), (usize, String)> {
+        if text.is_empty() {
+            // Taken for a list without statements it would have everything refused.
+            return Err((
+                1,
+                "the file is empty; remove it to begin a new list".to_owned(),
+            ));
+        }
         let mut entries = HashMap::default();
         let mut since = 0;
         for (at, line) in text.lines().enumerate() {
@@ -367,7 +413,7 @@ impl Profile {
             let value: Value = serde_json::from_str(line).map_err(|e| wrong(&e.to_string()))?;
             let number = |key: &str| value.get(key).and_then(Value::as_u64);
             if at == 0 {
-                if number("firewall") != Some(1) {
+                if number("firewall") != Some(2) {
                     return Err(wrong("is not the beginning of a firewall's list"));
                 }
                 since = number("since").ok_or(wrong("since is no number"))?;
@@ -375,9 +421,9 @@ impl Profile {
             }
             let small = |key: &str| number(key).and_then(|n| u32::try_from(n).ok());
             let shape = (value.get("shape").and_then(Value::as_str))
-                .filter(|shape| shape.len() == 16)
-                .and_then(|shape| u64::from_str_radix(shape, 16).ok())
-                .ok_or(wrong("shape is not 16 hexadecimal digits"))?;
+                .filter(|shape| shape.len() == 32)
+                .and_then(|shape| u128::from_str_radix(shape, 16).ok())
+                .ok_or(wrong("shape is not 32 hexadecimal digits"))?;
             let entry = Entry {
                 query: (value.get("query").and_then(Value::as_str))
                     .ok_or(wrong("query is no text"))?
@@ -420,7 +466,7 @@ mod tests {
         let analysis = judge::profile(text, &reading, &Default::default());
         let analysis = analysis.unwrap_or_else(|_| Analysis::unknown());
         let (list, rows) = (reading.longest_list, reading.rows);
-        Statement::new(&analysis, reading.fingerprint, list, rows, true)
+        Statement::new(&analysis, identity(&reading.shape), list, rows, true)
     }
 
     fn see(profile: &mut Profile, text: &str) -> Verdict {
@@ -468,11 +514,22 @@ mod tests {
         let many = "SELECT id FROM users WHERE id IN (1, 2, 3, 4, 5, 6, 7, 8, 9)";
         assert_eq!(see(&mut profile, many), Verdict::Stretched);
         assert_eq!(profile.counts.refused, 7);
+        // It is longer than what was learned, and can be allowed.
+        assert!(profile.allow(statement(many).shape));
+        assert_eq!(see(&mut profile, many), Verdict::Pass);
     }
 
     #[test]
     fn schema_changes_and_several_statements_are_not_learned() {
-        for text in ["DROP TABLE a", "SELECT 1; SELECT 2"] {
+        for text in [
+            "DROP TABLE a",
+            "SELECT 1; SELECT 2",
+            "SELECT 1; FROBNICATE TABLE a",
+            "FROBNICATE TABLE a",
+            "DO $$ BEGIN END $$",
+            "CREATE TABLE a AS SELECT 1",
+            "ALTER SYSTEM SET a = 1",
+        ] {
             let mut profile = learned(&[text]);
             assert_eq!(see(&mut profile, text), Verdict::Unknown, "{text}");
             // But they can be allowed.
@@ -527,9 +584,10 @@ mod tests {
         assert_eq!(other.write(), text);
         let good = other.clone();
         for (bad, line) in [
+            ("", 1),
             ("{}", 1),
-            ("{\"firewall\":1,\"since\":0}\nx", 2),
-            ("{\"firewall\":1,\"since\":0}\n{\"shape\":\"zz\"}", 2),
+            ("{\"firewall\":2,\"since\":0}\nx", 2),
+            ("{\"firewall\":2,\"since\":0}\n{\"shape\":\"zz\"}", 2),
             (
                 &*format!("{text}{}\n", text.lines().nth(1).expect("a line")),
                 4,
@@ -543,9 +601,9 @@ mod tests {
     proptest! {
         /// Whatever comes while it learns passes when it protects, if it may be learned at all.
         #[test]
-        fn nothing_that_was_learned_is_refused(lists in prop::collection::vec((0u64..20, 0u32..3000, 0u32..3000), 1..50)) {
+        fn nothing_that_was_learned_is_refused(lists in prop::collection::vec((0u128..20, 0u32..3000, 0u32..3000), 1..50)) {
             let mut profile = Profile { mode: Mode::Learn, ..Profile::default() };
-            let one = |(shape, longest_list, rows): (u64, u32, u32)| Statement {
+            let one = |(shape, longest_list, rows): (u128, u32, u32)| Statement {
                 shape, longest_list, rows, whole: true, control: false, learnable: true,
             };
             for &seen in &lists {

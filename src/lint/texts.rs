@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::comment;
+use super::firewall;
 use super::hashing::Hashing;
 use super::hit::Hit;
 use super::inspect::Skipped;
@@ -46,6 +47,8 @@ pub struct Looked {
     pub longest_list: u32,
     /// Its rows of VALUES.
     pub rows: u32,
+    /// [`firewall::identity`] of its shape, if a firewall asks for it; else 0.
+    pub identity: u128,
     /// All of it was read: its shape has all of it.
     pub whole: bool,
     /// The rules that the text hits, as far as bound values and the session do not decide.
@@ -128,6 +131,7 @@ pub struct Texts {
     door_set: u32,
     bytes: usize,
     max_bytes: usize,
+    identify: bool,
     /// Whether comments may silence rules.
     pub inline_suppress: bool,
     /// Whether comments may silence rules about security that they name.
@@ -150,6 +154,7 @@ impl Texts {
             door_set: 0,
             bytes: 0,
             max_bytes,
+            identify: false,
             inline_suppress: true,
             suppress_security: false,
             thresholds: Thresholds::default(),
@@ -166,6 +171,16 @@ impl Texts {
             self.shapes.clear();
             self.bytes = 0;
         }
+    }
+
+    /// Whether a firewall asks for the identity of shapes, which costs more than all else of a text.
+    pub fn identify(&mut self, identify: bool) {
+        if identify && !self.identify {
+            self.exact.clear();
+            self.bytes = 0;
+            self.shapes.clear();
+        }
+        self.identify = identify;
     }
 
     /// How values are hashed.
@@ -240,6 +255,10 @@ impl Texts {
         let looked = Rc::new(Looked {
             text: if keep { text.into() } else { Box::default() },
             shape: reading.fingerprint,
+            identity: match self.identify {
+                true => firewall::identity(&reading.shape),
+                false => 0,
+            },
             binds: profile
                 .checks
                 .iter()

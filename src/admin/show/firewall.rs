@@ -55,10 +55,10 @@ pub const STATEMENTS: &[Column] = &[
     ("query", Text),
 ];
 
-fn statement(profile: &str, shape: u64, entry: &Entry) -> Row {
+fn statement(profile: &str, shape: u128, entry: &Entry) -> Row {
     vec![
         profile.to_owned().into(),
-        format!("{shape:016x}").into(),
+        format!("{shape:032x}").into(),
         entry.count.into(),
         entry.list.into(),
         entry.rows.into(),

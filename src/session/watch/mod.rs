@@ -119,8 +119,10 @@ impl Watch {
     /// What the firewall says to a text: what it adds to the hits, and whether it refuses.
     fn guarded(&self, looked: &Looked) -> Option<(Hit, Option<Refusal>)> {
         let guard = self.guard.as_ref()?;
-        let (list, rows, whole) = (looked.longest_list, looked.rows, looked.whole);
-        let statement = Statement::new(&looked.profile, looked.shape, list, rows, whole);
+        let (list, rows, shape) = (looked.longest_list, looked.rows, looked.identity);
+        // A text that was prepared before there was a firewall has no identity.
+        let whole = looked.whole && shape != 0;
+        let statement = Statement::new(&looked.profile, shape, list, rows, whole);
         let query = || {
             let query = sql::normalised(&looked.sample, Lexing::default());
             String::from_utf8_lossy(&query).into_owned()
@@ -132,7 +134,7 @@ impl Watch {
         if verdict == Verdict::Pass {
             return None;
         }
-        let hit = verdict.hit(&guard.name, looked.shape)?;
+        let hit = verdict.hit(&guard.name, shape)?;
         let refusal = (mode == Mode::Protect).then(|| refused_by_firewall(&hit));
         Some((hit, refusal))
     }
@@ -251,6 +253,8 @@ impl Session {
     /// Which profile of the firewall is the client's.
     fn renew_guard(&mut self) {
         let wall = self.context.process.wall.load();
+        let guarded = !wall.guards.is_empty();
+        (self.context.reports.texts.borrow_mut()).identify(guarded);
         let address = match self.me.addr {
             PeerAddr::Tcp(addr) => Some(addr.ip()),
             PeerAddr::Unix | PeerAddr::Gone => None,
