@@ -10,6 +10,7 @@ use super::syntax::{Argument, Client, Statement, Subject};
 use super::table::Row;
 use super::{Rights, Shared, command};
 use crate::admin::sessions::Call;
+use crate::audit::wall::Guard;
 use crate::config::effective::CONSOLE_NAMES;
 use crate::control::{Control, ControlError};
 use crate::lint::firewall::Mode;
@@ -122,10 +123,7 @@ pub(super) async fn set(env: &Env, argument: &Argument) -> Result {
             Ok(Answer::tag("SET"))
         }
         Argument::Firewall(name, mode) => {
-            let wall = env.control.process().wall.load_full();
-            let guard = wall
-                .find(name)
-                .ok_or_else(|| ConsoleError::NoSuchProfile(name.clone()))?;
+            let guard = guard(env, name)?;
             tracing::info!(
                 profile = name,
                 mode = mode.as_str(),
@@ -168,14 +166,18 @@ pub(super) async fn reset(env: &Env, _: &Argument) -> Result {
     Ok(Answer::tag("RESET"))
 }
 
+/// The firewall's profile of this name.
+fn guard(env: &Env, name: &str) -> Result<Arc<Guard>> {
+    let wall = env.control.process().wall.load();
+    let found = wall.find(name).cloned();
+    found.ok_or_else(|| ConsoleError::NoSuchProfile(name.to_owned()))
+}
+
 pub(super) async fn allow(env: &Env, argument: &Argument) -> Result {
     let Argument::Allow(name, shape) = argument else {
         return Err(ConsoleError::Invalid("ALLOW".to_owned()));
     };
-    let wall = env.control.process().wall.load_full();
-    let guard = wall
-        .find(name)
-        .ok_or_else(|| ConsoleError::NoSuchProfile(name.clone()))?;
+    let guard = guard(env, name)?;
     tracing::info!(
         profile = name,
         shape = format!("{shape:032x}"),

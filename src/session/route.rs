@@ -105,7 +105,8 @@ impl Session {
         }
         let reads = |text: &[u8]| self.analyse(text).flags.contains(Flags::READ_ONLY);
         let mut rest = input.get(frame.at..)?;
-        let mut unnamed = None;
+        // The batch's own statements, all of which read: the unnamed one, and those with names.
+        let (mut unnamed, mut parsed) = (false, Vec::new());
         for messages in 1..=MOST_MESSAGES {
             let header = Header::parse(rest, u32::MAX - 4).ok()??;
             let body = rest.get(Header::LEN..header.frame_len())?;
@@ -120,22 +121,23 @@ impl Session {
                     if lost || !reads(parse.text) {
                         return None;
                     }
-                    if parse.name.is_empty() {
-                        unnamed = Some(true);
+                    match parse.name {
+                        [] => unnamed = true,
+                        name => parsed.push(name),
                     }
                 }
                 frontend::BIND => {
                     let bind = read::bind_names(body)?;
                     let known = match bind.statement {
-                        [] => match unnamed {
-                            Some(known) => known,
-                            None => (self.unnamed.as_ref()).is_some_and(|known| {
-                                known.analysis.flags.contains(Flags::READ_ONLY)
-                            }),
+                        [] if unnamed => None,
+                        [] => Some(self.unnamed.as_ref().map(|known| known.analysis.flags)?),
+                        name => match self.named(name) {
+                            Some(known) => Some(known.analysis.flags),
+                            None if parsed.contains(&name) => None,
+                            None => return None,
                         },
-                        name => self.reads_by_name(name, input.get(frame.at..)?),
                     };
-                    if !known {
+                    if known.is_some_and(|flags| !flags.contains(Flags::READ_ONLY)) {
                         return None;
                     }
                 }
@@ -147,30 +149,6 @@ impl Session {
             rest = rest.get(header.frame_len()..)?;
         }
         None
-    }
-
-    /// Whether a named statement, of before or parsed in this batch, only reads.
-    fn reads_by_name(&self, name: &[u8], batch: &[u8]) -> bool {
-        if let Some(statement) = self.named(name) {
-            return statement.analysis.flags.contains(Flags::READ_ONLY);
-        }
-        // Every Parse of the batch in front of the Bind was found to read; the name must be one of
-        // these, or nothing is known of it.
-        let mut rest = batch;
-        while let Ok(Some(header)) = Header::parse(rest, u32::MAX - 4) {
-            let Some(body) = rest.get(Header::LEN..header.frame_len()) else {
-                return false;
-            };
-            match header.tag {
-                frontend::PARSE if read::parse(body).is_ok_and(|parse| parse.name == name) => {
-                    return true;
-                }
-                frontend::SYNC => return false,
-                _ => {}
-            }
-            rest = rest.get(header.frame_len()..).unwrap_or_default();
-        }
-        false
     }
 
     /// No server of the replica can be had. `true` if it was one: the primary gets the request.

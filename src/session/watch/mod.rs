@@ -20,7 +20,7 @@ use super::lineage::Capture;
 use crate::audit::observer::{Observer, Report};
 use crate::audit::wall::{self, Guard};
 use crate::error::SqlState;
-use crate::lint::firewall::{self, Mode, Statement, Verdict};
+use crate::lint::firewall::{self, Mode, Statement};
 use crate::lint::hit::Hit;
 use crate::lint::observe::{Event, Observation, Subject, Values};
 use crate::lint::policy::Effective;
@@ -127,16 +127,7 @@ impl Watch {
             let query = sql::normalised(&looked.sample, Lexing::default());
             String::from_utf8_lossy(&query).into_owned()
         };
-        let (verdict, mode) = guard.with(|profile| {
-            let verdict = profile.see(statement, wall::now(), query);
-            (verdict, profile.mode)
-        });
-        if verdict == Verdict::Pass {
-            return None;
-        }
-        let hit = verdict.hit(&guard.name, shape)?;
-        let refusal = (mode == Mode::Protect).then(|| refused_by_firewall(&hit));
-        Some((hit, refusal))
+        asked(guard, statement, query)
     }
 
     /// What the client is told if these hits refuse its statement.
@@ -191,12 +182,30 @@ impl Watch {
     }
 }
 
-fn refused_by_firewall(hit: &Hit) -> Refusal {
-    Refusal {
+/// What a profile of the firewall says to a statement, if it has anything against it, and whether that
+/// refuses it.
+fn asked(
+    guard: &Guard,
+    statement: Statement,
+    query: impl FnOnce() -> String,
+) -> Option<(Hit, Option<Refusal>)> {
+    let (verdict, mode) = guard.with(|profile| {
+        let verdict = profile.see(statement, wall::now(), query);
+        (verdict, profile.mode)
+    });
+    let hit = verdict.hit(&guard.name, statement.shape)?;
+    let refusal = (mode == Mode::Protect).then(|| Refusal {
         state: SqlState(firewall::REFUSED),
         text: format!("statement refused: {}", hit.message),
         hint: hit.suggestion.text.to_string(),
-    }
+    });
+    Some((hit, refusal))
+}
+
+/// The hits of a text, or those of `hits` instead, and one more.
+fn joined(looked: &Looked, hits: Option<&[Hit]>, more: Hit) -> Arc<[Hit]> {
+    let known = hits.unwrap_or(&looked.hits);
+    known.iter().cloned().chain([more]).collect()
 }
 
 impl Session {
@@ -278,12 +287,7 @@ impl Session {
             control: false,
             learnable: false,
         };
-        let (verdict, mode) = guard.with(|profile| {
-            let verdict = profile.see(statement, wall::now(), String::new);
-            (verdict, profile.mode)
-        });
-        let hit = verdict.hit(&guard.name, 0)?;
-        let refusal = (mode == Mode::Protect).then(|| refused_by_firewall(&hit));
+        let (hit, refusal) = asked(guard, statement, String::new)?;
         let refused = Event::Refused {
             text: Arc::from(&b""[..]),
             shape: 0,

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Bound, MOST_NAMES};
+use super::{Bound, MOST_NAMES, joined};
 use crate::lint::firewall::Mode;
 use crate::lint::hit::Hit;
 use crate::lint::judge;
@@ -29,8 +29,7 @@ impl Session {
         let watch = self.watch.as_mut()?;
         let mut hits = watch.judge(&looked);
         if let Some((hit, refusal)) = watch.guarded(&looked) {
-            let known = hits.as_deref().unwrap_or(&looked.hits);
-            hits = Some(known.iter().cloned().chain([hit]).collect());
+            hits = Some(joined(&looked, hits.as_deref(), hit));
             if refusal.is_some() {
                 self.report_refusal(&looked, hits);
                 return refusal;
@@ -71,7 +70,7 @@ impl Session {
         let protects = (watch.guard.as_ref())
             .is_some_and(|guard| guard.with(|profile| profile.mode == Mode::Protect));
         if protects && let Some((hit, Some(refusal))) = watch.guarded(&looked) {
-            let hits = looked.hits.iter().cloned().chain([hit]).collect();
+            let hits = joined(&looked, None, hit);
             self.report_refusal(&looked, Some(hits));
             return Some(refusal);
         }
@@ -132,8 +131,7 @@ impl Session {
         // What was parsed before the firewall's mode changed is seen here; a finding is made of what
         // is executed, not of what is parsed.
         if let Some((hit, refusal)) = watch.guarded(&looked) {
-            let known = hits.as_deref().unwrap_or(&looked.hits);
-            hits = Some(known.iter().cloned().chain([hit]).collect());
+            hits = Some(joined(&looked, hits.as_deref(), hit));
             if refusal.is_some() {
                 self.report_refusal(&looked, hits);
                 return refusal;
