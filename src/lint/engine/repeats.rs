@@ -18,9 +18,9 @@ const WRITTEN: usize = 16;
 #[derive(Default)]
 pub(super) struct Repeats {
     known: Vec<Repeat>,
-    /// Their texts and values, in the same places: looked through with every statement, so nothing else
-    /// is between them.
-    keys: Vec<u64>,
+    /// Front halves of their keys, in the same places: looked through with every statement, so
+    /// nothing else is between them, and four of them fit where one instruction compares.
+    tags: Vec<u32>,
     /// The place of the oldest, once all are taken.
     oldest: usize,
     /// Tables that were written to lately, oldest first.
@@ -28,6 +28,8 @@ pub(super) struct Repeats {
 }
 
 struct Repeat {
+    /// Its text and values.
+    key: u64,
     profile: Arc<Profile>,
     near: Steps,
     /// The same without regard to writes and requests.
@@ -75,11 +77,29 @@ impl Steps {
     }
 }
 
+fn tag(key: u64) -> u32 {
+    (key >> 32) as u32
+}
+
+/// The first place of a tag. Eight are compared without a branch in between, which the compiler makes
+/// a few wide instructions of: most statements are not known, and then all are looked at.
+fn position(tags: &[u32], tag: u32) -> Option<usize> {
+    let (eights, rest) = tags.as_chunks::<8>();
+    for (at, eight) in eights.iter().enumerate() {
+        if eight.iter().fold(false, |any, known| any | (*known == tag)) {
+            let within = eight.iter().position(|known| *known == tag)?;
+            return Some(at * 8 + within);
+        }
+    }
+    let within = rest.iter().position(|known| *known == tag)?;
+    Some(eights.len() * 8 + within)
+}
+
 impl Repeats {
     pub(super) fn memory(&self) -> usize {
         let names = self.written.iter().map(|name| name.len());
         self.known.capacity() * size_of::<Repeat>()
-            + self.keys.capacity() * size_of::<u64>()
+            + self.tags.capacity() * size_of::<u32>()
             + self.written.capacity() * size_of::<Box<str>>()
             + names.sum::<usize>()
     }
@@ -105,6 +125,7 @@ impl Repeats {
     /// Makes a place for a query, the oldest one's if all are taken.
     fn begin(&mut self, key: u64, profile: &Arc<Profile>, own: bool) -> usize {
         let one = Repeat {
+            key,
             profile: Arc::clone(profile),
             near: Steps::default(),
             far: Steps::default(),
@@ -112,19 +133,43 @@ impl Repeats {
             polls: false,
             own,
         };
-        let (at, full) = (self.oldest, self.keys.len() >= MOST);
-        match (self.known.get_mut(at), self.keys.get_mut(at)) {
+        let (at, full) = (self.oldest, self.tags.len() >= MOST);
+        match (self.known.get_mut(at), self.tags.get_mut(at)) {
             (Some(place), Some(known)) if full => {
-                (*place, *known) = (one, key);
+                (*place, *known) = (one, tag(key));
                 self.oldest = (at + 1) % MOST;
                 at
             }
             _ => {
                 self.known.push(one);
-                self.keys.push(key);
-                self.keys.len() - 1
+                self.tags.push(tag(key));
+                self.tags.len() - 1
             }
         }
+    }
+
+    /// Where a query is.
+    fn find(&self, key: u64) -> Option<usize> {
+        let mut from = 0;
+        while let Some(at) = position(self.tags.get(from..)?, tag(key)) {
+            let at = from + at;
+            if self.known.get(at)?.key == key {
+                return Some(at);
+            }
+            from = at + 1;
+        }
+        None
+    }
+
+    /// A table was written to: what was read of it may be another answer now.
+    fn written_to(&mut self, table: &Box<str>) {
+        for one in &mut self.known {
+            let read = one.profile.facts.first().map(|read| &read.reads);
+            if read.is_some_and(|read| read.contains(table)) {
+                one.near = Steps::default();
+            }
+        }
+        self.wrote(table);
     }
 
     pub(super) fn add(
@@ -141,21 +186,8 @@ impl Repeats {
             }
             return;
         }
-        for facts in &run.profile.facts {
-            for one in &mut self.known {
-                let read = one
-                    .profile
-                    .facts
-                    .first()
-                    .map_or(&[][..], |read| &read.reads);
-                if facts.writes.iter().any(|table| read.contains(table)) {
-                    one.near = Steps::default();
-                }
-            }
-        }
-        let writes = run.profile.facts.iter().flat_map(|facts| &facts.writes);
-        for table in writes {
-            self.wrote(table);
+        for table in run.profile.facts.iter().flat_map(|facts| &facts.writes) {
+            self.written_to(table);
         }
         let [facts] = run.profile.facts.as_slice() else {
             return;
@@ -171,8 +203,7 @@ impl Repeats {
             .rotate_left(23)
             .wrapping_mul(0x9E37_79B9_7F4A_7C15)
             ^ run.values.all;
-        let at = self.keys.iter().position(|known| *known == key);
-        let at = at.unwrap_or_else(|| {
+        let at = self.find(key).unwrap_or_else(|| {
             let own = facts.reads.iter().any(|table| self.written.contains(table));
             self.begin(key, &run.profile, own)
         });
@@ -216,5 +247,22 @@ impl Repeats {
                 .evidence("interval_ms", ms);
             found.push(detection(hit, &seen.subject, seen.conn, run, far.n, 0));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::position;
+
+    #[test]
+    fn a_tag_is_found_where_it_is_first() {
+        for len in 0..40 {
+            let tags: Vec<u32> = (0..len).collect();
+            for tag in 0..len + 1 {
+                let at = tags.iter().position(|known| *known == tag);
+                assert_eq!(position(&tags, tag), at);
+            }
+        }
+        assert_eq!(position(&[5, 1, 1], 1), Some(1));
     }
 }
