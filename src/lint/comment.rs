@@ -18,6 +18,8 @@ const REQUEST_KEYS: [&str; 3] = ["request_id", "correlation_id", "job_id"];
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comments {
+    /// There are any.
+    pub present: bool,
     /// `key='url-encoded value'`, `key=value` or `key:value`, in order, values decoded.
     pub tags: Vec<(Box<str>, Box<str>)>,
     /// Rules of `lint:ignore=a,b` and `lint_ignore='a%2Cb'`; `*` is all of them.
@@ -81,6 +83,7 @@ impl Comments {
 pub fn read(text: &[u8], lexing: Lexing) -> Comments {
     let mut found = Comments::default();
     for (start, end) in sql::comments(text, lexing) {
+        found.present = true;
         let body = text
             .get(start as usize + 2..end as usize)
             .unwrap_or_default();
@@ -276,7 +279,17 @@ mod tests {
             "SELECT 1",
             "/*",
         ] {
-            assert_eq!(comments(text), Comments::default(), "{text}");
+            let found = comments(text);
+            assert_eq!(
+                found.present,
+                text.starts_with('/') || text.contains("--"),
+                "{text}"
+            );
+            let nothing = Comments {
+                present: found.present,
+                ..Comments::default()
+            };
+            assert_eq!(found, nothing, "{text}");
         }
     }
 

@@ -173,7 +173,17 @@ fn integer(text: &[u8]) -> Option<i64> {
         [b'1'..=b'9', ..] => digits.len() <= 19 && digits.iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    plain.then(|| std::str::from_utf8(text).ok()?.parse().ok())?
+    if !plain {
+        return None;
+    }
+    let value = (digits.iter()).try_fold(0_i64, |value, digit| {
+        value.checked_mul(10)?.checked_sub(i64::from(digit - b'0'))
+    })?;
+    // Built as a negative number, of which there is one more.
+    match digits.len() < text.len() {
+        true => Some(value),
+        false => value.checked_neg(),
+    }
 }
 
 /// The bytes of a UUID: 32 hexadecimal digits, perhaps with hyphens, perhaps in braces.
@@ -243,6 +253,11 @@ mod tests {
             assert_ne!(text(other), seven, "{other}");
         }
         assert_ne!(text("0"), text("-0"));
+        assert_eq!(
+            text("-9223372036854775808"),
+            binary(&i64::MIN.to_be_bytes())
+        );
+        assert_eq!(text("9223372036854775807"), binary(&i64::MAX.to_be_bytes()));
         // Beyond the largest bigint.
         assert_ne!(text("9223372036854775808"), text("9223372036854775807"));
     }

@@ -1,6 +1,7 @@
 //! What a worker remembers about texts for the rules: by exact text, and by shape.
 //!
-//! A text is parsed once per shape. A text that differs from a known one only in literals, comments
+//! A text is parsed once per shape. A text whose bytes are those of a known one except for its literals
+//! costs a glance ([`skeleton`]). A text that differs from a known one only in literals, comments
 //! and white space costs a pass of the lexer, and of the rules only those that asked for the value
 //! of a literal look again ([`Profile::checks`]); only if one of them looked in a way that no check
 //! describes ([`Profile::sensitive`]) is the text parsed anew.
@@ -19,6 +20,7 @@ use super::judge;
 use super::observe::Values;
 use super::profile::{From, Profile};
 use super::thresholds::Thresholds;
+use crate::sql::skeleton::{self, Holes, Skeleton};
 use crate::sql::{self, Lexing, Reading};
 
 /// Longest text that is kept by exact text.
@@ -33,16 +35,24 @@ const DOOR_BITS: usize = 16 * 1024;
 pub struct Looked {
     /// The text, if it is kept; empty for one that is not.
     text: Box<[u8]>,
+    /// Hash of the text.
+    pub raw: u64,
+    /// Hashes of its literals.
+    pub literals: Values,
+    /// The rules that the text hits, as far as bound values and the session do not decide.
+    hits: Option<Arc<[Hit]>>,
+    common: Rc<Common>,
+}
+
+/// What texts that differ in their literals only have in common.
+#[derive(Debug)]
+pub struct Common {
     /// Its shape: the same for all texts that differ in literals, comments and white space only.
     pub shape: u64,
     /// What the rules know of the shape.
     pub profile: Arc<Profile>,
     /// The first text of the shape.
     pub sample: Arc<[u8]>,
-    /// Hash of the text.
-    pub raw: u64,
-    /// Hashes of its literals.
-    pub literals: Values,
     /// Elements of its longest list.
     pub longest_list: u32,
     /// Its rows of VALUES.
@@ -51,10 +61,12 @@ pub struct Looked {
     pub identity: u128,
     /// All of it was read: its shape has all of it.
     pub whole: bool,
-    /// The rules that the text hits, as far as bound values and the session do not decide.
-    pub hits: Arc<[Hit]>,
     /// Some check needs bound values.
     pub binds: bool,
+    /// It has comments.
+    pub commented: bool,
+    /// [`sql::is_plain`].
+    pub plain: bool,
     /// What its result's columns are, if the text tells: the table's names for them where they have
     /// one, so that an alias hides nothing.
     pub columns: Option<Arc<[Box<str>]>>,
@@ -62,6 +74,48 @@ pub struct Looked {
     pub trace: u64,
     /// Hits that its comments ask to keep silent about, and why.
     pub suppressed: Option<Arc<Suppressed>>,
+}
+
+impl std::ops::Deref for Looked {
+    type Target = Common;
+
+    fn deref(&self) -> &Common {
+        &self.common
+    }
+}
+
+impl Looked {
+    /// The rules that the text hits, as far as bound values and the session do not decide.
+    #[must_use]
+    pub fn hits(&self) -> &[Hit] {
+        self.hits.as_deref().unwrap_or_default()
+    }
+
+    /// The same to keep; `None` for none.
+    #[must_use]
+    pub fn shared_hits(&self) -> Option<Arc<[Hit]>> {
+        self.hits.clone()
+    }
+
+    /// Whether it is this text. `false` for one that was not kept.
+    #[must_use]
+    pub fn is(&self, text: &[u8]) -> bool {
+        !self.text.is_empty() && *self.text == *text
+    }
+}
+
+/// A text of which others are known by their holes.
+struct Template {
+    skeleton: Skeleton,
+    /// Which of its holes are question marks in the shape.
+    kept: Box<[u16]>,
+    looked: Rc<Looked>,
+    /// Some check looks at a literal.
+    checks: bool,
+}
+
+fn shared(hits: Vec<Hit>) -> Option<Arc<[Hit]>> {
+    (!hits.is_empty()).then(|| hits.into())
 }
 
 #[derive(Clone)]
@@ -124,9 +178,12 @@ impl TextStats {
 /// See the module.
 pub struct Texts {
     exact: HashMap<u64, Rc<Looked>, foldhash::fast::RandomState>,
+    templates: HashMap<u64, Template, foldhash::fast::RandomState>,
     shapes: HashMap<u64, Shape, foldhash::fast::RandomState>,
     hasher: foldhash::fast::RandomState,
     hashing: Hashing,
+    /// Where the literals of the text at hand are.
+    holes: Holes,
     door: Box<[u64; DOOR_BITS / 64]>,
     door_set: u32,
     bytes: usize,
@@ -147,6 +204,8 @@ impl Texts {
     pub fn new(max_bytes: usize, hashing: Hashing) -> Self {
         Texts {
             exact: HashMap::default(),
+            templates: HashMap::default(),
+            holes: Holes::default(),
             shapes: HashMap::default(),
             hasher: foldhash::fast::RandomState::default(),
             hashing,
@@ -167,18 +226,14 @@ impl Texts {
     pub fn judge_by(&mut self, thresholds: &Thresholds) {
         if self.thresholds != *thresholds {
             self.thresholds = *thresholds;
-            self.exact.clear();
-            self.shapes.clear();
-            self.bytes = 0;
+            self.forget();
         }
     }
 
     /// Whether a firewall asks for the identity of shapes, which costs more than all else of a text.
     pub fn identify(&mut self, identify: bool) {
         if identify && !self.identify {
-            self.exact.clear();
-            self.bytes = 0;
-            self.shapes.clear();
+            self.forget();
         }
         self.identify = identify;
     }
@@ -198,11 +253,117 @@ impl Texts {
             self.stats.hits += 1;
             return known.clone();
         }
-        self.anew(text, raw, lexing)
+        self.other_values(text, raw, lexing)
+    }
+
+    /// A text that is not known as it is: perhaps one is that differs in its literals only.
+    #[inline(never)]
+    fn other_values(&mut self, text: &[u8], raw: u64, lexing: Lexing) -> Rc<Looked> {
+        let mut holes = std::mem::take(&mut self.holes);
+        let found = text.len() <= MAX_STORED
+            && lexing == Lexing::default()
+            && holes.find(text).is_some()
+            && !holes.places().is_empty();
+        let hash = found.then(|| skeleton::hash(text, &holes, &self.hasher));
+        let found = hash.map(|hash| (hash, &holes));
+        let looked = match found.and_then(|found| self.filled(text, raw, found)) {
+            Some(known) => known,
+            None => self.anew(text, raw, lexing, found),
+        };
+        self.holes = holes;
+        looked
+    }
+
+    /// A text of a known template.
+    fn filled(
+        &mut self,
+        text: &[u8],
+        raw: u64,
+        (hash, holes): (u64, &Holes),
+    ) -> Option<Rc<Looked>> {
+        let template = self.templates.get(&hash)?;
+        if !template.skeleton.fits(text, holes) {
+            return None;
+        }
+        let common = &template.looked.common;
+        let literals = template
+            .kept
+            .iter()
+            .filter_map(|&at| holes.places().get(usize::from(at)));
+        let read = Reading {
+            literals: match template.checks {
+                true => literals.clone().copied().collect(),
+                false => Vec::new(),
+            },
+            longest_list: common.longest_list,
+            ..Reading::default()
+        };
+        let values = literals.filter_map(|hole| text.get(hole.0 as usize..hole.1 as usize));
+        let mut literals = self
+            .hashing
+            .values(values.map(|value| self.hashing.literal(value)));
+        if common.longest_list > 0 || common.rows > 1 {
+            literals.all ^= raw;
+        }
+        let hits = match template.checks {
+            true => shared(judge::hits(&common.profile, text, &read, &[])),
+            false => template.looked.hits.clone(),
+        };
+        self.stats.shape_hits += 1;
+        let common = Rc::clone(common);
+        let keep = self.seen_before(raw);
+        if keep {
+            self.make_room(text.len() + OVERHEAD);
+        }
+        let looked = Rc::new(Looked {
+            text: if keep { text.into() } else { Box::default() },
+            raw,
+            literals,
+            hits,
+            common,
+        });
+        if keep {
+            self.exact.insert(raw, looked.clone());
+        }
+        Some(looked)
+    }
+
+    /// Makes a template of a text, once another one with its holes has been seen.
+    fn remember(
+        &mut self,
+        text: &[u8],
+        reading: &Reading,
+        looked: &Rc<Looked>,
+        (hash, holes): (u64, &Holes),
+    ) {
+        if looked.profile.sensitive || looked.suppressed.is_some() || !self.seen_before(hash) {
+            return;
+        }
+        let kept: Option<Box<[u16]>> = (reading.literals.iter())
+            .map(|one| Some(holes.places().iter().position(|hole| hole == one)? as u16))
+            .collect();
+        let (Some(kept), Some(skeleton)) = (kept, Skeleton::new(text, holes)) else {
+            return;
+        };
+        self.make_room(skeleton.memory() + OVERHEAD);
+        let checks = (looked.profile.checks.iter()).any(|c| matches!(c.from, From::Literal(_)));
+        let template = Template {
+            skeleton,
+            kept,
+            looked: Rc::clone(looked),
+            checks,
+        };
+        self.templates.insert(hash, template);
     }
 
     #[inline(never)]
-    fn anew(&mut self, text: &[u8], raw: u64, lexing: Lexing) -> Rc<Looked> {
+    fn anew(
+        &mut self,
+        text: &[u8],
+        raw: u64,
+        lexing: Lexing,
+        holes: Option<(u64, &Holes)>,
+    ) -> Rc<Looked> {
         let reading = sql::read(text, lexing);
         let key = self.hasher.hash_one(&reading.shape);
         let comments = comment::read(text, lexing);
@@ -252,25 +413,20 @@ impl Texts {
             .map_or(0, |id| self.hashing.bytes(id.as_bytes()));
         let literals = self.hashing.literals(text, &reading, raw);
         let keep = text.len() <= MAX_STORED && self.seen_before(raw);
-        let looked = Rc::new(Looked {
-            text: if keep { text.into() } else { Box::default() },
+        let common = Common {
             shape: reading.fingerprint,
             identity: match self.identify {
                 true => firewall::identity(&reading.shape),
                 false => 0,
             },
-            binds: profile
-                .checks
-                .iter()
-                .any(|c| matches!(c.from, From::Param(_))),
+            binds: (profile.checks.iter()).any(|c| matches!(c.from, From::Param(_))),
+            commented: comments.present,
+            plain: sql::is_plain(text),
             profile,
             sample,
-            raw,
-            literals,
             longest_list: reading.longest_list,
             rows: reading.rows,
             whole: text.len() <= sql::MAX_SCANNED,
-            hits: hits.into(),
             columns,
             trace,
             suppressed: (!suppressed.is_empty()).then(|| {
@@ -279,10 +435,22 @@ impl Texts {
                     reason: comments.reason.clone().unwrap_or_default(),
                 })
             }),
+        };
+        let looked = Rc::new(Looked {
+            text: if keep { text.into() } else { Box::default() },
+            raw,
+            literals,
+            hits: shared(hits),
+            common: Rc::new(common),
         });
         if keep {
             self.make_room(text.len() + OVERHEAD);
             self.exact.insert(raw, looked.clone());
+        }
+        if let Some(holes) = holes
+            && comments.ignore.is_empty()
+        {
+            self.remember(text, &reading, &looked, holes);
         }
         looked
     }
@@ -303,12 +471,17 @@ impl Texts {
         })
     }
 
+    fn forget(&mut self) {
+        self.exact.clear();
+        self.templates.clear();
+        self.shapes.clear();
+        self.bytes = 0;
+    }
+
     /// Empties the tables when they are full: what is in use comes back at once.
     fn make_room(&mut self, bytes: usize) {
         if self.bytes + bytes > self.max_bytes {
-            self.exact.clear();
-            self.shapes.clear();
-            self.bytes = 0;
+            self.forget();
             self.stats.emptied += 1;
         }
         self.bytes += bytes;
@@ -342,7 +515,7 @@ mod tests {
     }
 
     fn rules(looked: &Looked) -> Vec<&'static str> {
-        looked.hits.iter().map(|hit| hit.rule.id).collect()
+        looked.hits().iter().map(|hit| hit.rule.id).collect()
     }
 
     #[test]
@@ -436,7 +609,7 @@ mod tests {
             );
             let looked = texts.look(text.as_bytes(), Lexing::default());
             let mut hits = looked
-                .hits
+                .hits()
                 .iter()
                 .filter(|hit| hit.rule.id == "large-in-list");
             (hits.next().map(|hit| hit.severity), hits.count())
@@ -454,12 +627,75 @@ mod tests {
             b"/* lint:ignore=missing-where reason='purge' */ DELETE FROM t",
             Lexing::default(),
         );
-        assert!(looked.hits.is_empty());
+        assert!(looked.hits().is_empty());
         let suppressed = looked.suppressed.as_ref().expect("one");
         assert_eq!((suppressed.hits.len(), &*suppressed.reason), (1, "purge"));
         texts.inline_suppress = false;
         let looked = texts.look(b"DELETE FROM t -- lint:ignore=*", Lexing::default());
         assert_eq!(rules(&looked), ["missing-where"]);
+    }
+
+    #[test]
+    fn a_text_with_other_literals_is_what_it_would_be_alone() {
+        let cases = [
+            "SELECT a FROM t WHERE b = {} AND c = '{}'",
+            "SELECT a FROM t ORDER BY a LIMIT 10 OFFSET {}",
+            "SELECT a FROM t WHERE b IN ({}, 2, 3) /* x='y' */",
+            "INSERT INTO t VALUES ({}, 'a{}'), (3, 'b')",
+            "SELECT a FROM t WHERE b LIKE '{}%'",
+            "SELECT \"a\".\"b\" FROM \"a\" WHERE \"a\".\"id\" = -{}",
+            "DELETE FROM t RETURNING a + {}",
+            "SELECT a FROM t WHERE b LIKE '{}'",
+        ];
+        let values = ["1", "0", "77", "123456789", "5000", "2", "9999999"];
+        let mut texts = texts();
+        for round in 0..4 {
+            for case in cases {
+                for value in values {
+                    let value = format!("{round}{value}");
+                    let text = case.replace("{}", &value);
+                    let known = texts.look(text.as_bytes(), Lexing::default());
+                    let mut alone = Texts::new(1 << 20, Hashing::seeded(1));
+                    alone.hasher = texts.hasher.clone();
+                    let alone = alone.look(text.as_bytes(), Lexing::default());
+                    assert_eq!(
+                        (known.raw, known.literals),
+                        (alone.raw, alone.literals),
+                        "{text}"
+                    );
+                    // Places are those of the sample.
+                    let found = |looked: &Looked| -> Vec<_> {
+                        let hits = looked.hits().iter();
+                        hits.map(|hit| (hit.rule.id, hit.kind, hit.severity))
+                            .collect()
+                    };
+                    assert_eq!(found(&known), found(&alone), "{text}");
+                    assert_eq!((known.shape, known.plain), (alone.shape, alone.plain));
+                    assert_eq!(
+                        (known.longest_list, known.rows),
+                        (alone.longest_list, alone.rows)
+                    );
+                }
+            }
+        }
+        assert_eq!(
+            texts.templates.len(),
+            cases.len() - 1,
+            "one for both patterns"
+        );
+        let odd = Lexing {
+            standard_conforming_strings: false,
+            ..Lexing::default()
+        };
+        let text = b"SELECT a FROM t WHERE b LIKE '2'";
+        let (one, other) = (
+            texts.look(text, Lexing::default()),
+            texts.look(b"SELECT a FROM t WHERE b LIKE '3'", odd),
+        );
+        assert!(
+            !Rc::ptr_eq(&one.common, &other.common),
+            "other rules, another look"
+        );
     }
 
     #[test]
@@ -471,7 +707,7 @@ mod tests {
         }
         assert!(texts.stats.emptied > 0);
         for odd in [&b""[..], b"\xff\xfe", b"SELECT '", b"/* ", b"((((", b";;;"] {
-            assert!(texts.look(odd, Lexing::default()).hits.is_empty());
+            assert!(texts.look(odd, Lexing::default()).hits().is_empty());
         }
     }
 }

@@ -342,14 +342,17 @@ impl Session {
     }
 
     fn query(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
-        let refusal = match frame.is_whole() {
+        let watched = match frame.is_whole() {
             true => self.watch_query(read::query(frame.body)?),
-            false => self.watch_unread(),
+            false => self.watch_unread().map_or(Ok(false), Err),
         };
-        if let Some(refusal) = refusal {
-            self.refuse_whole(refusal, frame, gather);
-            return Ok(());
-        }
+        let plain = match watched {
+            Ok(plain) => plain,
+            Err(refusal) => {
+                self.refuse_whole(refusal, frame, gather);
+                return Ok(());
+            }
+        };
         if !self.tracks() {
             if frame.is_whole() && !self.startup.is_empty() {
                 self.watch_resets(read::query(frame.body)?);
@@ -374,7 +377,7 @@ impl Session {
                 self.flags = self.flags.union(Flags::UNANALYSED);
                 None
             }
-            Some(text) if sql::is_plain(text) && safe => None,
+            Some(text) if safe && (plain || sql::is_plain(text)) => None,
             Some(text) => {
                 let analysis = self.analyse(text);
                 self.note(&analysis);

@@ -34,6 +34,7 @@ mod plain;
 mod redacted;
 mod script;
 mod shape;
+pub mod skeleton;
 mod store;
 mod survey;
 #[cfg(test)]

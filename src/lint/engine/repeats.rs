@@ -162,10 +162,10 @@ impl Repeats {
     }
 
     /// A table was written to: what was read of it may be another answer now.
-    fn written_to(&mut self, table: &Box<str>) {
+    fn written_to(&mut self, table: &str) {
         for one in &mut self.known {
             let read = one.profile.facts.first().map(|read| &read.reads);
-            if read.is_some_and(|read| read.contains(table)) {
+            if read.is_some_and(|read| read.iter().any(|read| **read == *table)) {
                 one.near = Steps::default();
             }
         }

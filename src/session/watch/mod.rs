@@ -111,7 +111,7 @@ impl Watch {
         if !self.view.concerns(&looked.profile) {
             return None;
         }
-        let mut hits = looked.hits.to_vec();
+        let mut hits = looked.hits().to_vec();
         self.view.revise(&looked.profile, &mut hits);
         Some(hits.into())
     }
@@ -204,7 +204,7 @@ fn asked(
 
 /// The hits of a text, or those of `hits` instead, and one more.
 fn joined(looked: &Looked, hits: Option<&[Hit]>, more: Hit) -> Arc<[Hit]> {
-    let known = hits.unwrap_or(&looked.hits);
+    let known = hits.unwrap_or(looked.hits());
     known.iter().cloned().chain([more]).collect()
 }
 
@@ -328,8 +328,8 @@ impl Session {
             text: looked.sample.clone(),
             shape: looked.shape,
         };
-        let hits = hits.unwrap_or_else(|| looked.hits.clone());
-        self.report_event(refused, Some(hits));
+        let hits = hits.or_else(|| looked.shared_hits());
+        self.report_event(refused, hits);
     }
 
     /// The client is gone.

@@ -171,7 +171,7 @@ impl Session {
             return;
         };
         let bound = &front.bound;
-        let hits = bound.hits.as_deref().unwrap_or(&bound.looked.hits);
+        let hits = bound.hits.as_deref().unwrap_or(bound.looked.hits());
         for hit in hits {
             let notice = watch.effective.action(hit.rule, hit.kind) == Action::Notice;
             let key = (hit.rule.number, bound.looked.shape);

@@ -74,7 +74,8 @@ pub(super) fn report(
     } = pending.bound;
     let columns = looked.columns.clone();
     let suppressed = looked.suppressed.clone();
-    let hits = hits.or_else(|| (!looked.hits.is_empty()).then(|| looked.hits.clone()));
+    let stripped = looked.shape ^ looked.literals.all;
+    let hits = hits.or_else(|| looked.shared_hits());
     Report {
         seen: Observation {
             conn,
@@ -85,8 +86,11 @@ pub(super) fn report(
                 text: looked.sample.clone(),
                 shape: looked.shape,
                 profile: looked.profile.clone(),
-                raw: looked.raw,
-                stripped: looked.shape ^ looked.literals.all,
+                raw: match looked.commented {
+                    true => looked.raw,
+                    false => stripped,
+                },
+                stripped,
                 parsed_now,
                 params,
                 values,

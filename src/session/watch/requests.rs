@@ -21,24 +21,30 @@ impl Session {
         self.context.reports.texts.borrow_mut().look(text, lexing)
     }
 
-    /// A simple Query is about to be sent.
-    pub(in crate::session) fn watch_query(&mut self, text: &[u8]) -> Option<Refusal> {
-        self.watch.as_ref()?;
+    /// A simple Query is about to be sent. Whether it is known to be plain ([`crate::sql::is_plain`]),
+    /// or why it is not sent.
+    pub(in crate::session) fn watch_query(&mut self, text: &[u8]) -> Result<bool, Refusal> {
+        if self.watch.is_none() {
+            return Ok(false);
+        }
         let looked = self.look(text);
         let now = self.now();
-        let watch = self.watch.as_mut()?;
+        let Some(watch) = &mut self.watch else {
+            return Ok(false);
+        };
         let mut hits = watch.judge(&looked);
         if let Some((hit, refusal)) = watch.guarded(&looked) {
             hits = Some(joined(&looked, hits.as_deref(), hit));
-            if refusal.is_some() {
+            if let Some(refusal) = refusal {
                 self.report_refusal(&looked, hits);
-                return refusal;
+                return Err(refusal);
             }
         }
-        if let Some(refusal) = watch.refusal(hits.as_deref().unwrap_or(&looked.hits)) {
+        if let Some(refusal) = watch.refusal(hits.as_deref().unwrap_or(looked.hits())) {
             self.report_refusal(&looked, hits);
-            return Some(refusal);
+            return Err(refusal);
         }
+        let plain = looked.plain;
         let bound = Bound {
             values: looked.literals,
             looked,
@@ -50,14 +56,14 @@ impl Session {
         watch.batch = watch.batch.wrapping_add(1);
         watch.unnamed = None;
         watch.send(bound, now, 0, true, &self.context.reports.observer);
-        None
+        Ok(plain)
     }
 
     /// Whether the rules refuse a text, whatever its values.
     pub(in crate::session) fn would_refuse(&self, text: &[u8]) -> bool {
         (self.watch.as_ref()).is_some_and(|watch| {
             // A firewall has to see it at its turn.
-            watch.guard.is_some() || watch.refusal(&self.look(text).hits).is_some()
+            watch.guard.is_some() || watch.refusal(self.look(text).hits()).is_some()
         })
     }
 
@@ -75,7 +81,7 @@ impl Session {
             return Some(refusal);
         }
         // What depends on the session's state is decided at Bind.
-        if let Some(refusal) = watch.refusal(&looked.hits) {
+        if let Some(refusal) = watch.refusal(looked.hits()) {
             self.report_refusal(&looked, None);
             return Some(refusal);
         }
@@ -124,7 +130,7 @@ impl Session {
                 .cloned()
                 .collect();
             if !bound.is_empty() {
-                let known = hits.as_deref().unwrap_or(&looked.hits);
+                let known = hits.as_deref().unwrap_or(looked.hits());
                 hits = Some(known.iter().cloned().chain(bound).collect());
             }
         }
