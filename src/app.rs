@@ -18,6 +18,7 @@ use crate::pool::process::Process;
 use crate::recorder::Recorder;
 use crate::session::cancel::CancelKeys;
 use crate::shutdown::Phase;
+use crate::timer::Timers;
 use crate::tls::{TlsBundle, TlsContext};
 use crate::worker::{self, Seed};
 use crate::{admin, advisor, logging, signals, watcher, web};
@@ -121,6 +122,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
         .name("rules".to_owned())
         .spawn(move || observer::run(&reported, &mut recorder))
         .map_err(AppError::Thread)?;
+    let timers = Arc::new(Timers::start().map_err(AppError::Thread)?);
     let mut threads = Vec::new();
     let mut started = Vec::new();
     for (number, (commands, arrivals)) in command_receivers.into_iter().zip(arrivals).enumerate() {
@@ -135,6 +137,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
             peers: peers.clone(),
             control: control.clone(),
             console: console.clone(),
+            timers: timers.clone(),
         };
         let (tell, up) = oneshot::channel();
         started.push(up);
@@ -208,7 +211,7 @@ async fn wait_for_end(control: &Control, config: &Config) {
     let process = control.process();
     let mut began = None;
     loop {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        crate::timer::sleep(Duration::from_millis(50)).await;
         let phase = process.phase.get();
         if phase < Phase::WaitForClients {
             continue;

@@ -398,7 +398,7 @@ impl Control {
             if left.iter().sum::<usize>() == 0 {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            crate::timer::sleep(Duration::from_millis(50)).await;
         }
     }
 

@@ -44,6 +44,7 @@ pub mod session;
 pub mod shutdown;
 pub mod signals;
 pub mod sql;
+pub mod timer;
 pub mod tls;
 pub mod watcher;
 pub mod web;

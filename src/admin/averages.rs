@@ -166,7 +166,7 @@ pub async fn sample(control: Control, console: Arc<Shared>) {
         }
         let period = settings.settings.stats_period.max(Duration::from_secs(1));
         drop(settings);
-        tokio::time::sleep(period).await;
+        crate::timer::sleep(period).await;
     }
 }
 

@@ -386,6 +386,6 @@ impl Line {
             self.stream.shutdown().await
         };
         // A client that does not take it has left.
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(500), goodbye).await;
+        let _ = crate::timer::timeout(std::time::Duration::from_millis(500), goodbye).await;
     }
 }

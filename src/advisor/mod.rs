@@ -50,8 +50,7 @@ pub async fn run(
     mut asked: mpsc::Receiver<AdviceAsked>,
 ) {
     let mut due: HashMap<Arc<str>, Instant> = HashMap::new();
-    let mut tick = tokio::time::interval(TICK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tick = crate::timer::interval(TICK);
     loop {
         tokio::select! {
             Some((database, answer)) = asked.recv() => {

@@ -11,8 +11,8 @@ use crate::auth::{ScramKeys, vault};
 use crate::config::{Config, Secret, SslMode};
 use crate::derivation::Derivation;
 use crate::net::Stream;
+use crate::timer::timeout;
 use crate::tls::{self, TlsContext};
-use tokio::time::timeout;
 
 #[cfg(test)]
 mod tests;

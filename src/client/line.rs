@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use crate::timer::timeout;
 use zeroize::Zeroizing;
 
 use super::challenge::Challenge;

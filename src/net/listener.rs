@@ -173,7 +173,7 @@ impl Acceptor {
                         tracing::warn!(%error, "cannot accept connections for now; raise the limit on open files if this goes on");
                     }
                     self.backoff = (self.backoff * 2).clamp(BACKOFF.0, BACKOFF.1);
-                    tokio::time::sleep(self.backoff).await;
+                    crate::timer::sleep(self.backoff).await;
                 }
             }
         }

@@ -90,7 +90,7 @@ impl Cluster {
         if limit.is_zero() {
             return Some(known.await);
         }
-        tokio::time::timeout(limit, known).await.ok()
+        crate::timer::timeout(limit, known).await.ok()
     }
 
     /// Something happened that makes it worth asking the servers at once.

@@ -93,7 +93,7 @@ impl Pool {
         let limit = self.config.borrow().settings.server_connect_timeout;
         tokio::task::spawn_local(async move {
             let aside = Aside::new(&self);
-            let done = tokio::time::timeout(limit, server.run(&query)).await;
+            let done = crate::timer::timeout(limit, server.run(&query)).await;
             match done {
                 Ok(Ok(())) if server.is_clean() => {
                     aside.over();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::conn::ServerShared;
 pub use super::error::ConnectError;
@@ -19,6 +19,7 @@ use crate::derivation::Derivation;
 use crate::error::SqlState;
 use crate::net::sockopt::TcpOptions;
 use crate::net::{PeerAddr, Stream};
+use crate::timer::timeout;
 use crate::tls::ServerLeg;
 use crate::tls::client::server_name;
 use crate::wire::header::take_frame;

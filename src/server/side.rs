@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use crate::timer::timeout;
 
 use crate::derivation::Derivation;
 use crate::net::Stream;

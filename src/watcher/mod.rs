@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
+use crate::timer::timeout;
 
 use crate::control::Control;
 use crate::derivation::Derivation;
@@ -40,8 +40,7 @@ const WHO: &str = "SELECT r, s.system_identifier, \
 /// Keeps every cluster's servers asked until the process ends.
 pub async fn run(control: Control, derivation: Arc<Derivation>) {
     let mut watched: HashMap<Arc<str>, Arc<Cluster>> = HashMap::new();
-    let mut tick = tokio::time::interval(TICK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tick = crate::timer::interval(TICK);
     loop {
         tick.tick().await;
         watched.retain(|_, cluster| !cluster.is_retired());
@@ -86,7 +85,7 @@ async fn watch(
             Some(Err(error)) => Err(error),
             None => {
                 // No pool to ask as; the next client makes one.
-                tokio::time::sleep(TICK).await;
+                crate::timer::sleep(TICK).await;
                 continue;
             }
         };

@@ -58,7 +58,7 @@ pub async fn serve(listener: TcpListener, control: Control) {
             }
             Err(error) => {
                 tracing::warn!(%error, "an HTTP connection could not be accepted");
-                tokio::time::sleep(AFTER_FAILURE).await;
+                crate::timer::sleep(AFTER_FAILURE).await;
             }
         }
     }
@@ -74,7 +74,7 @@ async fn connection(socket: TcpStream, control: Control) {
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(socket), service);
-    match tokio::time::timeout(LIFE, connection).await {
+    match crate::timer::timeout(LIFE, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "an HTTP connection ended"),
         Err(_) => tracing::debug!("an HTTP connection was open for too long"),

@@ -401,5 +401,5 @@ async fn turn_away(mut stream: Stream, turned: Turned) {
         stream.shutdown().await
     };
     // It is closed next, whether it listens or not.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), farewell).await;
+    let _ = crate::timer::timeout(std::time::Duration::from_secs(1), farewell).await;
 }

@@ -23,6 +23,7 @@ use crate::session::context::Context;
 use crate::session::pin::Pins;
 use crate::session::timeouts::{TimeLimits, due};
 use crate::shutdown::Phase;
+use crate::timer;
 pub use login::Arrival;
 use login::Logins;
 
@@ -53,6 +54,8 @@ pub struct Seed {
     pub control: Control,
     /// What consoles share.
     pub console: Arc<crate::admin::Shared>,
+    /// Time what it waits for.
+    pub timers: Arc<timer::Timers>,
 }
 
 /// Runs a worker on the calling thread until the process stops.
@@ -61,8 +64,11 @@ pub struct Seed {
 ///
 /// The runtime could not be made or the listening sockets not be registered.
 pub fn run(seed: Seed, started: oneshot::Sender<()>) -> std::io::Result<()> {
+    // Until everything here has stopped waiting.
+    let timers = seed.timers.clone();
+    timers.lend();
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
+        .enable_io()
         .max_blocking_threads(16)
         .build_local(tokio::runtime::LocalOptions::default())?;
     runtime.block_on(serve(seed, started))
@@ -98,8 +104,7 @@ async fn serve(seed: Seed, started: oneshot::Sender<()>) -> std::io::Result<()> 
     // Whoever started this thread may have given up; then the commands' end stops it too.
     let _ = started.send(());
     let (mut commands, mut arrivals) = (seed.commands, seed.arrivals);
-    let mut tick = tokio::time::interval(TICK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut tick = timer::interval(TICK);
     let mut round = 0;
     loop {
         tokio::select! {
@@ -130,9 +135,9 @@ async fn serve(seed: Seed, started: oneshot::Sender<()>) -> std::io::Result<()> 
     context
         .clients
         .each(|client| client.signal(Signal::SHUTDOWN));
-    tokio::time::timeout(Duration::from_secs(1), async {
+    timer::timeout(Duration::from_secs(1), async {
         while !context.clients.is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            timer::sleep(Duration::from_millis(5)).await;
         }
     })
     .await
@@ -220,7 +225,7 @@ fn obey(context: &Rc<Context>, command: Command) {
             }
             tokio::task::spawn_local(async move {
                 while !pools.iter().all(|pool| pool.is_quiet()) && !done.is_closed() {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    timer::sleep(Duration::from_millis(10)).await;
                 }
                 let _ = done.send(());
             });

@@ -24,7 +24,7 @@ fn layer(path: &str) -> Option<u8> {
         return Some(2);
     }
     Some(match top(path) {
-        "calendar" | "error" | "config" => 0,
+        "calendar" | "error" | "config" | "timer" => 0,
         "wire" | "sql" | "auth" => 1,
         // `rule` is the macro that declares the rules of `lint`; macros live at the top of a crate.
         "route" | "lint" | "rule" => 2,
@@ -226,6 +226,7 @@ fn cores_contain_no_input_output_and_no_clock() {
     // Addresses are values; sockets are not.
     let words = [
         "tokio",
+        "crate::timer",
         "std::net::Tcp",
         "std::net::Udp",
         "std::os::unix::net",
@@ -247,6 +248,27 @@ fn cores_contain_no_input_output_and_no_clock() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// A worker's runtime has no timers: making one there panics, but only when it comes to that.
+#[test]
+fn timers_are_made_in_one_place() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        // The demo's own runtime has timers.
+        if matches!(top(&source.module), "timer" | "demo") {
+            continue;
+        }
+        for (number, line) in source.code.lines().enumerate() {
+            let makes = ["timeout", "sleep", "interval", "self", "{"]
+                .iter()
+                .any(|name| line.contains(&format!("tokio::time::{name}")));
+            if makes {
+                wrong.push(format!("{}:{}", source.path.display(), number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "use crate::timer: {wrong:?}");
 }
 
 #[test]
