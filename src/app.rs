@@ -11,6 +11,7 @@ use crate::audit::observer;
 use crate::cli::RunOptions;
 use crate::config::Config;
 use crate::control::Control;
+use crate::daemon::{self, DaemonError, Pidfile};
 use crate::derivation::Derivation;
 use crate::net::listener::Listeners;
 use crate::net::sockopt;
@@ -34,8 +35,8 @@ enum AppError {
     Http(std::net::SocketAddr, std::io::Error),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
-    #[error("cannot write the process id to {0}: {1}")]
-    Pidfile(String, std::io::Error),
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
     #[error("{0}")]
     Logging(String),
     #[error("the system has no random numbers")]
@@ -44,8 +45,6 @@ enum AppError {
     Audit(std::io::Error),
     #[error("a worker did not start")]
     Worker,
-    #[error("running in the background (-d) is not supported: use a service manager")]
-    Daemon,
 }
 
 /// Serves until told to stop. The exit code is 0 after an orderly end, 1 otherwise.
@@ -70,19 +69,30 @@ fn workers(config: &Config) -> usize {
 }
 
 fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
+    let user = options.user.as_ref().unwrap_or(&config.settings.user);
+    if !user.is_empty() {
+        daemon::become_user(user)?;
+    }
+    if options.daemon && config.settings.pidfile.is_none() {
+        return Err(DaemonError::NeedsPidfile.into());
+    }
+    // Bound before the process leaves its terminal, so that whoever started it sees what is wrong.
+    let listeners = Arc::new(Listeners::bind(&config.settings)?);
     if options.daemon {
-        return Err(AppError::Daemon);
+        daemon::go_into_background()?;
     }
     let logging = logging::init(&config.settings, &options)
         .map_err(|error| AppError::Logging(error.to_string()))?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
+    if daemon::is_root() {
+        tracing::warn!("running as root, which nothing here needs; set user");
+    }
     if let Err(error) = sockopt::raise_open_files() {
         tracing::warn!(%error, "the limit on open files could not be raised");
     }
     let tls = TlsContext::new(TlsBundle::build(&config)?);
-    let listeners = Arc::new(Listeners::bind(&config.settings)?);
     let http = match config.settings.http_listen {
         None => None,
         Some(addr) => {
@@ -93,10 +103,11 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
             Some(socket)
         }
     };
-    let pidfile = Pidfile::write(&config)?;
+    let pidfile = config.settings.pidfile.as_deref();
+    let pidfile = pidfile.map(Pidfile::write).transpose()?;
     let derivation = Arc::new(Derivation::new().map_err(|_| AppError::NoRandomness)?);
     let count = workers(&config);
-    let path = config.path.clone();
+    let (path, dialect) = (config.path.clone(), config.dialect);
     let config = Arc::new(config);
     let process = Arc::new(Process::new(config.clone(), tls));
     let observer = process.observer.clone();
@@ -106,9 +117,12 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
         (0..count).map(|_| mpsc::unbounded_channel()).unzip();
     let (peers, arrivals): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
     let control = Control::new(process.clone(), command_senders, move || {
-        crate::cli::load(path.as_deref())
+        crate::cli::load(path.as_deref(), Some(dialect))
     })
     .on_reload(move |config| {
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
         if let Err(error) = logging.apply(&config.settings) {
             tracing::error!("the log goes on as before: {error}");
         }
@@ -237,29 +251,6 @@ async fn wait_for_end(control: &Control, config: &Config) {
                 }
             }
             _ => {}
-        }
-    }
-}
-
-/// The process id in a file, removed at the end.
-struct Pidfile(Option<std::path::PathBuf>);
-
-impl Pidfile {
-    fn write(config: &Config) -> Result<Self, AppError> {
-        let path = config.settings.pidfile.clone();
-        if let Some(path) = &path {
-            std::fs::write(path, format!("{}\n", std::process::id()))
-                .map_err(|error| AppError::Pidfile(path.display().to_string(), error))?;
-        }
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Pidfile {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            // It may have been removed by hand.
-            let _ = std::fs::remove_file(path);
         }
     }
 }

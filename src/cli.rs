@@ -13,9 +13,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::audit::chain;
 use crate::audit::trail::{self, Policy};
 use crate::audit::wall::Wall;
+use crate::config::document::Dialect;
 use crate::config::{Config, ConfigErrors, reference};
 use crate::lint::policy;
 use crate::offline::{self, LintArgs};
+
+mod pgbouncer;
 
 /// Where `pgweir run` looks for a configuration, in this order.
 pub const CONFIG_PATHS: [&str; 2] = ["conf/pgweir.toml", "/etc/pgweir/pgweir.toml"];
@@ -27,18 +30,47 @@ pub const CONFIG_PATHS: [&str; 2] = ["conf/pgweir.toml", "/etc/pgweir/pgweir.tom
     about,
     args_conflicts_with_subcommands = true,
     arg_required_else_help = true,
-    after_help = "With FILE and no command pgweir serves like PgBouncer: pgweir [-q] [-v] [-d] FILE.ini"
+    after_help = "With FILE and no command pgweir serves like PgBouncer: pgweir [-q] [-v] [-d] [-u USER] FILE.ini. Called by the name pgbouncer it takes PgBouncer's options only."
 )]
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     output: Output,
-    /// Run in the background
-    #[arg(short, long)]
-    daemon: bool,
+    #[command(flatten)]
+    process: ProcessArgs,
     /// Configuration to serve with, as PgBouncer takes it
     file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct ProcessArgs {
+    /// Run in the background; needs pidfile
+    #[arg(short, long)]
+    daemon: bool,
+    /// Become this user of the system
+    #[arg(short, long, value_name = "USER")]
+    user: Option<String>,
+    /// What PgBouncer had until 1.25
+    #[arg(short = 'R', long, hide = true)]
+    reboot: bool,
+}
+
+impl ProcessArgs {
+    fn options(self, output: Output) -> Result<RunOptions, clap::Error> {
+        if self.reboot {
+            return Err(Args::command().error(
+                clap::error::ErrorKind::ArgumentConflict,
+                "-R (--reboot) does not exist any more, as in PgBouncer since 1.26: start a second process with so_reuseport = 1 and [peers], then send the first one SIGTERM",
+            ));
+        }
+        Ok(RunOptions {
+            quiet: output.quiet,
+            verbose: output.verbose,
+            daemon: self.daemon,
+            user: self.user,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -63,9 +95,8 @@ enum Command {
         config: Option<PathBuf>,
         #[command(flatten)]
         output: Output,
-        /// Run in the background
-        #[arg(short, long)]
-        daemon: bool,
+        #[command(flatten)]
+        process: ProcessArgs,
     },
     /// Check a configuration and list every mistake in it
     Check {
@@ -117,6 +148,8 @@ pub enum Dispatch {
     Run {
         /// The configuration; `None`: see [`load`].
         config_path: Option<PathBuf>,
+        /// Its language; `None`: its name tells.
+        dialect: Option<Dialect>,
         /// How.
         options: RunOptions,
     },
@@ -135,7 +168,7 @@ pub enum Dispatch {
 }
 
 /// How to serve, beyond the configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunOptions {
     /// Log nothing to standard error.
     pub quiet: bool,
@@ -143,6 +176,8 @@ pub struct RunOptions {
     pub verbose: u8,
     /// Run in the background.
     pub daemon: bool,
+    /// Become this user of the system; it goes before the configuration's `user`.
+    pub user: Option<String>,
 }
 
 /// Form of the reference.
@@ -162,21 +197,22 @@ pub enum ReferenceFormat {
 pub fn parse(
     args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<Dispatch, clap::Error> {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let name = args.first().map(Path::new).and_then(Path::file_name);
+    if name.is_some_and(|name| name == "pgbouncer") {
+        return pgbouncer::parse(args);
+    }
     let matches = Args::command().try_get_matches_from(args)?;
     let args = Args::from_arg_matches(&matches)?;
-    let options = |output: Output, daemon| RunOptions {
-        quiet: output.quiet,
-        verbose: output.verbose,
-        daemon,
-    };
     Ok(match args.command {
         Some(Command::Run {
             config,
             output,
-            daemon,
+            process,
         }) => Dispatch::Run {
             config_path: config,
-            options: options(output, daemon),
+            dialect: None,
+            options: process.options(output)?,
         },
         Some(Command::Check { file }) => Dispatch::Check(file),
         Some(Command::ConfigReference { toml: true, .. }) => {
@@ -199,7 +235,8 @@ pub fn parse(
             }
             Some(file) => Dispatch::Run {
                 config_path: Some(file),
-                options: options(args.output, args.daemon),
+                dialect: None,
+                options: args.process.options(args.output)?,
             },
             None => {
                 return Err(Args::command().error(
@@ -212,15 +249,15 @@ pub fn parse(
 }
 
 /// The configuration to serve with: `path` if it is given, else the first of [`CONFIG_PATHS`] that
-/// exists, else [`Config::zero`].
+/// exists, else [`Config::zero`]. Without `dialect` the name of the file tells its language.
 ///
 /// # Errors
 /// Every mistake of that configuration. A file that exists but is wrong is never passed over.
-pub fn load(path: Option<&Path>) -> Result<Config, ConfigErrors> {
+pub fn load(path: Option<&Path>, dialect: Option<Dialect>) -> Result<Config, ConfigErrors> {
     let found = CONFIG_PATHS.iter().map(Path::new).find(|p| p.exists());
     let path = path.or(found);
     let config = match path {
-        Some(path) => Config::load(path)?,
+        Some(path) => Config::load_as(path, dialect.unwrap_or_else(|| Dialect::of(path)))?,
         None => Config::zero(|name| std::env::var(name).ok())?,
     };
     // Which rules there are is nothing that reading a file knows.
@@ -277,15 +314,17 @@ pub fn main(
         Err(error) => {
             // Nothing is left to do if standard error is closed.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            return ExitCode::from(pgbouncer::exit_code(std::env::args_os().next(), code));
         }
     };
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     match dispatch {
         Dispatch::Run {
             config_path,
+            dialect,
             options,
-        } => match load(config_path.as_deref()) {
+        } => match load(config_path.as_deref(), dialect) {
             Ok(config) => run(config, options),
             Err(errors) => {
                 let _ = writeln!(err, "{errors}");
@@ -354,10 +393,12 @@ mod tests {
     fn run(path: Option<&str>, quiet: bool, verbose: u8, daemon: bool) -> Dispatch {
         Dispatch::Run {
             config_path: path.map(PathBuf::from),
+            dialect: None,
             options: RunOptions {
                 quiet,
                 verbose,
                 daemon,
+                user: None,
             },
         }
     }
@@ -433,6 +474,7 @@ mod tests {
             "pgweir check",
             "pgweir -x y",
             "pgweir -q run",
+            "pgweir -R -d a.ini",
             "pgweir lint",
             "pgweir lint --format xml a.sql",
             "pgweir lint --evaluate a.sql",

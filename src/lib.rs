@@ -16,7 +16,7 @@
 //! | 7 | [`control`] | what may be asked of all of this |
 //! | 8 | [`metrics`] | what is exported of it |
 //! | 9 | [`admin`], [`web`] | the console; HTTP |
-//! | 10 | [`worker`], [`app`], [`cli`], [`offline`], [`signals`], [`logging`], [`recorder`] | composition |
+//! | 10 | [`worker`], [`app`], [`cli`], [`offline`], [`signals`], [`logging`], [`recorder`], [`daemon`] | composition |
 
 pub mod admin;
 pub mod advisor;
@@ -28,6 +28,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod demo;
 pub mod derivation;
 pub mod error;

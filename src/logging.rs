@@ -20,6 +20,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, reload};
 
+mod syslog;
+
+use syslog::Syslog;
+
 use crate::calendar::utc_millis;
 use crate::cli::RunOptions;
 use crate::config::Settings;
@@ -71,13 +75,33 @@ impl Target {
     }
 }
 
-/// The target in force, shared by whoever writes.
+/// The targets in force.
+#[derive(Debug)]
+struct Targets {
+    main: Target,
+    syslog: Option<Syslog>,
+}
+
+impl Targets {
+    fn open(settings: &Settings, options: &RunOptions) -> Result<Self, LoggingError> {
+        Ok(Self {
+            main: Target::open(settings.logfile.as_deref(), options.quiet)?,
+            syslog: Syslog::open(settings),
+        })
+    }
+}
+
+/// The targets in force, shared by whoever writes.
 #[derive(Clone, Debug)]
-struct Sink(Arc<Mutex<Target>>);
+struct Sink(Arc<Mutex<Targets>>);
 
 impl Write for Sink {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match &mut *self.0.lock() {
+        let mut targets = self.0.lock();
+        if let Some(syslog) = &mut targets.syslog {
+            syslog.send(&String::from_utf8_lossy(line), SystemTime::now());
+        }
+        match &mut targets.main {
             Target::Nowhere => Ok(line.len()),
             Target::Stderr => io::stderr().write(line),
             Target::File(file) => file.write(line),
@@ -106,22 +130,23 @@ pub struct LoggingHandle {
 }
 
 impl LoggingHandle {
-    /// Takes `log_level` and `logfile` of a new configuration over and opens the file anew, which
+    /// Takes `log_level`, `verbose`, `logfile` and `syslog` of a new configuration over and opens the file anew, which
     /// is how a file that was moved away by rotation is let go. `log_json` needs a restart.
     ///
     /// # Errors
     ///
     /// What could not be taken over; the log goes on as before in that respect.
     pub fn apply(&self, settings: &Settings) -> Result<(), LoggingError> {
-        let filter = filter(settings, self.options)?;
-        let target = Target::open(settings.logfile.as_deref(), self.options.quiet)?;
-        *self.sink.0.lock() = target;
+        let filter = filter(settings, &self.options)?;
+        let targets = Targets::open(settings, &self.options)?;
+        *self.sink.0.lock() = targets;
         self.filter.reload(filter).map_err(|_| LoggingError::Twice)
     }
 }
 
-fn filter(settings: &Settings, options: RunOptions) -> Result<EnvFilter, LoggingError> {
-    let directives = match options.verbose {
+fn filter(settings: &Settings, options: &RunOptions) -> Result<EnvFilter, LoggingError> {
+    let more = settings.verbose.saturating_add(options.verbose.into());
+    let directives = match more {
         0 => &*settings.log_level,
         1 => "debug",
         _ => "trace",
@@ -131,10 +156,9 @@ fn filter(settings: &Settings, options: RunOptions) -> Result<EnvFilter, Logging
 
 fn subscriber(
     settings: &Settings,
-    options: RunOptions,
+    options: &RunOptions,
 ) -> Result<(impl Subscriber + Send + Sync + 'static, LoggingHandle), LoggingError> {
-    let target = Target::open(settings.logfile.as_deref(), options.quiet)?;
-    let sink = Sink(Arc::new(Mutex::new(target)));
+    let sink = Sink(Arc::new(Mutex::new(Targets::open(settings, options)?)));
     let (filter, handle) = reload::Layer::new(filter(settings, options)?);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(sink.clone())
@@ -146,7 +170,7 @@ fn subscriber(
     let handle = LoggingHandle {
         sink,
         filter: handle,
-        options,
+        options: options.clone(),
     };
     Ok((Registry::default().with(filter).with(lines), handle))
 }
@@ -158,7 +182,7 @@ fn subscriber(
 ///
 /// The operator's mistakes: a level or a file that cannot be used.
 pub fn init(settings: &Settings, options: &RunOptions) -> Result<LoggingHandle, LoggingError> {
-    let (subscriber, handle) = subscriber(settings, *options)?;
+    let (subscriber, handle) = subscriber(settings, options)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Twice)?;
     Ok(handle)
 }
@@ -255,7 +279,7 @@ mod tests {
     fn lines_for_people() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("log");
-        let (subscriber, _) = subscriber(&settings(&path), RunOptions::default()).expect("set up");
+        let (subscriber, _) = subscriber(&settings(&path), &RunOptions::default()).expect("set up");
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("client", id = 7);
             let _inside = span.enter();
@@ -283,7 +307,7 @@ mod tests {
             log_json: true,
             ..settings(&path)
         };
-        let (subscriber, _) = subscriber(&settings, RunOptions::default()).expect("set up");
+        let (subscriber, _) = subscriber(&settings, &RunOptions::default()).expect("set up");
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(user = "a", "two\nlines");
         });
@@ -301,7 +325,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("log");
         let mut settings = settings(&path);
-        let (subscriber, handle) = subscriber(&settings, RunOptions::default()).expect("set up");
+        let (subscriber, handle) = subscriber(&settings, &RunOptions::default()).expect("set up");
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!("before");
             std::fs::rename(&path, dir.path().join("old")).expect("renamed");
@@ -326,7 +350,7 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_an_error() {
         let missing = settings(Path::new("/nonexistent/log"));
-        let error = subscriber(&missing, RunOptions::default()).err();
+        let error = subscriber(&missing, &RunOptions::default()).err();
         assert!(
             matches!(error, Some(LoggingError::File { .. })),
             "{error:?}"
@@ -336,7 +360,7 @@ mod tests {
             ..RunOptions::default()
         };
         assert_eq!(
-            filter(&missing, loud).expect("a filter").to_string(),
+            filter(&missing, &loud).expect("a filter").to_string(),
             "debug"
         );
     }

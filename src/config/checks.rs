@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::compile::{LONGEST_USERS_FILE, Places, read_text};
 use super::document::{Document, Place, Section};
 use super::effective::CONSOLE_NAMES;
-use super::{AuthType, Config, ConfigError, Database, Secret, SslMode, TlsSettings};
+use super::{
+    AuthType, Config, ConfigError, Database, SYSLOG_FACILITIES, Secret, SslMode, TlsSettings,
+};
 use crate::config::userlist;
 
 /// Longest name of a database; more PostgreSQL cuts off.
@@ -64,6 +66,7 @@ pub(super) fn check(
     logins(config, &mut check);
     sizes(config, &mut check);
     log_level(config, &mut check);
+    syslog(config, &mut check);
     users_file(config, &mut check);
 }
 
@@ -228,6 +231,15 @@ fn log_level(config: &Config, check: &mut Check<'_>) {
         check.process("log_level", message);
     } else if let Err(why) = filter.parse::<tracing_subscriber::EnvFilter>() {
         check.process("log_level", format!("{filter:?} is not a filter: {why}"));
+    }
+}
+
+fn syslog(config: &Config, check: &mut Check<'_>) {
+    let facility = &config.settings.syslog_facility;
+    let known = SYSLOG_FACILITIES.map(|(name, _)| name);
+    if !known.contains(&facility.as_str()) {
+        let message = format!("{facility:?} is not known; one of {}", known.join(", "));
+        check.process("syslog_facility", message);
     }
 }
 

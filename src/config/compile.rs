@@ -40,10 +40,26 @@ impl Config {
         path: &Path,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Config, ConfigErrors> {
+        Self::read(path, Dialect::of(path), env)
+    }
+
+    /// As [`Config::load`], whatever the name of the file says about its language.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_as(path: &Path, dialect: Dialect) -> Result<Config, ConfigErrors> {
+        Self::read(path, dialect, &|name| std::env::var(name).ok())
+    }
+
+    fn read(
+        path: &Path,
+        dialect: Dialect,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Config, ConfigErrors> {
         let name = path.display().to_string();
         let text =
             read_text(path, LONGEST_FILE).map_err(|why| ConfigErrors::of_file(&name, why))?;
-        let document = match Dialect::of(path) {
+        let document = match dialect {
             Dialect::Toml => file::parse(&name, &text),
             Dialect::Ini => ini::parse(&name, &text, &mut |wanted| {
                 let all = ini::include_candidates(path, wanted);
@@ -61,12 +77,6 @@ impl Config {
     /// As [`Config::load`]; the file is called `config`.
     pub fn from_toml(text: &str) -> Result<Config, ConfigErrors> {
         compile(file::parse("config", text), None, &|_| None)
-    }
-
-    /// The language the configuration was written in; the zero-configuration default counts as
-    /// TOML.
-    pub fn dialect(&self) -> Dialect {
-        self.path.as_deref().map_or(Dialect::Toml, Dialect::of)
     }
 }
 
@@ -143,6 +153,8 @@ pub fn compile(
             sections: BTreeMap::new(),
         },
         errors: Vec::new(),
+        accepted: BTreeMap::new(),
+        notes: Vec::new(),
     };
     build.declare();
     for entry in &document.entries {
@@ -184,6 +196,8 @@ struct Build<'d> {
     users: BTreeMap<String, User>,
     places: Places,
     errors: Vec<ConfigError>,
+    accepted: BTreeMap<&'static str, String>,
+    notes: Vec<String>,
 }
 
 impl Build<'_> {
@@ -226,6 +240,9 @@ impl Build<'_> {
             place,
         } = entry;
         let Some(key) = reference::find(section, name) else {
+            if self.accepts(entry) {
+                return;
+            }
             if let Some(why) = unknown_key(section, name, value) {
                 self.fault(*place, section.path(name), why);
             }
@@ -272,6 +289,30 @@ impl Build<'_> {
         }
     }
 
+    /// Whether the entry is a key of PgBouncer that has nothing to do here. Only a `pgbouncer.ini`
+    /// may have it.
+    fn accepts(&mut self, entry: &Entry) -> bool {
+        let (Section::Process, Raw::Bare(value)) = (&entry.section, &entry.value) else {
+            return false;
+        };
+        let Some(key) = reference::accepted(&entry.key) else {
+            return false;
+        };
+        match key.check(value) {
+            Err(why) => self.fault(entry.place, entry.section.path(key.name), why),
+            Ok(warn) => {
+                let path = entry.section.path(key.name);
+                let note = self.document.error_at(entry.place, path, key.why);
+                // A later line replaces an earlier one, as its value does.
+                self.accepted.insert(key.name, value.as_str().to_owned());
+                if warn {
+                    self.notes.push(note.to_string());
+                }
+            }
+        }
+        true
+    }
+
     fn finish(self, path: Option<&Path>) -> (Config, Places, Vec<ConfigError>) {
         let mut databases = BTreeMap::new();
         let mut fallback = None;
@@ -292,12 +333,15 @@ impl Build<'_> {
         }
         let config = Config {
             path: path.map(Path::to_path_buf),
+            dialect: self.document.dialect,
             settings: self.settings,
             databases,
             fallback,
             users: self.users,
             secrets: BTreeMap::new(),
             lint: RuleSettings::default(),
+            accepted: self.accepted,
+            notes: self.notes,
         };
         (config, self.places, errors)
     }
@@ -305,6 +349,9 @@ impl Build<'_> {
 
 /// Why a key without a row is wrong, or `None` if it may be left away.
 fn unknown_key(section: &Section, name: &str, value: &Raw) -> Option<String> {
+    if let (Section::Process, Some(key)) = (section, reference::accepted(name)) {
+        return Some(format!("{}; remove it", key.why));
+    }
     if let Some(harmless) = reference::unsupported(section, name) {
         let asks_nothing = match (value, harmless) {
             (Raw::Bare(text) | Raw::Text(text), Some(harmless)) => text.as_str() == harmless,
@@ -315,7 +362,10 @@ fn unknown_key(section: &Section, name: &str, value: &Raw) -> Option<String> {
             .then(|| "a setting of PgBouncer that is not supported yet; remove it".into());
     }
     let here = reference::keys().filter(|key| key.is_in(section));
-    if let Some(near) = nearest(name, here.map(|key| key.name)) {
+    let accepted = (reference::ACCEPTED.iter())
+        .filter(|_| matches!((section, value), (Section::Process, Raw::Bare(_))));
+    let known = here.map(|key| key.name).chain(accepted.map(|key| key.name));
+    if let Some(near) = nearest(name, known) {
         return Some(format!("unknown key; did you mean {near}?"));
     }
     match reference::keys().find(|key| key.name == name) {
@@ -352,6 +402,7 @@ fn draft(name: &str) -> DatabaseDraft {
             server_lifetime: None,
             query_wait_timeout: None,
             connect_query: None,
+            load_balance_hosts: None,
             params: Vec::new(),
         },
     }

@@ -97,6 +97,8 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
     to.listen_backlog = from.listen_backlog;
     to.unix_socket_dir.clone_from(&from.unix_socket_dir);
     to.unix_socket_mode = from.unix_socket_mode;
+    to.unix_socket_group.clone_from(&from.unix_socket_group);
+    to.user.clone_from(&from.user);
     to.http_listen = from.http_listen;
     to.workers = from.workers;
     to.log_json = from.log_json;
@@ -135,6 +137,7 @@ fn recycles(before: &Database, after: &Database) -> bool {
         || before.password != after.password
         || before.connect_query != after.connect_query
         || before.params != after.params
+        || before.load_balance_hosts != after.load_balance_hosts
 }
 
 #[cfg(test)]
@@ -205,7 +208,7 @@ mod tests {
     fn in_force_keeps_exactly_the_keys_that_need_a_restart() {
         let old = config("");
         let new = config(
-            "listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_backlog = 5\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nhttp_listen = \"\"\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlint_inline_suppress = false\nlint_inline_suppress_security = true\naudit_file = \"/x/a\"\naudit_policy = \"all\"\naudit_max_size = 1\naudit_max_age = 1\nlog_stats = false\n",
+            "listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_backlog = 5\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nunix_socket_group = \"1\"\nuser = \"x\"\nhttp_listen = \"\"\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlint_inline_suppress = false\nlint_inline_suppress_security = true\naudit_file = \"/x/a\"\naudit_policy = \"all\"\naudit_max_size = 1\naudit_max_age = 1\nlog_stats = false\n",
         );
         let asked: BTreeSet<_> = diff(&old, &new).needs_restart.into_iter().collect();
         let all: BTreeSet<_> = reference::keys()

@@ -8,6 +8,16 @@ use super::{AuthType, Config, Database, PoolMode, User};
 /// Databases that are the console, never a server's.
 pub const CONSOLE_NAMES: [&str; 2] = ["pgbouncer", "pgweir"];
 
+/// The value of `load_balance_hosts` with which connections stay on a host.
+pub const STAY: &str = "disable";
+
+impl Database {
+    /// New connections go to the same host as the last one until connecting fails there.
+    pub fn stays_on_host(&self) -> bool {
+        self.load_balance_hosts == Some(STAY)
+    }
+}
+
 impl Config {
     /// The database that clients reach by `name`: its own section, else the `*` section under that
     /// name. `None` if there is neither, and for the console.
@@ -134,9 +144,9 @@ impl Config {
     }
 
     /// What an operator should know about a configuration that is valid but perhaps not meant so;
-    /// one sentence fragment each, for the log and `pgweir check`.
+    /// one line each, for the log and `pgweir check`.
     pub fn warnings(&self) -> Vec<String> {
-        let mut all = Vec::new();
+        let mut all = self.notes.clone();
         let settings = &self.settings;
         match settings.auth_type {
             AuthType::Any => all.push(

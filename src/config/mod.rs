@@ -37,6 +37,24 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+/// Facilities of the system's log and their numbers.
+///
+/// Source: RFC 3164, section 4.1.1.
+pub const SYSLOG_FACILITIES: [(&str, u8); 12] = [
+    ("user", 1),
+    ("daemon", 3),
+    ("auth", 4),
+    ("authpriv", 10),
+    ("local0", 16),
+    ("local1", 17),
+    ("local2", 18),
+    ("local3", 19),
+    ("local4", 20),
+    ("local5", 21),
+    ("local6", 22),
+    ("local7", 23),
+];
+
 /// A password or other secret as the operator wrote it. Zeroed when dropped, never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
@@ -253,6 +271,9 @@ pub struct Database {
     pub query_wait_timeout: Option<Duration>,
     /// Run once on each new server connection.
     pub connect_query: Option<String>,
+    /// Which of [`Self::hosts`] a new connection goes to, `round-robin` or `disable`; `None` is the
+    /// first. See [`Database::stays_on_host`].
+    pub load_balance_hosts: Option<&'static str>,
     /// Session parameters every client of this database starts with (`client_encoding`,
     /// `datestyle`, `timezone`, `application_name`, …) unless it sets its own.
     pub params: Vec<(String, String)>,
@@ -299,6 +320,8 @@ pub struct Settings {
     pub unix_socket_dir: String,
     /// Mode of the unix socket.
     pub unix_socket_mode: u32,
+    /// Group of the unix socket, by name or number; empty: that of the process.
+    pub unix_socket_group: String,
     /// Where `/metrics`, `/live` and `/ready` are served; `None`: nowhere.
     pub http_listen: Option<std::net::SocketAddr>,
     /// How clients prove who they are.
@@ -393,8 +416,16 @@ pub struct Settings {
     pub autodb_idle_timeout: Duration,
     /// Period of averages and of the statistics log line.
     pub stats_period: Duration,
+    /// A pool without clients and servers is forgotten after this time.
+    pub pool_idle_timeout: Duration,
+    /// Queries of the simple protocol are refused.
+    pub disable_pqexec: bool,
+    /// A notice for each client that has logged in; empty: none.
+    pub login_notify_message: String,
     /// How often a name is looked up again.
     pub dns_max_ttl: Duration,
+    /// Bytes that the kernel buffers for a TCP socket in each direction; 0: the system's default.
+    pub tcp_socket_buffer: u32,
     /// TCP keepalive on both legs.
     pub tcp_keepalive: bool,
     /// Probes before a peer is given up; 0: the system's default.
@@ -449,6 +480,16 @@ pub struct Settings {
     pub log_level: String,
     /// One JSON object per line instead of text.
     pub log_json: bool,
+    /// How much more to log than `log_level` says: 1 is debug, 2 trace.
+    pub verbose: u32,
+    /// Log to the system's log too.
+    pub syslog: bool,
+    /// Under which facility.
+    pub syslog_facility: String,
+    /// Under which name.
+    pub syslog_ident: String,
+    /// Become this user of the system at start; empty: stay who we are.
+    pub user: String,
     /// Log to this file; `None`: standard error.
     pub logfile: Option<PathBuf>,
     /// Write the process id here.
@@ -460,6 +501,8 @@ pub struct Settings {
 pub struct Config {
     /// File it came from; `None` for the zero-configuration default.
     pub path: Option<PathBuf>,
+    /// The language it was written in; TOML if there is no file.
+    pub dialect: document::Dialect,
     /// Process-wide settings.
     pub settings: Settings,
     /// Databases by the name clients use, without the fallback.
@@ -472,4 +515,9 @@ pub struct Config {
     pub secrets: BTreeMap<String, Secret>,
     /// What is said about single rules, in the order of the file.
     pub lint: RuleSettings,
+    /// Keys of a `pgbouncer.ini` that have nothing to do here, as written;
+    /// see [`reference::ACCEPTED`].
+    pub accepted: BTreeMap<&'static str, String>,
+    /// What the operator should know about lines of the file, place first.
+    pub notes: Vec<String>,
 }

@@ -5,6 +5,7 @@
 //! and so are `pgweir config-reference` and `conf/pgweir.toml`; no key can be missing in one of
 //! them.
 
+mod accepted;
 mod network;
 mod operations;
 mod pooling;
@@ -12,6 +13,7 @@ mod render;
 mod scoped;
 mod unsupported;
 
+pub use accepted::{ACCEPTED, Accepted, accepted};
 pub use render::{markdown, toml};
 pub use unsupported::unsupported;
 
@@ -199,9 +201,10 @@ pub struct ShowRow {
     pub changeable: bool,
 }
 
-/// The rows of SHOW CONFIG, by name: all process settings. No secrets are among them.
+/// The rows of SHOW CONFIG, by name: all process settings, and with a `pgbouncer.ini` also those
+/// that have nothing to do here. No secrets are among them.
 pub fn show_config(config: &Config) -> Vec<ShowRow> {
-    let dialect = config.dialect();
+    let dialect = config.dialect;
     let mut settings = config.settings.clone();
     let mut rows: Vec<ShowRow> = keys()
         .filter_map(|key| match &key.slot {
@@ -214,6 +217,17 @@ pub fn show_config(config: &Config) -> Vec<ShowRow> {
             _ => None,
         })
         .collect();
+    if dialect == Dialect::Ini {
+        rows.extend(ACCEPTED.iter().map(|key| {
+            let set = config.accepted.get(key.name);
+            ShowRow {
+                key: key.name,
+                value: set.cloned().unwrap_or_else(|| key.default.to_owned()),
+                default: key.default,
+                changeable: false,
+            }
+        }));
+    }
     rows.sort_by_key(|row| row.key);
     rows
 }
@@ -236,6 +250,7 @@ fn unset() -> Settings {
         listen_backlog: 0,
         unix_socket_dir: String::new(),
         unix_socket_mode: 0,
+        unix_socket_group: String::new(),
         http_listen: None,
         auth_type: AuthType::ScramSha256,
         auth_file: None,
@@ -281,7 +296,11 @@ fn unset() -> Settings {
         shutdown_timeout: zero,
         autodb_idle_timeout: zero,
         stats_period: zero,
+        pool_idle_timeout: zero,
+        disable_pqexec: false,
+        login_notify_message: String::new(),
         dns_max_ttl: zero,
+        tcp_socket_buffer: 0,
         tcp_keepalive: false,
         tcp_keepcnt: 0,
         tcp_keepidle: zero,
@@ -309,6 +328,11 @@ fn unset() -> Settings {
         log_stats: false,
         log_level: String::new(),
         log_json: false,
+        verbose: 0,
+        syslog: false,
+        syslog_facility: String::new(),
+        syslog_ident: String::new(),
+        user: String::new(),
         logfile: None,
         pidfile: None,
     }

@@ -66,12 +66,15 @@ fn zero(
     }
     let mut config = Config {
         path: None,
+        dialect: Dialect::Toml,
         settings,
         databases: BTreeMap::new(),
         fallback: Some(Arc::new(fallback(hosts))),
         users: BTreeMap::new(),
         secrets: BTreeMap::new(),
         lint: RuleSettings::default(),
+        accepted: BTreeMap::new(),
+        notes: Vec::new(),
     };
     match login(env) {
         Ok(Some((user, password))) => {
@@ -109,6 +112,7 @@ fn fallback(hosts: Vec<Host>) -> Database {
         server_lifetime: None,
         query_wait_timeout: None,
         connect_query: None,
+        load_balance_hosts: None,
         params: Vec::new(),
     }
 }

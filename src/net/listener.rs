@@ -101,6 +101,7 @@ impl Listeners {
                 &settings.unix_socket_dir,
                 settings.listen_port,
                 settings.unix_socket_mode,
+                &settings.unix_socket_group,
                 backlog,
             )?;
             sockets.push(Bound::Unix(socket));
@@ -208,6 +209,7 @@ fn bind_unix(
     dir: &str,
     port: u16,
     mode: u32,
+    group: &str,
     backlog: i32,
 ) -> Result<(std::os::unix::net::UnixListener, Option<SocketFile>), BindError> {
     let name = format!("{dir}/.s.PGSQL.{port}");
@@ -229,12 +231,30 @@ fn bind_unix(
             .bind(&SockAddr::unix(path).map_err(failed)?)
             .map_err(failed)?;
         guard = Some(SocketFile::new(path).map_err(failed)?);
+        if !group.is_empty() {
+            let group = group_id(group).map_err(failed)?;
+            std::os::unix::fs::chown(path, None, Some(group)).map_err(failed)?;
+        }
         // Nobody can connect before `listen`, so the mode is in force in time.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
     }
     socket.listen(backlog).map_err(failed)?;
     socket.set_nonblocking(true).map_err(failed)?;
     Ok((socket.into(), guard))
+}
+
+/// The number of a group of the system, by its name or as written.
+fn group_id(group: &str) -> io::Result<u32> {
+    if let Ok(number) = group.parse() {
+        return Ok(number);
+    }
+    match nix::unistd::Group::from_name(group)? {
+        Some(found) => Ok(found.gid.as_raw()),
+        None => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("unix_socket_group: the system knows no group {group:?}"),
+        )),
+    }
 }
 
 /// Removes a socket file that nobody listens on.

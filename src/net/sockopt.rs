@@ -23,6 +23,8 @@ pub struct TcpOptions {
     pub interval: Duration,
     /// Time after which unacknowledged data is given up.
     pub user_timeout: Duration,
+    /// Bytes of the kernel's buffers, in each direction.
+    pub buffer: usize,
 }
 
 impl From<&Settings> for TcpOptions {
@@ -33,11 +35,12 @@ impl From<&Settings> for TcpOptions {
             idle: settings.tcp_keepidle,
             interval: settings.tcp_keepintvl,
             user_timeout: settings.tcp_user_timeout,
+            buffer: settings.tcp_socket_buffer as usize,
         }
     }
 }
 
-/// Sets `TCP_NODELAY`, keepalive and `TCP_USER_TIMEOUT`.
+/// Sets `TCP_NODELAY`, keepalive, `TCP_USER_TIMEOUT` and the sizes of buffers.
 ///
 /// Errors: the first option that the system refuses. The connection still works without it.
 pub fn apply_tcp(socket: &impl AsFd, options: &TcpOptions) -> io::Result<()> {
@@ -56,6 +59,10 @@ pub fn apply_tcp(socket: &impl AsFd, options: &TcpOptions) -> io::Result<()> {
         }
         socket.set_keepalive(true)?;
         socket.set_tcp_keepalive(&keepalive)?;
+    }
+    if options.buffer > 0 {
+        socket.set_recv_buffer_size(options.buffer)?;
+        socket.set_send_buffer_size(options.buffer)?;
     }
     #[cfg(target_os = "linux")]
     if !options.user_timeout.is_zero() {
@@ -100,10 +107,14 @@ mod tests {
             idle: Duration::from_secs(11),
             interval: Duration::from_secs(7),
             user_timeout: Duration::from_secs(33),
+            buffer: 16_384,
         };
         apply_tcp(&socket, &options).unwrap();
         let socket = SockRef::from(&socket);
         assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        // The kernel doubles what it is asked for.
+        assert_eq!(socket.recv_buffer_size().unwrap(), 32_768);
+        assert_eq!(socket.send_buffer_size().unwrap(), 32_768);
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
         assert_eq!(socket.tcp_keepalive_time().unwrap(), options.idle);
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), options.interval);

@@ -83,6 +83,7 @@ struct MessageLimits {
     max_prepared: u32,
     prepared_memory: u64,
     check_functions: bool,
+    refuse_simple: bool,
 }
 
 impl MessageLimits {
@@ -94,6 +95,7 @@ impl MessageLimits {
             max_prepared: settings.max_prepared_statements,
             prepared_memory: settings.prepared_statements_memory,
             check_functions: settings.check_unknown_functions,
+            refuse_simple: settings.disable_pqexec,
         }
     }
 }
@@ -477,6 +479,11 @@ impl Pool {
             return home.clients();
         }
         self.clients.get()
+    }
+
+    /// See `disable_pqexec`.
+    pub fn refuses_simple(&self) -> bool {
+        self.limits.get().refuse_simple
     }
 
     /// See `max_packet_size`.

@@ -7,6 +7,7 @@ use super::lease::CheckoutError;
 use super::process::Level;
 use super::{Failure, Listed, Pool};
 use crate::auth::StoredSecret;
+use crate::config::Host;
 use crate::error::{ClientFacing, SqlState};
 use crate::server::conn::{Server, ServerShared, ServerState};
 use crate::server::connect::{self, ConnectError, ConnectSpec, Connected, Credentials};
@@ -118,6 +119,7 @@ impl Pool {
             Err(error) => {
                 drop(permits);
                 drop(opening);
+                self.leave_host(&spec.host, &error);
                 self.open_failed(&error);
             }
         }
@@ -172,7 +174,9 @@ impl Pool {
         let config = self.config.borrow();
         let database = self.database.borrow();
         let turn = self.next_host.get();
-        self.next_host.set(turn.wrapping_add(1));
+        if !database.stays_on_host() {
+            self.next_host.set(turn.wrapping_add(1));
+        }
         // What clients proved at their login is with the pool that they logged in to.
         let home = self.home();
         let proved = home.as_deref().unwrap_or(self);
@@ -200,6 +204,22 @@ impl Pool {
             params: Vec::new(),
             timeout: config.settings.server_connect_timeout,
             settings: config.settings.clone(),
+        }
+    }
+
+    /// With `load_balance_hosts = disable`: the next connection goes to the next host if this one
+    /// could not be reached. A login that the server refuses is no reason: another would too.
+    fn leave_host(&self, host: &Host, error: &ConnectError) {
+        let unreachable = matches!(
+            error,
+            ConnectError::Resolve { .. } | ConnectError::Dial { .. } | ConnectError::Timeout(_)
+        );
+        let database = self.database.borrow();
+        let turn = self.next_host.get();
+        // Of several attempts at once the first one moves on.
+        let current = database.hosts.get(turn % database.hosts.len().max(1));
+        if unreachable && database.stays_on_host() && current == Some(host) {
+            self.next_host.set(turn.wrapping_add(1));
         }
     }
 
@@ -277,11 +297,12 @@ impl Pool {
         }
         .min(longest);
         let state = error.sqlstate();
+        // In full: clients are told less.
+        tracing::warn!(pool = %self.key, %error, retry_in = ?pause, "login to the server failed");
         let error = CheckoutError::Failing {
             state,
             message: error.client_message().into(),
         };
-        tracing::warn!(pool = %self.key, %error, retry_in = ?pause, "login to the server failed");
         self.stats.update(|totals| totals.failed += 1);
         let hopeless = !self.will_pass(state) && self.nothing_open();
         *self.failure.borrow_mut() = Some(Failure {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Pool;
 use super::clock::Clock;
@@ -100,7 +100,9 @@ impl Pools {
         for pool in self.all() {
             pool.tick(now);
         }
-        let idle = self.process.config.load().settings.autodb_idle_timeout;
+        let settings = &self.process.config.load().settings;
+        let idle = [settings.autodb_idle_timeout, settings.pool_idle_timeout];
+        let idle = (idle.into_iter().filter(|idle| !idle.is_zero()).min()).unwrap_or(Duration::MAX);
         self.map.borrow_mut().retain(|key, pool| {
             let unused = pool.is_unused(now, idle) && Rc::strong_count(pool) == 1;
             if unused {

@@ -6,7 +6,7 @@ use std::task::Context as TaskContext;
 use super::gather::Gather;
 use super::{Session, Stage, Stop, send};
 use crate::config::PoolMode;
-use crate::error::SqlState;
+use crate::error::{Fault, SqlState};
 use crate::pool::is_ascii_safe;
 use crate::server::inflight::{Entry, Kind, Reply};
 use crate::server::statements::{Effect, Refusal};
@@ -161,6 +161,13 @@ impl Session {
         let short = frame.header.body_len <= limits::INSPECT;
         if inspected && !frame.is_whole() && (short || frame.body.is_empty()) {
             return Ok(Step::Incomplete);
+        }
+        if tag == frontend::QUERY && self.pool.refuses_simple() {
+            return Err(Stop::fatal(
+                SqlState::PROTOCOL_VIOLATION,
+                "PQexec disallowed",
+                Fault::Client,
+            ));
         }
         if self.lease.is_none() {
             match tag {

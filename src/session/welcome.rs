@@ -157,6 +157,11 @@ impl Session {
         }
         let (pid, key) = self._guards.2.show();
         write::backend_key_data(out, pid, &key);
+        let config = self.context.process.config.load();
+        let message = &config.settings.login_notify_message;
+        if !message.is_empty() {
+            write::notice(out, SqlState(*b"00000"), message);
+        }
         write::ready_for_query(out, TxStatus::Idle);
         if let Some(name) = vars.get("application_name") {
             self.me.application_name.replace(name.into());

@@ -16,6 +16,7 @@ mod auth;
 mod cancel;
 mod differential;
 mod drivers;
+mod dropin;
 mod faults;
 mod findings;
 mod firewall;

@@ -35,8 +35,8 @@ fn layer(path: &str) -> Option<u8> {
         "control" => 7,
         "metrics" | "advisor" | "watcher" => 8,
         "admin" | "web" => 9,
-        "worker" | "recorder" | "app" | "cli" | "offline" | "signals" | "logging" | "demo"
-        | "main" | "lib" => 10,
+        "worker" | "recorder" | "daemon" | "app" | "cli" | "offline" | "signals" | "logging"
+        | "demo" | "main" | "lib" => 10,
         _ => return None,
     })
 }

@@ -61,6 +61,7 @@ fn config(auth_type: AuthType) -> Config {
         server_lifetime: None,
         query_wait_timeout: None,
         connect_query: None,
+        load_balance_hosts: None,
         params: Vec::new(),
     };
     let hashed = md5::hex_md5(&[b"secret", b"hashed"]);
@@ -75,6 +76,9 @@ fn config(auth_type: AuthType) -> Config {
     ];
     Config {
         path: None,
+        dialect: crate::config::document::Dialect::Toml,
+        accepted: std::collections::BTreeMap::new(),
+        notes: Vec::new(),
         settings: settings(auth_type),
         databases: BTreeMap::from([("db".to_owned(), Arc::new(database))]),
         fallback: None,

@@ -95,7 +95,7 @@ unix_socket_dir = /sock
     assert_eq!(config.settings.listen_addr.len(), 2);
     assert_eq!(config.settings.admin_users, ["a", "b"]);
     assert_eq!(config.settings.server_idle_timeout.as_millis(), 1500);
-    assert_eq!(config.dialect(), Dialect::Ini);
+    assert_eq!(config.dialect, Dialect::Ini);
 }
 
 #[test]
@@ -137,6 +137,39 @@ params = { timezone = "UTC", statement_timeout = 500, "my.flag" = true }
     };
     assert_eq!(value("statement_timeout"), Some("500"));
     assert_eq!(value("my.flag"), Some("on"));
+}
+
+#[test]
+fn keys_that_have_nothing_to_do_here() {
+    let config =
+        ini("[pgbouncer]\npkt_buf = 8192\nsbuf_loopcnt = 5\nclient_tls_ciphers = HIGH:!aNULL\n")
+            .unwrap_or_else(|errors| panic!("{errors}"));
+    let notes = &config.notes;
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(notes[0].starts_with("p.ini:2: pgweir.pkt_buf: has no effect: "));
+    assert!(notes[1].starts_with("p.ini:4: pgweir.client_tls_ciphers: has no effect: "));
+    assert_eq!(config.warnings()[..2], notes[..]);
+    let rows = reference::show_config(&config);
+    let row = |name: &str| {
+        let found = rows.iter().find(|row| row.key == name);
+        found.unwrap_or_else(|| panic!("{name}"))
+    };
+    assert_eq!(
+        (row("pkt_buf").value.as_str(), row("pkt_buf").default),
+        ("8192", "4096")
+    );
+    assert_eq!(row("job_name").value, "pgbouncer");
+    assert!(!row("pkt_buf").changeable);
+    assert_eq!(
+        lines(ini(
+            "[pgbouncer]\npkt_buf = 4k\npkt_bufs = 1\nsuspend_timeout = 10s\n"
+        )),
+        [
+            "p.ini:2: pgweir.pkt_buf: \"4k\" is not a whole number of at least 1",
+            "p.ini:3: pgweir.pkt_bufs: unknown key; did you mean pkt_buf?",
+            "p.ini:4: pgweir.suspend_timeout: \"10s\" is not a number of seconds",
+        ]
+    );
 }
 
 /// Each text is wrong in the line and the key that are named.
@@ -204,8 +237,16 @@ fn cross_checks() {
             "config:1: databases.pgbouncer: is the name of the console",
         ),
         (
-            "[databases.a]\nload_balance_hosts = \"disable\"\n",
-            "config:2: databases.a.load_balance_hosts: a setting of PgBouncer that is not supported",
+            "[databases.a]\nload_balance_hosts = \"of\"\n",
+            "config:2: databases.a.load_balance_hosts: \"of\" is not known; one of round-robin, disable",
+        ),
+        (
+            "[pgweir]\npkt_buf = 4096\n",
+            "config:2: pgweir.pkt_buf: has no effect: an idle client has no buffer, and the others share one per thread; remove it",
+        ),
+        (
+            "[pgweir]\nsyslog_facility = \"kernel\"\n",
+            "config:2: pgweir.syslog_facility: \"kernel\" is not known; one of user",
         ),
         (
             "[databases.a]\ntimezone = \"x\"\nparams = { TimeZone = \"y\" }\n",

@@ -2,7 +2,7 @@
 
 use super::super::field::Field::{
     Addresses, Auth, Bool, Count, File, HttpAddress, Millis, Mode, Names, Port, Protocols, Seconds,
-    Ssl, Text,
+    Size32, Ssl, Text,
 };
 use super::Key;
 
@@ -44,6 +44,13 @@ pub(super) const KEYS: &[Key] = &[
     )
     .needs_restart(),
     Key::process(
+        "unix_socket_group",
+        "",
+        Text(|s| &mut s.unix_socket_group),
+        "Group of the unix socket, by name or number; with `unix_socket_mode` it says who may connect. Not for sockets in the abstract name space. Empty: the process's own.",
+    )
+    .needs_restart(),
+    Key::process(
         "http_listen",
         "",
         HttpAddress(|s| &mut s.http_listen),
@@ -76,6 +83,18 @@ pub(super) const KEYS: &[Key] = &[
         "60",
         Seconds(|s| &mut s.client_login_timeout),
         "A client must have logged in after this time. 0: no limit.",
+    ),
+    Key::process(
+        "login_notify_message",
+        "",
+        Text(|s| &mut s.login_notify_message),
+        "Each client gets this as a NOTICE when it has logged in, for instance to announce maintenance. Empty: none.",
+    ),
+    Key::process(
+        "disable_pqexec",
+        "0",
+        Bool(|s| &mut s.disable_pqexec),
+        "Disconnect clients that send a query of the simple protocol, which can hold several statements and so makes SQL injection easier. psql and many drivers send such queries.",
     ),
     Key::process(
         "ignore_startup_parameters",
@@ -148,6 +167,12 @@ pub(super) const KEYS: &[Key] = &[
         "secure",
         Protocols(|s| &mut s.server_tls.only_tls13),
         "TLS versions towards servers; see `client_tls_protocols`.",
+    ),
+    Key::process(
+        "tcp_socket_buffer",
+        "0",
+        Size32(0, 1 << 30, |s| &mut s.tcp_socket_buffer),
+        "Bytes that the kernel buffers for a TCP connection, client's or server's, in each direction. Holds for connections made after a change. 0: the system's default, which adapts itself.",
     ),
     Key::process(
         "tcp_keepalive",

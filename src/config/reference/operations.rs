@@ -190,6 +190,38 @@ pub(super) const KEYS: &[Key] = &[
     .ours()
     .needs_restart(),
     Key::process(
+        "verbose",
+        "0",
+        Count(0, 127, |s| &mut s.verbose),
+        "Log more than `log_level` says: 1 is debug, 2 and more trace. `-v` on the command line adds to it.",
+    ),
+    Key::process(
+        "syslog",
+        "0",
+        Bool(|s| &mut s.syslog),
+        "Log to the system's log (`/dev/log`) too, besides `logfile` or standard error. Lines that it does not take at once are left out there.",
+    ),
+    Key::process(
+        "syslog_facility",
+        "daemon",
+        Text(|s| &mut s.syslog_facility),
+        "Facility of lines in the system's log: `auth`, `authpriv`, `daemon`, `user` or `local0` to `local7`.",
+    ),
+    Key::process(
+        "syslog_ident",
+        "pgbouncer",
+        Text(|s| &mut s.syslog_ident),
+        "Name of the program in the system's log.",
+    )
+    .toml("pgweir", "that is its name"),
+    Key::process(
+        "user",
+        "",
+        Text(|s| &mut s.user),
+        "Become this user of the system at start, before anything is opened; works if pgweir is started by root. Empty: stay who started it.",
+    )
+    .needs_restart(),
+    Key::process(
         "logfile",
         "",
         File(|s| &mut s.logfile),

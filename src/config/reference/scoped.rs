@@ -2,12 +2,14 @@
 
 use super::super::User;
 use super::super::cluster::{PRIMARY_READS, READ_YOUR_WRITES};
+use super::super::effective::STAY;
 use super::super::field::Field::{
     self, Names, OptCount, OptPooling, OptSeconds, OptText, OptWord, Param, Params, Password, Port,
 };
 use super::{DatabaseDraft, Key, Slot};
 
 const ANY: u32 = u32::MAX;
+const LOAD_BALANCE: &[&str] = &["round-robin", STAY];
 
 const fn database(name: &'static str, field: Field<DatabaseDraft>, doc: &'static str) -> Key {
     Key::new(name, "", Slot::Database(field), doc)
@@ -114,6 +116,11 @@ pub(super) const DATABASE: &[Key] = &[
         "connect_query",
         OptText(|d| &mut d.database.connect_query),
         "Run once on each new server connection before clients use it.",
+    ),
+    database(
+        "load_balance_hosts",
+        OptWord(LOAD_BALANCE, |d| &mut d.database.load_balance_hosts),
+        "Which of several `host`s a new server connection goes to: `round-robin`, the next one each time; `disable`, the same one until connecting to it fails, then the next. Not set: `round-robin`.",
     ),
     database(
         "client_encoding",

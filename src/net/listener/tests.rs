@@ -5,14 +5,14 @@ async fn a_unix_socket_has_its_mode_and_vanishes() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().to_str().unwrap();
     let path = format!("{dir}/.s.PGSQL.6432");
-    let (socket, file) = bind_unix(dir, 6432, 0o700, 16).unwrap();
+    let (socket, file) = bind_unix(dir, 6432, 0o700, "", 16).unwrap();
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
     let listeners = Listeners {
         sockets: vec![Bound::Unix(socket)],
         _file: file,
     };
-    let error = bind_unix(dir, 6432, 0o700, 16).unwrap_err();
+    let error = bind_unix(dir, 6432, 0o700, "", 16).unwrap_err();
     assert!(matches!(error, BindError::InUse { .. }), "{error}");
 
     let mut acceptor = listeners.acceptors().unwrap().pop().unwrap();
@@ -36,7 +36,7 @@ fn a_stale_socket_is_replaced_and_a_file_is_not() {
     let path = format!("{dir}/.s.PGSQL.1");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(Path::new(&path).exists());
-    let (_socket, first) = bind_unix(dir, 1, 0o777, 16).unwrap();
+    let (_socket, first) = bind_unix(dir, 1, 0o777, "", 16).unwrap();
     assert!(first.is_some());
 
     // A successor's socket survives the end of its predecessor.
@@ -47,7 +47,7 @@ fn a_stale_socket_is_replaced_and_a_file_is_not() {
 
     let path = format!("{dir}/.s.PGSQL.2");
     std::fs::write(&path, "precious").unwrap();
-    let error = bind_unix(dir, 2, 0o777, 16).unwrap_err();
+    let error = bind_unix(dir, 2, 0o777, "", 16).unwrap_err();
     assert!(matches!(error, BindError::NotASocket { .. }), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 }

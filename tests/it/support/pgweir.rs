@@ -161,6 +161,17 @@ impl Setup {
     }
 }
 
+fn write_ini(dir: &Path, port: u16, text: &str) {
+    let text = text
+        .replace("{dir}", &dir.display().to_string())
+        .replace("{port}", &port.to_string());
+    std::fs::write(dir.join("pgbouncer.ini"), text).expect("writing the configuration");
+    let users: String = ["t_trust", "postgres"]
+        .map(|user| format!("\"{user}\" \"{PASSWORD}\"\n"))
+        .concat();
+    std::fs::write(dir.join("userlist.txt"), users).expect("writing the users file");
+}
+
 fn insert(tables: &mut toml::Table, name: &str, key: &str, value: toml::Value) {
     let entry = tables
         .entry(name)
@@ -181,10 +192,43 @@ pub(crate) struct Pgweir {
 
 impl Pgweir {
     fn spawn(dir: PathBuf, port: u16) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgweir"));
+        command.args(["run", "-c"]).arg(dir.join("pgweir.toml"));
+        Self::spawn_as(&mut command, dir, port)
+    }
+
+    /// Starts pgweir under the name `pgbouncer` with a `pgbouncer.ini` and these options, and waits
+    /// until it takes connections. `{dir}` and `{port}` in the text are filled in; the users file
+    /// is `{dir}/userlist.txt`.
+    pub(crate) fn start_ini(text: &str, options: &[&str]) -> Self {
+        let dir = run_dir().join(format!("w{}", unique()));
+        std::fs::create_dir(&dir).expect("a directory for pgweir");
+        let program = dir.join("pgbouncer");
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_pgweir"), &program).expect("a link");
+        for attempt in 0.. {
+            let port = free_port().expect("a free port");
+            let mut command = Command::new(&program);
+            command.args(options).arg(dir.join("pgbouncer.ini"));
+            write_ini(&dir, port, text);
+            let mut pgweir = Self::spawn_as(&mut command, dir.clone(), port);
+            match pgweir.wait_listening() {
+                Ok(()) => return pgweir,
+                // Somebody took the port in between.
+                Err(log) if attempt < 4 && log.contains("in use") => {}
+                Err(log) => panic!("pgweir does not listen; its log:\n{log}"),
+            }
+        }
+        unreachable!("the loop returns or panics")
+    }
+
+    /// Writes another `pgbouncer.ini`; takes effect with a reload.
+    pub(crate) fn rewrite_ini(&self, text: &str) {
+        write_ini(&self.dir, self.port, text);
+    }
+
+    fn spawn_as(command: &mut Command, dir: PathBuf, port: u16) -> Self {
         let log = std::fs::File::create(dir.join("log")).expect("a log file");
-        let child = Command::new(env!("CARGO_BIN_EXE_pgweir"))
-            .args(["run", "-c"])
-            .arg(dir.join("pgweir.toml"))
+        let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log file"))
             .stderr(log)
