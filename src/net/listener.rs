@@ -9,6 +9,7 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Stream;
+use super::sockopt::TcpOptions;
 use crate::config::Settings;
 
 #[cfg(test)]
@@ -152,9 +153,10 @@ impl Acceptor {
     /// Waits for the next connection; never gives up.
     ///
     /// A connection that broke before it was taken is skipped. When the process is out of files or
-    /// memory it waits (10 ms, doubling to 500 ms) and tries again. TCP options are set; one that
-    /// the system refuses is logged and the connection kept. Cancel safe.
-    pub async fn accept(&mut self, settings: &Settings) -> Stream {
+    /// memory it waits (10 ms, doubling to 500 ms) and tries again. TCP options are set, as `options`
+    /// has them when the connection is there; one that the system refuses is logged and the
+    /// connection kept. Cancel safe.
+    pub async fn accept(&mut self, options: impl Fn() -> TcpOptions) -> Stream {
         loop {
             let accepted = match &self.socket {
                 Registered::Tcp(s) => s.accept().await.map(|(s, _)| Stream::from_tcp(s)),
@@ -163,7 +165,7 @@ impl Acceptor {
             match accepted {
                 Ok(stream) => {
                     self.backoff = Duration::ZERO;
-                    if let Err(error) = stream.apply_options(&settings.into()) {
+                    if let Err(error) = stream.apply_options(&options()) {
                         tracing::debug!(%error, "cannot set socket options of a client");
                     }
                     return stream;

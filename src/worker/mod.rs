@@ -93,9 +93,11 @@ async fn serve(seed: Seed, started: oneshot::Sender<()>) -> std::io::Result<()> 
         let logins = logins.clone();
         accepting.push(tokio::task::spawn_local(async move {
             loop {
-                let config = logins.context.process.config.load_full();
-                let stream = acceptor.accept(&config.settings).await;
-                logins.clone().begin(stream, config);
+                // Read when a connection is there, not when the waiting for it began: a reload may
+                // be in between.
+                let config = || logins.context.process.config.load_full();
+                let stream = acceptor.accept(|| (&config().settings).into()).await;
+                logins.clone().begin(stream, config());
             }
         }));
     }
