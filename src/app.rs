@@ -107,7 +107,6 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
     let pidfile = pidfile.map(Pidfile::write).transpose()?;
     let derivation = Arc::new(Derivation::new().map_err(|_| AppError::NoRandomness)?);
     let count = workers(&config);
-    let (path, dialect) = (config.path.clone(), config.dialect);
     let config = Arc::new(config);
     let process = Arc::new(Process::new(config.clone(), tls));
     let observer = process.observer.clone();
@@ -116,13 +115,10 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
     let (command_senders, command_receivers): (Vec<_>, Vec<_>) =
         (0..count).map(|_| mpsc::unbounded_channel()).unzip();
     let (peers, arrivals): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
-    let control = Control::new(process.clone(), command_senders, move || {
-        crate::cli::load(path.as_deref(), Some(dialect))
+    let control = Control::new(process.clone(), command_senders, |current| {
+        crate::cli::load(current.path.as_deref(), Some(current.dialect))
     })
     .on_reload(move |config| {
-        for warning in config.warnings() {
-            tracing::warn!("{warning}");
-        }
         if let Err(error) = logging.apply(&config.settings) {
             tracing::error!("the log goes on as before: {error}");
         }
@@ -192,7 +188,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
         tokio::spawn(admin::sample(control.clone(), console.clone()));
         process.phase.advance(Phase::Running);
         tokio::spawn(signals::listen(control.clone()));
-        wait_for_end(&control, &config).await;
+        wait_for_end(&control).await;
         Ok::<_, AppError>(())
     })?;
     control.shutdown(Phase::Stopped);
@@ -221,7 +217,7 @@ const LAST_REPORTS: Duration = Duration::from_secs(5);
 
 /// Returns when a shutdown is complete: everybody has left, what runs has finished, or the
 /// deadline has passed.
-async fn wait_for_end(control: &Control, config: &Config) {
+async fn wait_for_end(control: &Control) {
     let process = control.process();
     let mut began = None;
     loop {
@@ -231,7 +227,7 @@ async fn wait_for_end(control: &Control, config: &Config) {
             continue;
         }
         let began = *began.get_or_insert_with(std::time::Instant::now);
-        let deadline = config.settings.shutdown_timeout;
+        let deadline = process.config.load().settings.shutdown_timeout;
         if !deadline.is_zero() && began.elapsed() >= deadline {
             tracing::warn!("shutdown_timeout has passed: closing the clients that are left");
             return;

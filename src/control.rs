@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::audit::wall::Wall;
 use crate::config::diff;
+use crate::config::live::SettingError;
 use crate::config::{Config, ConfigErrors};
 use crate::lint::policy::Policy;
 use crate::lint::texts::TextStats;
@@ -164,9 +165,12 @@ pub enum ControlError {
     /// The new key material cannot be used; the old configuration stays in force.
     #[error("RELOAD failed, the old configuration stays in force: {0}")]
     Tls(#[from] crate::tls::TlsError),
+    /// A setting cannot be changed so; nothing has changed.
+    #[error("SET failed: {0}")]
+    Setting(#[from] SettingError),
 }
 
-type Source = dyn Fn() -> Result<Config, ConfigErrors> + Send + Sync;
+type Source = dyn Fn(&Config) -> Result<Config, ConfigErrors> + Send + Sync;
 type Reloaded = dyn Fn(&Config) + Send + Sync;
 
 /// The handle to a running pgweir.
@@ -176,28 +180,32 @@ pub struct Control {
     workers: Arc<Vec<mpsc::UnboundedSender<Command>>>,
     source: Arc<Source>,
     reloaded: Arc<Reloaded>,
+    /// Held while the configuration changes: each change builds on the one before.
+    changing: Arc<Mutex<()>>,
     advisor: Option<mpsc::Sender<AdviceAsked>>,
     advice: Arc<Mutex<BTreeMap<String, Advice>>>,
 }
 
 impl Control {
-    /// A handle for workers with these mailboxes; `source` reads the configuration anew.
+    /// A handle for workers with these mailboxes; `source` reads the configuration anew, given the
+    /// one in force.
     pub fn new(
         process: Arc<Process>,
         workers: Vec<mpsc::UnboundedSender<Command>>,
-        source: impl Fn() -> Result<Config, ConfigErrors> + Send + Sync + 'static,
+        source: impl Fn(&Config) -> Result<Config, ConfigErrors> + Send + Sync + 'static,
     ) -> Self {
         Self {
             process,
             workers: Arc::new(workers),
             source: Arc::new(source),
             reloaded: Arc::new(|_| {}),
+            changing: Arc::default(),
             advisor: None,
             advice: Arc::default(),
         }
     }
 
-    /// Calls `then` after each successful reload, whoever asked for it, with the configuration
+    /// Calls `then` after each successful reload or SET, whoever asked for it, with the configuration
     /// that is in force now: for the log, which workers do not own. Handles cloned before do not
     /// know of it.
     pub fn on_reload(self, then: impl Fn(&Config) + Send + Sync + 'static) -> Self {
@@ -408,10 +416,31 @@ impl Control {
     ///
     /// All mistakes of the new configuration; then nothing has changed.
     pub fn reload(&self) -> Result<Vec<String>, ControlError> {
+        let _one_at_a_time = self.changing.lock();
         let old = self.process.config.load_full();
-        let read = (self.source)()?;
-        let difference = diff::diff(&old, &read);
-        let new = diff::in_force(&old, &read);
+        let read = (self.source)(&old)?;
+        for warning in read.warnings() {
+            tracing::warn!("{warning}");
+        }
+        self.install(&old, &read)
+    }
+
+    /// SET: changes one setting until the next reload, with the checks of the file.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be changed so; then nothing has changed.
+    pub fn set(&self, key: &str, value: &str) -> Result<(), ControlError> {
+        let _one_at_a_time = self.changing.lock();
+        let old = self.process.config.load_full();
+        let new = old.with_setting(key, value)?;
+        self.install(&old, &new).map(drop)
+    }
+
+    /// Puts a configuration in force. Returns the keys that take a restart.
+    fn install(&self, old: &Config, read: &Config) -> Result<Vec<String>, ControlError> {
+        let difference = diff::diff(old, read);
+        let new = diff::in_force(old, read);
         let bundle = TlsBundle::build(&new)?;
         let policy = Policy::of(&new)?;
         let wall = Wall::of(&new, Some(&self.process.wall.load()))?;

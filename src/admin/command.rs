@@ -76,7 +76,7 @@ pub const COMMANDS: &[Command] = &[
         name: "set",
         alias: None,
         form: "SET key = value",
-        help: "Accepts what drivers set when they connect and changes nothing; settings are changed in the configuration file.",
+        help: "Changes a setting (see SHOW CONFIG) until the next RELOAD, with the checks of the configuration file; also `SET key TO 'value'`. What drivers set when they connect, such as `DateStyle`, is accepted and ignored.",
         needs: Rights::Admin,
         takes: Takes::Assignment,
         run: |env, argument| Box::pin(execute::set(env, argument)),

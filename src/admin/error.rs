@@ -48,7 +48,7 @@ pub enum ConsoleError {
     #[error("{0}")]
     Reload(String),
     /// SET of a setting.
-    #[error("SET {0} is not possible: change the configuration file and RELOAD")]
+    #[error("{0}")]
     Set(String),
     /// SET RULE with a name or an action that is none.
     #[error("{0}")]
@@ -98,6 +98,7 @@ impl From<ControlError> for ConsoleError {
     fn from(error: ControlError) -> Self {
         match error {
             ControlError::ShuttingDown => ConsoleError::ShuttingDown,
+            ControlError::Setting(_) => ConsoleError::Set(error.to_string()),
             other => ConsoleError::Reload(other.to_string()),
         }
     }
@@ -110,7 +111,7 @@ impl ClientFacing for ConsoleError {
             E::Invalid(_) | E::Several | E::DatabaseRequired => SqlState::SYNTAX_ERROR,
             E::AdminNeeded => SqlState::INSUFFICIENT_PRIVILEGE,
             E::NoSuchDatabase(_) => SqlState::INVALID_CATALOG,
-            E::AdminDatabase(..) | E::Set(_) | E::Unsupported(_) => SqlState::FEATURE_NOT_SUPPORTED,
+            E::AdminDatabase(..) | E::Unsupported(_) => SqlState::FEATURE_NOT_SUPPORTED,
             E::AlreadyPaused | E::NotPaused | E::DatabaseNotPaused(_) | E::Advice(..) => {
                 SqlState::NOT_IN_STATE
             }
@@ -119,7 +120,7 @@ impl ClientFacing for ConsoleError {
             | E::NoSuchPlan(_)
             | E::NoSuchProfile(_)
             | E::NotAllowed(..) => SqlState::UNDEFINED_OBJECT,
-            E::InvalidClient | E::Rule(_) => SqlState::INVALID_PARAMETER_VALUE,
+            E::InvalidClient | E::Rule(_) | E::Set(_) => SqlState::INVALID_PARAMETER_VALUE,
             E::ShuttingDown => SqlState::ADMIN_SHUTDOWN,
             E::Reload(_) => SqlState::CONFIG_FILE_ERROR,
             E::Canceled => SqlState::QUERY_CANCELED,

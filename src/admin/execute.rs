@@ -138,7 +138,19 @@ pub(super) async fn set(env: &Env, argument: &Argument) -> Result {
             });
             Ok(Answer::tag("SET"))
         }
-        Argument::Setting(name) => Err(ConsoleError::Set(name.clone())),
+        Argument::Setting(name, value) => {
+            running(env)?;
+            tracing::info!(key = name, "SET command issued");
+            let (control, key, to) = (env.control.clone(), name.clone(), value.clone());
+            // May read files, which must not stop the thread.
+            tokio::task::spawn_blocking(move || control.set(&key, &to))
+                .await
+                .unwrap_or(Err(ControlError::ShuttingDown))?;
+            Ok(Answer {
+                tag: Cow::Owned(format!("SET {name}={value}")),
+                ..Answer::default()
+            })
+        }
         _ => {
             let mut answer = Answer::tag("SET");
             answer.notices.push("SET ignored".to_owned());

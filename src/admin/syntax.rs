@@ -8,7 +8,7 @@ use super::command::{self, Command, Takes};
 use super::error::ConsoleError;
 use super::show::{self, Show};
 use super::table::Column;
-use crate::config::{RuleAction, reference, units};
+use crate::config::{RuleAction, units};
 use crate::lint::firewall::Mode;
 use crate::shutdown::Phase;
 
@@ -41,8 +41,8 @@ pub enum Argument {
     Subject(Subject),
     /// SET of something that does not matter here.
     Ignored,
-    /// SET of a setting.
-    Setting(String),
+    /// SET of a setting: key and value.
+    Setting(String, String),
     /// SET RULE.
     Rule(Box<RuleAction>),
     /// A finding.
@@ -281,10 +281,11 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
                 Token::Word(to) => to.eq_ignore_ascii_case("to"),
                 _ => false,
             };
-            if !sign || *value == Token::Equals {
-                return Err(invalid());
-            }
-            assignment(&name.to_lowercase()).ok_or_else(invalid)?
+            let value = match value {
+                Token::Text(value) | Token::Word(value) | Token::Name(value) if sign => value,
+                _ => return Err(invalid()),
+            };
+            assignment(&name.to_lowercase(), value)
         }
         _ => return Err(invalid()),
     };
@@ -387,11 +388,10 @@ const SET_BY_DRIVERS: [&str; 3] = [
     "statement_timeout",
 ];
 
-fn assignment(name: &str) -> Option<Argument> {
+fn assignment(name: &str, value: &str) -> Argument {
     let of_driver = matches!(subject(name), Some(Subject::Parameter(_)));
     if of_driver || SET_BY_DRIVERS.contains(&name) {
-        return Some(Argument::Ignored);
+        return Argument::Ignored;
     }
-    reference::find(&crate::config::document::Section::Process, name)
-        .map(|key| Argument::Setting(key.name.to_owned()))
+    Argument::Setting(name.to_owned(), value.to_owned())
 }

@@ -184,7 +184,7 @@ fn control(quiet: Arc<tokio::sync::Notify>) -> Control {
             }
         }
     });
-    Control::new(process(), vec![worker], || {
+    Control::new(process(), vec![worker], |_| {
         Config::from_toml("[databases.app]\npool_sise = 1\n")
     })
 }

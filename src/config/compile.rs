@@ -106,6 +106,7 @@ pub(super) fn read_text(path: &Path, longest: u64) -> Result<Zeroizing<String>, 
 }
 
 /// Where the keys of the file are, for checks that concern several of them.
+#[derive(Default)]
 pub(super) struct Places {
     seen: BTreeMap<(Section, &'static str), Place>,
     sections: BTreeMap<Section, Place>,
@@ -148,10 +149,7 @@ pub fn compile(
         settings,
         databases: BTreeMap::new(),
         users: BTreeMap::new(),
-        places: Places {
-            seen: BTreeMap::new(),
-            sections: BTreeMap::new(),
-        },
+        places: Places::default(),
         errors: Vec::new(),
         accepted: BTreeMap::new(),
         notes: Vec::new(),
@@ -181,7 +179,7 @@ pub fn compile(
 
 /// Where relative paths start: a TOML file's own directory, so that a configuration can be moved
 /// as a whole; PgBouncer's files keep PgBouncer's rule, the working directory.
-fn base_of(dialect: Dialect, path: Option<&Path>) -> PathBuf {
+pub(super) fn base_of(dialect: Dialect, path: Option<&Path>) -> PathBuf {
     match (dialect, path.and_then(Path::parent)) {
         (Dialect::Toml, Some(dir)) => dir.to_path_buf(),
         _ => PathBuf::new(),

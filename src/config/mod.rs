@@ -17,6 +17,7 @@ pub mod errors;
 pub mod field;
 pub mod file;
 pub mod ini;
+pub mod live;
 pub mod reference;
 pub mod suggest;
 pub mod units;

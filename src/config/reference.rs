@@ -219,12 +219,17 @@ pub fn show_config(config: &Config) -> Vec<ShowRow> {
         .collect();
     if dialect == Dialect::Ini {
         rows.extend(ACCEPTED.iter().map(|key| {
-            let set = config.accepted.get(key.name);
+            let is_file = key.name == "conffile";
+            let file = || config.path.as_ref().map(|path| path.display().to_string());
+            let set = match is_file {
+                true => file(),
+                false => config.accepted.get(key.name).cloned(),
+            };
             ShowRow {
                 key: key.name,
-                value: set.cloned().unwrap_or_else(|| key.default.to_owned()),
+                value: set.unwrap_or_else(|| key.default.to_owned()),
                 default: key.default,
-                changeable: false,
+                changeable: is_file,
             }
         }));
     }

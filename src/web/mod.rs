@@ -136,7 +136,7 @@ mod tests {
         let tls = TlsContext::new(TlsBundle::build(&config).expect("no files"));
         let process = Arc::new(Process::new(Arc::new(config), tls));
         let (worker, mut mailbox) = tokio::sync::mpsc::unbounded_channel();
-        let control = Control::new(process, vec![worker], || Config::from_toml(""));
+        let control = Control::new(process, vec![worker], |_| Config::from_toml(""));
         tokio::spawn(async move {
             while let Some(command) = mailbox.recv().await {
                 if let Command::Snapshot(answer) = command {

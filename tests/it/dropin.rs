@@ -6,6 +6,7 @@ use crate::support::message;
 use crate::support::peer::Peer;
 use crate::support::pgweir::{Pgweir, succeed};
 use crate::support::postgres::{Postgres, each_postgres, run_dir, unique};
+use crate::support::scene;
 use crate::support::wait::eventually;
 
 fn first() -> Option<&'static Postgres> {
@@ -171,7 +172,7 @@ fn a_notice_at_login_and_no_simple_queries() {
     }
     assert_eq!(told, ["maintenance at noon"]);
     peer.send(&[message::query("SELECT 1")]);
-    let error = crate::support::scene::the_error(&peer.expect_end());
+    let error = scene::the_error(&peer.expect_end());
     assert_eq!(
         (error.field('V'), error.message()),
         ("FATAL", "PQexec disallowed")
@@ -196,9 +197,7 @@ fn hosts_that_are_not_balanced() {
         .replace("host=127.0.0.1", "host=127.0.0.9,127.0.0.1");
         let pgweir = Pgweir::start_ini(&text, &[]);
         for _ in 0..4 {
-            let mut peer = eventually("a login", || {
-                crate::support::scene::try_login(pgweir.address()).ok()
-            });
+            let mut peer = eventually("a login", || scene::try_login(pgweir.address()).ok());
             peer.until_ready_or_end("SELECT 1");
             drop(peer);
             pgweir.psql(postgres, "postgres", "pgbouncer", "RECONNECT app");
@@ -210,4 +209,145 @@ fn hosts_that_are_not_balanced() {
     };
     assert_eq!(failures("disable"), 1);
     assert!(failures("round-robin") > 1);
+}
+
+/// What the console answers to a command that fails.
+fn refused(pgweir: &Pgweir, command: &str) -> (String, String) {
+    let mut console = Peer::login(pgweir.address(), "postgres", "pgbouncer");
+    let error = scene::error_in(&console.query(command)).expect("an error");
+    (error.sqlstate().to_owned(), error.message().to_owned())
+}
+
+#[test]
+fn a_setting_changes_on_the_console_until_the_next_reload() {
+    let Some(postgres) = first() else { return };
+    let database = postgres.database();
+    let pgweir = Pgweir::start_ini(&ini(postgres, &database, "", "query_timeout = 300"), &[]);
+    let console = |command: &str| pgweir.psql(postgres, "postgres", "pgbouncer", command);
+    let row = |key: &str| {
+        let shown = console("SHOW CONFIG");
+        let found = shown
+            .lines()
+            .find(|line| line.starts_with(&format!("{key}|")));
+        found.map(str::to_owned).expect("a row")
+    };
+    let mut peer = client(&pgweir);
+    let mut admin = Peer::login(pgweir.address(), "postgres", "pgbouncer");
+    let answer = admin.query("SET query_timeout = 0.2");
+    assert_eq!(answer[0].body, b"SET query_timeout=0.2\0");
+    assert_eq!(row("query_timeout"), "query_timeout|0.2|0|yes");
+    peer.send(&[message::query("SELECT pg_sleep(60)")]);
+    let error = scene::the_error(&peer.expect_end());
+    assert!(error.message().contains("query timeout"), "{error:?}");
+
+    console("SET pool_mode TO 'transaction'");
+    console("SET client_encoding TO 'UTF8'");
+    assert_eq!(row("pool_mode"), "pool_mode|transaction|session|yes");
+    for (command, says) in [
+        ("SET query_timeout = 5min", "SET failed: query_timeout: "),
+        (
+            "SET listen_port = 5",
+            "SET failed: listen_port takes a restart",
+        ),
+        ("SET pkt_buf = 5", "SET failed: pkt_buf has no effect"),
+        ("SET query_timeoutt = 5", "did you mean query_timeout?"),
+    ] {
+        let (sqlstate, text) = refused(&pgweir, command);
+        assert_eq!(sqlstate, "22023", "{command}");
+        assert!(text.contains(says), "{command}: {text}");
+    }
+    assert_eq!(row("query_timeout"), "query_timeout|0.2|0|yes");
+    console("RELOAD");
+    assert_eq!(row("query_timeout"), "query_timeout|300|0|yes");
+    assert_eq!(row("pool_mode"), "pool_mode|session|session|yes");
+
+    // Another file for the next reload.
+    let other = pgweir.dir().join("other.ini");
+    let text = std::fs::read_to_string(pgweir.dir().join("pgbouncer.ini")).expect("the file");
+    std::fs::write(
+        &other,
+        text.replace("query_timeout = 300", "query_timeout = 7"),
+    )
+    .expect("written");
+    console(&format!("SET conffile = '{}'", other.display()));
+    assert_eq!(
+        row("conffile"),
+        format!("conffile|{}||yes", other.display())
+    );
+    pgweir.signal("HUP");
+    eventually("the other file", || {
+        (row("query_timeout") == "query_timeout|7|0|yes").then_some(())
+    });
+}
+
+/// A line that is taken out of a file is out of force, in every file that a reload reads.
+#[test]
+fn a_reload_takes_back_what_is_no_longer_there() {
+    let Some(postgres) = first() else { return };
+    let database = postgres.database();
+    let text = |users: &str| {
+        ini(
+            postgres,
+            &database,
+            "pool_size=7",
+            &format!("max_user_client_connections = 5\n%include {{dir}}/more.ini\n{users}"),
+        )
+    };
+    let without = text("").replace("%include {dir}/more.ini\n", "");
+    let pgweir = Pgweir::start_ini(&without, &[]);
+    let started = &pgweir;
+    let more = started.dir().join("more.ini");
+    let write = |included: &str, users: &str| {
+        std::fs::write(&more, included).expect("written");
+        started.rewrite_ini(&text(users));
+        started.psql(postgres, "postgres", "pgbouncer", "RELOAD");
+    };
+    let mode = || {
+        let shown = started.psql(postgres, "postgres", "pgbouncer", "SHOW USERS");
+        let line = shown.lines().find(|line| line.starts_with("t_trust|"));
+        line.map(str::to_owned).unwrap_or_default()
+    };
+    let mut one = client(started);
+    assert_eq!(one.value("SELECT 1"), "1");
+
+    // The user's own limit is stricter than the general one, and the included file's stricter still.
+    write(
+        "",
+        "[users]\nt_trust = max_user_client_connections=1 pool_mode=transaction",
+    );
+    assert!(scene::try_login(started.address()).is_err());
+    assert!(mode().contains("|transaction|"), "{}", mode());
+    write("", "");
+    let two = scene::try_login(started.address()).expect("the override is gone");
+    assert!(!mode().contains("|transaction|"), "{}", mode());
+    write("max_user_client_connections = 2\n", "");
+    assert!(scene::try_login(started.address()).is_err());
+    write("", "");
+    scene::try_login(started.address()).expect("the included line is gone");
+    drop(two);
+
+    // A user who is taken out of the users file.
+    let list = started.dir().join("userlist.txt");
+    let users = std::fs::read_to_string(&list).expect("the users file");
+    let fewer: String = users
+        .lines()
+        .filter(|line| !line.contains("t_trust"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    std::fs::write(&list, fewer).expect("written");
+    started.psql(postgres, "postgres", "pgbouncer", "RELOAD");
+    assert!(scene::try_login(started.address()).is_err());
+    assert_eq!(one.value("SELECT 2"), "2", "who is there stays");
+
+    // A file with a mistake changes nothing at all.
+    std::fs::write(&list, users).expect("written");
+    started.rewrite_ini(&text("query_timeout = 5\npool_mode = sesion"));
+    let (sqlstate, text) = refused(started, "RELOAD");
+    assert_eq!(sqlstate, "F0000");
+    assert!(
+        text.contains("RELOAD failed") && text.contains("did you mean"),
+        "{text}"
+    );
+    let shown = started.psql(postgres, "postgres", "pgbouncer", "SHOW CONFIG");
+    assert!(shown.contains("\nquery_timeout|0|0|yes"), "{shown}");
 }

@@ -57,7 +57,7 @@ fn what_is_not_understood() {
         "RELOAD x",
         "SET",
         "SET a",
-        "SET nonsense = 1",
+        "SET = 1",
         "\"show\" pools",
         "SHOW $$x$$",
         "SHUTDOWN now",
@@ -132,8 +132,14 @@ fn drivers_may_set_what_they_set() {
     assert_eq!(form("SET DateStyle TO 'ISO'"), "set Ignored");
     assert_eq!(form("set application_name = 'x;y'"), "set Ignored");
     assert_eq!(
+        form("SET server_reset_query TO ''"),
+        "set Setting(\"server_reset_query\", \"\")"
+    );
+    assert!(parse("SET pool_mode = =").is_err());
+    assert!(parse("SET pool_mode IS 'x'").is_err());
+    assert_eq!(
         form("SET pool_mode = session"),
-        "set Setting(\"pool_mode\")"
+        "set Setting(\"pool_mode\", \"session\")"
     );
 }
 

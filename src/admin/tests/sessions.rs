@@ -63,9 +63,10 @@ async fn commands_and_their_errors() {
         ("KILL_CLIENT 6", "E ERROR 42704: client not found"),
         ("KILL_CLIENT 0x6", "E ERROR 42704: client not found"),
         (
-            "SET pool_mode = session",
-            "E ERROR 0A000: SET pool_mode is not possible: change the configuration file and RELOAD",
+            "SET listen_port = 5",
+            "E ERROR 22023: SET failed: listen_port takes a restart; change the configuration file",
         ),
+        ("SET pool_mode = session", "C SET pool_mode=session"),
         ("KILL two", "C KILL"),
         ("RESUME two", "C RESUME"),
     ] {

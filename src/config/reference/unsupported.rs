@@ -15,7 +15,6 @@ const PROCESS: &[Row] = &[
     ("auth_ldap_options", None),
     ("auth_query", None),
     ("auth_user", None),
-    ("conffile", None),
     ("peer_id", Some("0")),
     ("so_reuseport", Some("0")),
 ];
