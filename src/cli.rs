@@ -11,7 +11,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::audit::chain;
-use crate::audit::trail::{self, Policy};
+use crate::audit::chain::Key;
+use crate::audit::policy as audit;
+use crate::audit::trail;
 use crate::audit::wall::Wall;
 use crate::config::document::Dialect;
 use crate::config::{Config, ConfigErrors, reference};
@@ -135,6 +137,9 @@ enum Command {
 enum AuditCommand {
     /// Tell whether a line was removed or changed
     Verify {
+        /// The file of audit_key_file, if the trail was written with one
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
         /// Files in the order in which they were written
         #[arg(required = true)]
         files: Vec<PathBuf>,
@@ -162,7 +167,7 @@ pub enum Dispatch {
     /// Explain a rule, or list all of them.
     Explain(Option<String>),
     /// Check files of the audit trail, in the order in which they were written.
-    AuditVerify(Vec<PathBuf>),
+    AuditVerify(Vec<PathBuf>, Option<PathBuf>),
     /// Run the demonstration.
     Demo,
 }
@@ -222,8 +227,8 @@ pub fn parse(
         Some(Command::Lint(args)) => Dispatch::Lint(args),
         Some(Command::Explain { rule }) => Dispatch::Explain(rule),
         Some(Command::Audit {
-            command: AuditCommand::Verify { files },
-        }) => Dispatch::AuditVerify(files),
+            command: AuditCommand::Verify { files, key_file },
+        }) => Dispatch::AuditVerify(files, key_file),
         Some(Command::Demo) => Dispatch::Demo,
         None => match args.file {
             // After an option a command would be taken for a file.
@@ -268,11 +273,8 @@ pub fn load(path: Option<&Path>, dialect: Option<Dialect>) -> Result<Config, Con
     if let Err(errors) = Wall::of(&config, None) {
         wrong.extend(errors.0);
     }
-    let audited = &config.settings.audit_policy;
-    if !Policy::ALL.iter().any(|(name, _)| name == audited) {
-        let file = path.map_or("environment".into(), |path| path.display().to_string());
-        let why = format!("audit_policy: {audited:?} is none of all, writes, ddl, off");
-        wrong.extend(ConfigErrors::of_file(file, why).0);
+    if let Err(errors) = audit::Policy::of(&config) {
+        wrong.extend(errors.0);
     }
     match wrong.is_empty() {
         true => Ok(config),
@@ -281,9 +283,15 @@ pub fn load(path: Option<&Path>, dialect: Option<Dialect>) -> Result<Config, Con
 }
 
 /// Checks files of the audit trail. The exit code is 0 if all of them hold.
-fn verify(files: &[PathBuf], out: &mut impl Write, err: &mut impl Write) -> ExitCode {
+fn verify(
+    files: &[PathBuf],
+    key: Option<&Path>,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> ExitCode {
     // Nothing is left to do if the output is closed.
-    match trail::verify(files) {
+    let key = key.map(Key::read).transpose();
+    match key.and_then(|key| trail::verify(files, key.as_ref())) {
         Ok(checked) => {
             for (path, verified) in checked {
                 let last = chain::show(&verified.last);
@@ -335,7 +343,7 @@ pub fn main(
         Dispatch::Reference(format) => exit(print_reference(format, &mut out)),
         Dispatch::Lint(args) => offline::lint(&args),
         Dispatch::Explain(rule) => offline::explain(rule.as_deref()),
-        Dispatch::AuditVerify(files) => verify(&files, &mut out, &mut err),
+        Dispatch::AuditVerify(files, key) => verify(&files, key.as_deref(), &mut out, &mut err),
         Dispatch::Demo => demo(),
     }
 }

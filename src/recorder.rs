@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use crate::audit::chain::Key;
 use crate::audit::findings::{Cost, Seen, announce, judged};
 use crate::audit::observer::{Report, Sink};
+use crate::audit::policy as audit;
 use crate::audit::slow::SlowLog;
-use crate::audit::trail::{self, Trail, TrailSettings};
-use crate::config::Settings;
+use crate::audit::trail::{Trail, TrailSettings};
+use crate::config::{Config, Settings};
 use crate::lint::engine::Engine;
 use crate::lint::firewall::FIREWALL;
 use crate::lint::hit::Hit;
@@ -20,6 +22,10 @@ use crate::pool::process::Process;
 pub struct Recorder {
     process: Arc<Process>,
     trail: Option<Trail>,
+    /// Reports that never came here, of which the trail was told.
+    dropped: u64,
+    /// The configuration that the trail's policy is from.
+    audited: Arc<Config>,
     /// The last subject's policy: reports come in runs.
     slow: SlowLog,
     last: Option<(Arc<Policy>, Arc<Subject>, Effective)>,
@@ -31,19 +37,27 @@ impl Recorder {
     /// # Errors
     /// The trail's file cannot be used.
     pub fn new(process: &Arc<Process>, settings: &Settings) -> std::io::Result<Self> {
-        let policy = (trail::Policy::ALL.into_iter())
-            .find(|(name, _)| *name == settings.audit_policy)
-            .map_or(trail::Policy::Writes, |(_, policy)| policy);
+        let config = process.config.load_full();
+        let policy = audit::Policy::of(&config).map_err(std::io::Error::other)?;
         let trail = settings.audit_file.clone().map(|path| {
-            Trail::open(TrailSettings {
+            let key = settings
+                .audit_key_file
+                .as_deref()
+                .map(Key::read)
+                .transpose();
+            let settings = TrailSettings {
                 path,
-                policy,
+                key: key.map_err(std::io::Error::other)?,
+                wait: settings.audit_on_full == "block",
                 max_bytes: settings.audit_max_size,
                 max_age: settings.audit_max_age,
-            })
+            };
+            Trail::open(settings, policy)
         });
         Ok(Self {
             process: process.clone(),
+            audited: config,
+            dropped: 0,
             trail: trail.transpose()?,
             slow: SlowLog::default(),
             last: None,
@@ -129,9 +143,15 @@ impl Sink for Recorder {
                 usage.record(&report.seen);
             }
         }
-        let config = self.process.config.load();
+        let config = self.process.config.load_full();
         let (lint, slow) = (config.settings.lint, config.settings.log_slow_query);
-        drop(config);
+        if !Arc::ptr_eq(&config, &self.audited) {
+            // A reload; it was checked before it came to be in force.
+            if let (Some(trail), Ok(policy)) = (&mut self.trail, audit::Policy::of(&config)) {
+                trail.cover(policy);
+            }
+            self.audited = config;
+        }
         for report in batch {
             if let Some(trail) = &mut self.trail {
                 trail.record(report);
@@ -173,15 +193,17 @@ impl Recorder {
     fn close(&mut self) {
         self.process.wall.load().save(true);
         if let Some(trail) = &mut self.trail
-            && let Err(error) = trail.sync()
+            && let Err(error) = trail.end()
         {
             tracing::error!(%error, "the end of the audit trail cannot be written");
         }
     }
 
     fn flush(&mut self) {
-        if let Some(trail) = &self.trail {
+        if let Some(trail) = &mut self.trail {
             self.process.observer.tell_unwritten(trail.failed());
+            let dropped = self.process.observer.dropped();
+            trail.lose(dropped - std::mem::replace(&mut self.dropped, dropped));
         }
         if let Some(trail) = &mut self.trail
             && let Err(error) = trail.flush()

@@ -3,13 +3,15 @@
 //! Each line is a JSON object whose last field, `chain`, is the SHA-256 of the chain value before it
 //! and of the line up to that field. A file begins with a line that repeats the value with which
 //! the file before it ended, so that a whole file that is missing shows too. What nobody can see
-//! from the files alone is that lines are missing at the very end, or that somebody who may write
-//! to them has made the whole chain anew: keep the last value elsewhere if that matters.
+//! from the files alone is that lines are missing at the very end: keep the last value elsewhere if
+//! that matters. Somebody who may write to the files can make the whole chain anew, unless it is made
+//! with a [`Key`] that they do not have: then each value is an HMAC-SHA-256.
 
 use std::fmt::Write as _;
 use std::io::BufRead;
 
 use ring::digest::{Context, SHA256};
+use ring::hmac;
 
 /// A value of the chain.
 pub type Link = [u8; 32];
@@ -19,9 +21,46 @@ pub const START: Link = [0; 32];
 
 const FIELD: &str = ",\"chain\":\"";
 
+/// A secret without which no chain can be made.
+#[derive(Clone)]
+pub struct Key(hmac::Key);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key")
+    }
+}
+
+/// Fewest bytes of a key.
+const SHORTEST_KEY: usize = 16;
+
+impl Key {
+    /// The bytes of a file, white space at its ends left out.
+    ///
+    /// # Errors
+    /// Fewer than 16 bytes could be guessed.
+    pub fn new(secret: &[u8]) -> Result<Self, &'static str> {
+        let secret = secret.trim_ascii();
+        match secret.len() >= SHORTEST_KEY {
+            true => Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, secret))),
+            false => Err("it has fewer than 16 bytes; make one with: openssl rand -hex 32"),
+        }
+    }
+
+    /// Reads a file; its content does not stay in memory.
+    ///
+    /// # Errors
+    /// What is wrong, with the file's name.
+    pub fn read(path: &std::path::Path) -> Result<Self, String> {
+        let text = std::fs::read(path).map(zeroize::Zeroizing::new);
+        let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+        Self::new(&text).map_err(|why| format!("{}: {why}", path.display()))
+    }
+}
+
 /// Closes `line`, a JSON object without its last brace, with the chain's next value.
-pub fn close(line: &mut String, before: &Link) -> Link {
-    let link = next(line.as_bytes(), before);
+pub fn close(line: &mut String, before: &Link, key: Option<&Key>) -> Link {
+    let link = next(line.as_bytes(), before, key);
     line.push_str(FIELD);
     for byte in link {
         let _ = write!(line, "{byte:02x}");
@@ -30,12 +69,19 @@ pub fn close(line: &mut String, before: &Link) -> Link {
     link
 }
 
-fn next(line: &[u8], before: &Link) -> Link {
+fn next(line: &[u8], before: &Link, key: Option<&Key>) -> Link {
+    let mut link = START;
+    if let Some(Key(key)) = key {
+        let mut context = hmac::Context::with_key(key);
+        context.update(before);
+        context.update(line);
+        link.copy_from_slice(context.sign().as_ref());
+        return link;
+    }
     let mut context = Context::new(&SHA256);
     context.update(before);
     context.update(line);
     let digest = context.finish();
-    let mut link = START;
     link.copy_from_slice(digest.as_ref());
     link
 }
@@ -99,7 +145,11 @@ pub struct Verified {
 ///
 /// # Errors
 /// [`Broken`] with the first line that does not fit to the one before it.
-pub fn verify(file: impl BufRead, before: Option<Link>) -> Result<Verified, Broken> {
+pub fn verify(
+    file: impl BufRead,
+    before: Option<Link>,
+    key: Option<&Key>,
+) -> Result<Verified, Broken> {
     let mut at: Option<(Link, Link)> = None;
     let mut lines = 0;
     for line in file.lines() {
@@ -118,8 +168,13 @@ pub fn verify(file: impl BufRead, before: Option<Link>) -> Result<Verified, Brok
                 (begins, begins)
             }
         };
-        if next(rest.as_bytes(), &previous) != link {
-            return Err(broken("it was changed, or the line before it is missing"));
+        if next(rest.as_bytes(), &previous, key) != link {
+            return Err(broken(match key {
+                None => "it was changed, the line before it is missing, or it was made with a key",
+                Some(_) => {
+                    "it was changed, the line before it is missing, or it was made with another key"
+                }
+            }));
         }
         at = Some((first, link));
     }
@@ -150,7 +205,7 @@ mod tests {
         let opening = format!("{{\"event\":\"opened\",\"previous\":\"{}\"", show(before));
         for line in std::iter::once(opening.as_str()).chain(lines.iter().copied()) {
             let mut line = line.to_owned();
-            link = close(&mut line, &link);
+            link = close(&mut line, &link, None);
             out.push_str(&line);
             out.push('\n');
         }
@@ -160,18 +215,18 @@ mod tests {
     #[test]
     fn an_untouched_file_verifies_and_the_next_goes_on() {
         let (one, last) = file(&["{\"n\":1", "{\"n\":2"], &START);
-        let verified = verify(one.as_bytes(), Some(START)).expect("intact");
+        let verified = verify(one.as_bytes(), Some(START), None).expect("intact");
         assert_eq!((verified.lines, verified.last), (3, last));
         let (two, _) = file(&["{\"n\":3"], &last);
-        assert!(verify(two.as_bytes(), Some(last)).is_ok());
-        assert!(verify(two.as_bytes(), Some(START)).is_err());
+        assert!(verify(two.as_bytes(), Some(last), None).is_ok());
+        assert!(verify(two.as_bytes(), Some(START), None).is_err());
     }
 
     #[test]
     fn a_removed_changed_or_swapped_line_shows() {
         let (text, _) = file(&["{\"n\":1", "{\"n\":2", "{\"n\":3"], &START);
         let lines: Vec<&str> = text.lines().collect();
-        let broken = |lines: &[&str]| match verify(lines.join("\n").as_bytes(), None) {
+        let broken = |lines: &[&str]| match verify(lines.join("\n").as_bytes(), None, None) {
             Err(Broken::Line { line, .. }) => line,
             other => panic!("{other:?}"),
         };
@@ -180,5 +235,21 @@ mod tests {
         let changed = lines[2].replace("\"n\":2", "\"n\":9");
         assert_eq!(broken(&[lines[0], lines[1], &changed, lines[3]]), 3);
         assert_eq!(broken(&lines[1..]), 1);
+    }
+
+    #[test]
+    fn without_the_key_no_chain_can_be_made() {
+        let key = |text: &str| Key::new(text.as_bytes());
+        assert!(key("too short").is_err());
+        let (mine, other) = (key("0123456789abcdef\n"), key("0123456789abcdeF"));
+        let (mine, other) = (mine.expect("a key"), other.expect("a key"));
+        assert_eq!(format!("{mine:?}"), "Key");
+        let mut line = format!("{{\"event\":\"opened\",\"previous\":\"{}\"", show(&START));
+        close(&mut line, &START, Some(&mine));
+        assert!(verify(line.as_bytes(), None, Some(&mine)).is_ok());
+        for wrong in [None, Some(&other)] {
+            let told = verify(line.as_bytes(), None, wrong).expect_err("not this key");
+            assert!(told.to_string().contains("key"), "{told}");
+        }
     }
 }

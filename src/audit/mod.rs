@@ -4,6 +4,7 @@ pub mod chain;
 pub mod finding;
 pub mod findings;
 pub mod observer;
+pub mod policy;
 pub mod sample;
 pub mod slow;
 pub mod statements;

@@ -20,6 +20,8 @@ use crate::lint::texts::Suppressed;
 
 /// Batches that may wait.
 const QUEUE: usize = 256;
+/// Reports that are handed over together, as a rule.
+pub const BATCH: usize = 256;
 /// How long the last batch of a worker waits for room.
 const LAST: Duration = Duration::from_secs(2);
 /// How often the engine is told that time passes.
@@ -79,16 +81,29 @@ impl Observer {
         }
     }
 
-    /// Hands a batch over; an empty one with room takes its place.
-    pub fn hand_over(&self, batch: &mut Vec<Report>) {
+    /// Hands a batch over; an empty one with room takes its place. If there is no room it is lost, and
+    /// counted; with `keep` it stays where it is. `false` if it did.
+    pub fn hand_over(&self, batch: &mut Vec<Report>, keep: bool) -> bool {
         if batch.is_empty() {
-            return;
+            return true;
         }
-        let full = std::mem::replace(batch, Vec::with_capacity(batch.len()));
-        let count = full.len() as u64;
-        if self.sender.try_send(full).is_err() {
-            self.dropped.fetch_add(count, Ordering::Relaxed);
+        let full = std::mem::replace(batch, Vec::with_capacity(batch.len().min(BATCH)));
+        match self.sender.try_send(full) {
+            Ok(()) => true,
+            Err(TrySendError::Full(full)) if keep => {
+                *batch = full;
+                false
+            }
+            Err(TrySendError::Full(lost) | TrySendError::Disconnected(lost)) => {
+                self.dropped.fetch_add(lost.len() as u64, Ordering::Relaxed);
+                true
+            }
         }
+    }
+
+    /// So many reports were lost on the way here.
+    pub fn lose(&self, reports: u64) {
+        self.dropped.fetch_add(reports, Ordering::Relaxed);
     }
 
     /// Hands over the last batch, and waits a while for room if there is none: nobody's query

@@ -4,97 +4,66 @@
 //! mode 0600, renamed when they are full or old, and chained ([`super::chain`]).
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Map, Value, json};
 
-use super::chain::{self, Link};
+use super::chain::{self, Key, Link};
 use super::observer::Report;
+use super::policy::{Effective, Policy};
 use crate::calendar;
-use crate::lint::facts::Command;
-use crate::lint::observe::{Event, Execution};
+use crate::lint::observe::{Event, Execution, Subject};
 use crate::sql::{self, Lexing};
 
 /// Longest normalised text in a line, in bytes.
 const LONGEST_TEXT: usize = 4096;
 
-/// Which statements are written down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Policy {
-    /// None.
-    #[default]
-    Off,
-    /// Schema changes, role changes and the like.
-    Ddl,
-    /// These and everything that writes.
-    Writes,
-    /// Everything.
-    All,
-}
-
-impl Policy {
-    /// All of them, by their names.
-    pub const ALL: [(&'static str, Policy); 4] = [
-        ("off", Policy::Off),
-        ("ddl", Policy::Ddl),
-        ("writes", Policy::Writes),
-        ("all", Policy::All),
-    ];
-
-    /// Whether an execution is written down. What could not be read is taken for anything.
-    #[must_use]
-    pub fn covers(self, execution: &Execution) -> bool {
-        let any = |f: fn(Command) -> bool| {
-            (execution.profile.facts.iter()).any(|facts| f(facts.command))
-                || execution.profile.facts.is_empty()
-        };
-        match self {
-            Policy::Off => false,
-            Policy::All => true,
-            Policy::Ddl => any(|command| matches!(command, Command::Ddl | Command::Other)),
-            Policy::Writes => {
-                any(|command| {
-                    matches!(
-                        command,
-                        Command::Ddl
-                            | Command::Other
-                            | Command::Insert
-                            | Command::Update
-                            | Command::Delete
-                            | Command::Merge
-                            | Command::Copy
-                    )
-                }) || (execution.profile.facts.iter()).any(|facts| !facts.writes.is_empty())
-            }
-        }
-    }
-}
-
 /// How the files are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct TrailSettings {
     /// The file that is written to.
     pub path: PathBuf,
-    /// What is written down.
-    pub policy: Policy,
     /// Size in bytes at which a new file is begun; 0 for none.
     pub max_bytes: u64,
     /// Age at which a new file is begun; zero for none.
     pub max_age: Duration,
+    /// What the chain is made with.
+    pub key: Option<Key>,
+    /// What cannot be written waits for the disk, however long that takes; else it is lost.
+    pub wait: bool,
 }
+
+/// Bytes that wait for the disk, at most; one line may go beyond.
+const MOST_PENDING: usize = 8 << 20;
+/// How long a trail that loses nothing waits until it tries the disk again.
+const AGAIN: Duration = Duration::from_millis(200);
+/// From this many bytes on a batch is written before its end.
+const CHUNK: usize = 256 << 10;
 
 /// An open file of the trail.
 pub struct Trail {
     settings: TrailSettings,
-    file: BufWriter<File>,
+    file: File,
+    /// Lines that the file does not have yet, perhaps without the front of the first one.
+    pending: Vec<u8>,
     link: Link,
     bytes: u64,
     opened: SystemTime,
     lines: u64,
     failed: u64,
+    /// Lines and reports that were lost, and of how many the trail itself tells.
+    lost: (u64, u64),
+    /// The end of the process: nobody waits for the disk any more.
+    ending: bool,
+    policy: Policy,
+    /// What the policy says of the last client: reports come in runs.
+    last: Option<(Arc<Subject>, Effective)>,
+    /// Statements that the policy covered.
+    covered: u64,
 }
 
 impl Trail {
@@ -102,10 +71,11 @@ impl Trail {
     ///
     /// # Errors
     /// The file cannot be read or written, or its chain is broken; it is left as it is.
-    pub fn open(settings: TrailSettings) -> std::io::Result<Self> {
+    pub fn open(settings: TrailSettings, policy: Policy) -> std::io::Result<Self> {
+        let torn = cut_torn(&settings.path)?;
         let link = match File::open(&settings.path) {
             Ok(file) if file.metadata()?.len() > 0 => {
-                let checked = chain::verify(BufReader::new(file), None);
+                let checked = chain::verify(BufReader::new(file), None, settings.key.as_ref());
                 checked
                     .map_err(|broken| {
                         std::io::Error::other(format!(
@@ -122,16 +92,30 @@ impl Trail {
         let (file, bytes) = append(&settings.path)?;
         let mut trail = Self {
             settings,
-            file: BufWriter::new(file),
+            file,
+            pending: Vec::new(),
             link,
             bytes,
             opened: SystemTime::now(),
             lines: 0,
             failed: 0,
+            lost: (0, 0),
+            ending: false,
+            policy,
+            last: None,
+            covered: 0,
         };
         if bytes == 0 {
-            trail.begin()?;
+            trail.begin();
         }
+        if let Some(torn) = torn {
+            tracing::warn!(path = %trail.settings.path.display(), bytes = torn.len(), "the last line of the audit trail was cut short, by a crash or a full disk; what there is of it is kept in a line of its own");
+            let mut fields = Map::new();
+            fields.insert("event".into(), "torn".into());
+            fields.insert("line".into(), String::from_utf8_lossy(&torn).into());
+            trail.put(fields);
+        }
+        trail.write()?;
         Ok(trail)
     }
 
@@ -147,35 +131,136 @@ impl Trail {
         self.failed
     }
 
+    /// Writes down what this policy covers from now on.
+    pub fn cover(&mut self, policy: Policy) {
+        self.policy = policy;
+        self.last = None;
+    }
+
+    /// Whether something is written down, and one of how many like it.
+    fn covers(&mut self, report: &Report) -> Option<u32> {
+        let subject = &report.seen.subject;
+        let effective = match &self.last {
+            Some((last, effective)) if Arc::ptr_eq(last, subject) => *effective,
+            _ => {
+                let effective = self.policy.for_subject(subject);
+                self.last = Some((Arc::clone(subject), effective));
+                effective
+            }
+        };
+        if !effective.kinds.cover(&report.seen.event) {
+            return None;
+        }
+        match &report.seen.event {
+            Event::Executed(execution) if execution.error.is_none() => {
+                self.covered = self.covered.wrapping_add(1);
+                let sample = effective.sample.max(1);
+                (self.covered.is_multiple_of(u64::from(sample))).then_some(sample)
+            }
+            _ => Some(1),
+        }
+    }
+
     /// Writes down what was seen, if the policy covers it. What cannot be written is counted.
     pub fn record(&mut self, report: &Report) {
-        let Some(fields) = line(self.settings.policy, report) else {
+        let Some(sample) = self.covers(report) else {
             return;
         };
-        if self.put(fields).is_err() {
+        let Some(mut fields) = line(report) else {
+            return;
+        };
+        if sample > 1 {
+            fields.insert("sample".into(), sample.into());
+        }
+        self.keep(fields);
+    }
+
+    /// Takes a line if there is room; waits for room if nothing may be lost.
+    fn keep(&mut self, fields: Map<String, Value>) {
+        if self.pending.len() >= CHUNK {
+            self.make_room();
+        }
+        if self.pending.len() >= MOST_PENDING {
             self.failed += 1;
+            self.lost.0 += 1;
+            return;
+        }
+        self.tell_lost();
+        self.put(fields);
+    }
+
+    fn make_room(&mut self) {
+        let mut told: Option<Instant> = None;
+        while let Err(error) = self.write() {
+            let full = self.pending.len() >= MOST_PENDING;
+            if !self.settings.wait || self.ending || !full {
+                return;
+            }
+            if told.is_none_or(|told| told.elapsed() >= Duration::from_secs(60)) {
+                tracing::error!(%error, path = %self.settings.path.display(), "the audit trail cannot be written: clients wait until it can");
+                told = Some(Instant::now());
+            }
+            std::thread::sleep(AGAIN);
+        }
+    }
+
+    /// So many more reports never came here.
+    pub fn lose(&mut self, reports: u64) {
+        self.lost.0 += reports;
+    }
+
+    /// The trail itself says how much of it is missing.
+    fn tell_lost(&mut self) {
+        let (lost, told) = self.lost;
+        if lost > told {
+            self.lost.1 = lost;
+            let mut fields = Map::new();
+            fields.insert("event".into(), "lost".into());
+            fields.insert("lines".into(), (lost - told).into());
+            self.put(fields);
         }
     }
 
     /// Hands what was written to the system, and begins a new file if it is time.
     ///
     /// # Errors
-    /// The disk's.
+    /// The disk's; what was not written is tried again.
     pub fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()?;
+        self.write()?;
+        self.tell_lost();
+        self.write()?;
         let age = self.opened.elapsed().unwrap_or_default();
         let full = self.settings.max_bytes > 0 && self.bytes >= self.settings.max_bytes;
         let old = !self.settings.max_age.is_zero() && age >= self.settings.max_age;
         if full || old { self.rotate() } else { Ok(()) }
     }
 
-    /// Writes what is held back and waits until the disk has it.
+    /// The process ends: writes what is held back and waits until the disk has it.
     ///
     /// # Errors
-    /// The disk's.
-    pub fn sync(&mut self) -> std::io::Result<()> {
-        self.file.flush()?;
-        self.file.get_ref().sync_data()
+    /// The disk's; then what is left is lost.
+    pub fn end(&mut self) -> std::io::Result<()> {
+        self.ending = true;
+        self.tell_lost();
+        self.write()?;
+        self.file.sync_data()
+    }
+
+    fn write(&mut self) -> std::io::Result<()> {
+        let mut done = 0;
+        let written = loop {
+            match self.pending.get(done..) {
+                None | Some([]) => break Ok(()),
+                Some(rest) => match self.file.write(rest) {
+                    Ok(0) => break Err(std::io::ErrorKind::WriteZero.into()),
+                    Ok(n) => done += n,
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(error) => break Err(error),
+                },
+            }
+        };
+        self.pending.drain(..done.min(self.pending.len()));
+        written
     }
 
     fn rotate(&mut self) -> std::io::Result<()> {
@@ -196,33 +281,67 @@ impl Trail {
         let aside = free.ok_or(std::io::ErrorKind::AlreadyExists)?;
         std::fs::rename(&self.settings.path, &aside)?;
         let (file, bytes) = append(&self.settings.path)?;
-        self.file = BufWriter::new(file);
+        self.file = file;
         self.bytes = bytes;
         self.opened = SystemTime::now();
-        self.begin()
+        self.begin();
+        self.write()
     }
 
-    fn begin(&mut self) -> std::io::Result<()> {
+    fn begin(&mut self) {
         let previous = chain::show(&self.link);
         let mut fields = Map::new();
         fields.insert("event".into(), "opened".into());
         fields.insert("previous".into(), previous.into());
-        self.put(fields)
+        self.put(fields);
     }
 
-    fn put(&mut self, mut fields: Map<String, Value>) -> std::io::Result<()> {
+    fn put(&mut self, mut fields: Map<String, Value>) {
         fields.insert("at".into(), calendar::rfc3339(SystemTime::now()).into());
         let mut line = Value::Object(fields).to_string();
         // The brace comes back with the chain's value.
         line.pop();
-        let link = chain::close(&mut line, &self.link);
+        self.link = chain::close(&mut line, &self.link, self.settings.key.as_ref());
         line.push('\n');
-        self.file.write_all(line.as_bytes())?;
-        self.link = link;
+        self.pending.extend_from_slice(line.as_bytes());
         self.bytes += line.len() as u64;
         self.lines += 1;
-        Ok(())
     }
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        // Whoever wants to know of errors calls `end`.
+        let _ = self.write();
+    }
+}
+
+/// Takes a last line without an end, as a crash leaves it, out of a file, so that the chain can go on.
+fn cut_torn(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let len = file.metadata()?.len();
+    // No line is longer.
+    let from = len.saturating_sub(1 << 20);
+    file.seek(SeekFrom::Start(from))?;
+    let mut end = Vec::new();
+    file.take(1 << 20).read_to_end(&mut end)?;
+    let whole = end
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |at| at + 1);
+    let torn = end.split_off(whole);
+    if torn.is_empty() || (whole == 0 && from > 0) {
+        return Ok(None);
+    }
+    OpenOptions::new()
+        .write(true)
+        .open(path)?
+        .set_len(from + whole as u64)?;
+    Ok(Some(torn))
 }
 
 fn append(path: &Path) -> std::io::Result<(File, u64)> {
@@ -236,27 +355,23 @@ fn append(path: &Path) -> std::io::Result<(File, u64)> {
 }
 
 /// What is written down of a report.
-fn line(policy: Policy, report: &Report) -> Option<Map<String, Value>> {
+fn line(report: &Report) -> Option<Map<String, Value>> {
     let seen = &report.seen;
     let mut value = match &seen.event {
-        Event::Connected { secure, .. } if policy != Policy::Off => {
+        Event::Connected { secure, .. } => {
             json!({ "event": "login", "secure": secure })
         }
-        Event::LoginFailed { reason } if policy != Policy::Off => {
+        Event::LoginFailed { reason } => {
             json!({ "event": "login_failed", "reason": reason })
         }
-        // Whatever is written down of what ran: this did not.
-        Event::Refused { text, shape } if policy != Policy::Off => json!({
+        Event::Refused { text, shape } => json!({
             "event": "refused",
             "query": readable(text),
             "fingerprint": format!("{shape:016x}"),
             "findings": findings(report),
         }),
-        Event::Disconnected if policy != Policy::Off => json!({ "event": "logout" }),
-        Event::Executed(execution) if policy.covers(execution) => {
-            statement(seen.sent_us, seen.done_us, execution, report)
-        }
-        _ => return None,
+        Event::Disconnected => json!({ "event": "logout" }),
+        Event::Executed(execution) => statement(seen.sent_us, seen.done_us, execution, report),
     };
     let fields = value.as_object_mut()?;
     fields.insert("conn".into(), seen.conn.into());
@@ -268,8 +383,14 @@ fn line(policy: Policy, report: &Report) -> Option<Map<String, Value>> {
 }
 
 fn statement(sent_us: u64, done_us: u64, execution: &Execution, report: &Report) -> Value {
+    let (server, route) = match &execution.server {
+        Some((server, route)) => (&**server, *route),
+        None => ("", ""),
+    };
     json!({
         "event": "statement",
+        "server": server,
+        "route": route,
         "query": readable(&execution.text),
         "fingerprint": format!("{:016x}", execution.shape),
         "rows": execution.rows,
@@ -302,14 +423,17 @@ fn findings(report: &Report) -> Vec<String> {
 ///
 /// # Errors
 /// The first file that is broken, as a text for people.
-pub fn verify(files: &[PathBuf]) -> Result<Vec<(PathBuf, chain::Verified)>, String> {
+pub fn verify(
+    files: &[PathBuf],
+    key: Option<&Key>,
+) -> Result<Vec<(PathBuf, chain::Verified)>, String> {
     let mut before = None;
     let mut checked = Vec::new();
     for path in files {
         let say = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let file = File::open(path).map_err(|error| say(&error))?;
         let reader: &mut dyn BufRead = &mut BufReader::new(file);
-        let verified = chain::verify(reader, before).map_err(|broken| say(&broken))?;
+        let verified = chain::verify(reader, before, key).map_err(|broken| say(&broken))?;
         before = Some(verified.last);
         checked.push((path.clone(), verified));
     }
@@ -319,9 +443,8 @@ pub fn verify(files: &[PathBuf]) -> Result<Vec<(PathBuf, chain::Verified)>, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lint::observe::{Observation, Subject};
+    use crate::lint::observe::Observation;
     use std::os::unix::fs::PermissionsExt;
-    use std::sync::Arc;
 
     fn report(text: &str) -> Report {
         Report {
@@ -350,9 +473,10 @@ mod tests {
     fn settings(path: PathBuf) -> TrailSettings {
         TrailSettings {
             path,
-            policy: Policy::All,
             max_bytes: 0,
             max_age: Duration::ZERO,
+            key: None,
+            wait: false,
         }
     }
 
@@ -360,7 +484,7 @@ mod tests {
     fn a_statement_is_written_down_without_its_literals() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("audit.jsonl");
-        let mut trail = Trail::open(settings(path.clone())).expect("open");
+        let mut trail = Trail::open(settings(path.clone()), Policy::everything()).expect("open");
         trail.record(&report("INSERT INTO users (ssn) VALUES ('123-45-6789')"));
         trail.flush().expect("flush");
         let text = std::fs::read_to_string(&path).expect("readable");
@@ -374,7 +498,7 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert!(verify(&[path]).is_ok());
+        assert!(verify(&[path], None).is_ok());
     }
 
     #[test]
@@ -385,17 +509,17 @@ mod tests {
             max_bytes: 100,
             ..settings(path.clone())
         };
-        let mut trail = Trail::open(full.clone()).expect("open");
+        let mut trail = Trail::open(full.clone(), Policy::everything()).expect("open");
         trail.record(&report("SELECT 1"));
         trail.flush().expect("rotated");
         trail.record(&report("SELECT 2"));
         drop(trail);
         // As after a restart.
-        let mut trail = Trail::open(TrailSettings {
+        let again = TrailSettings {
             max_bytes: 0,
             ..full
-        })
-        .expect("open again");
+        };
+        let mut trail = Trail::open(again, Policy::everything()).expect("open again");
         trail.record(&report("SELECT 3"));
         trail.flush().expect("flush");
         let mut files: Vec<PathBuf> = std::fs::read_dir(dir.path())
@@ -405,7 +529,7 @@ mod tests {
             .collect();
         assert_eq!(files.len(), 1, "{files:?}");
         files.push(path.clone());
-        let checked = verify(&files).expect("intact");
+        let checked = verify(&files, None).expect("intact");
         assert_eq!(checked[1].1.lines, 3);
         // Without its first file the second still holds by itself, but a cut one does not.
         let text = std::fs::read_to_string(&path).expect("readable");
@@ -415,15 +539,156 @@ mod tests {
             .filter(|(n, _)| *n != 1)
             .map(|(_, l)| l)
             .collect();
-        std::fs::write(&path, cut.join("\n")).expect("written");
-        assert!(verify(std::slice::from_ref(&path)).is_err());
-        assert!(Trail::open(settings(path)).is_err());
+        std::fs::write(&path, cut.join("\n") + "\n").expect("written");
+        assert!(verify(std::slice::from_ref(&path), None).is_err());
+        assert!(Trail::open(settings(path), Policy::everything()).is_err());
+    }
+
+    #[test]
+    fn a_sample_says_what_it_stands_for_and_keeps_failures() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("audit.jsonl");
+        let text = "[audit]\npolicy = \"off\"\n[[audit.override]]\nuser = \"web\"\npolicy = \"all\"\nsample = 10\n";
+        let config = crate::config::Config::from_toml(text).expect("valid");
+        let policy = Policy::of(&config).expect("valid");
+        let mut trail = Trail::open(settings(path.clone()), policy).expect("opened");
+        let ran = |error: Option<[u8; 5]>| {
+            let mut report = report("SELECT 1");
+            if let Event::Executed(execution) = &mut report.seen.event {
+                execution.error = error;
+            }
+            report
+        };
+        for _ in 0..30 {
+            trail.record(&ran(None));
+        }
+        trail.record(&ran(Some(*b"22012")));
+        trail.cover(
+            Policy::of(
+                &crate::config::Config::from_toml("[audit]\npolicy = \"off\"\n").expect("valid"),
+            )
+            .expect("valid"),
+        );
+        trail.record(&ran(Some(*b"22012")));
+        trail.flush().expect("written");
+        let text = std::fs::read_to_string(&path).expect("readable");
+        let lines: Vec<Value> = (text.lines().skip(1))
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        let samples: Vec<_> = lines.iter().map(|line| line["sample"].as_u64()).collect();
+        assert_eq!(samples, [Some(10), Some(10), Some(10), None]);
+        assert_eq!(lines[3]["sqlstate"], "22012");
+    }
+
+    #[test]
+    fn a_torn_line_is_kept_and_the_chain_goes_on() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("audit.jsonl");
+        let mut trail = Trail::open(settings(path.clone()), Policy::everything()).expect("opened");
+        trail.record(&report("SELECT 1"));
+        trail.record(&report("SELECT 2"));
+        trail.flush().expect("written");
+        drop(trail);
+        let text = std::fs::read_to_string(&path).expect("readable");
+        let cut = text.len() - 20;
+        std::fs::write(&path, &text[..cut]).expect("written");
+        assert!(verify(std::slice::from_ref(&path), None).is_err());
+        let mut trail = Trail::open(settings(path.clone()), Policy::everything()).expect("opened");
+        trail.record(&report("SELECT 3"));
+        trail.flush().expect("written");
+        let text = std::fs::read_to_string(&path).expect("readable");
+        let torn: Value = serde_json::from_str(text.lines().nth(2).expect("a line")).expect("JSON");
+        assert_eq!(torn["event"], "torn");
+        assert!(
+            torn["line"]
+                .as_str()
+                .is_some_and(|line| line.contains("select ?"))
+        );
+        assert_eq!(verify(&[path], None).expect("intact")[0].1.lines, 4);
+    }
+
+    #[test]
+    fn what_is_lost_is_told_in_the_trail() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("audit.jsonl");
+        let mut trail = Trail::open(settings(path.clone()), Policy::everything()).expect("opened");
+        // A device that is always full.
+        let good = std::mem::replace(
+            &mut trail.file,
+            OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .expect("Linux"),
+        );
+        let mut kept = 0;
+        while trail.failed() < 3 {
+            trail.record(&report("SELECT 1"));
+            kept += 1;
+        }
+        assert!(
+            trail.pending.len() < MOST_PENDING + 8192,
+            "{}",
+            trail.pending.len()
+        );
+        assert!(trail.flush().is_err());
+        trail.file = good;
+        trail.flush().expect("room again");
+        let text = std::fs::read_to_string(&path).expect("readable");
+        let last: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+        assert_eq!(
+            (last["event"].as_str(), last["lines"].as_u64()),
+            (Some("lost"), Some(3))
+        );
+        // The opening line and the last one, and all that was not lost.
+        assert_eq!(
+            verify(&[path], None).expect("intact")[0].1.lines,
+            kept - 3 + 2
+        );
+    }
+
+    #[test]
+    fn a_trail_that_loses_nothing_waits_for_the_disk() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("audit.jsonl");
+        let waits = TrailSettings {
+            wait: true,
+            ..settings(path.clone())
+        };
+        let mut trail = Trail::open(waits, Policy::everything()).expect("opened");
+        let good = trail.file.try_clone().expect("a file");
+        // A socket that nobody reads is full soon.
+        let (mut reader, writer) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        writer.set_nonblocking(true).expect("non-blocking");
+        trail.file = std::os::fd::OwnedFd::from(writer).into();
+        let drain = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            let mut read = Vec::new();
+            reader.read_to_end(&mut read).expect("read");
+            read
+        });
+        let mut lines = 0;
+        while lines < 40_000 {
+            trail.record(&report("SELECT 1"));
+            lines += 1;
+            assert!(trail.pending.len() < MOST_PENDING + 8192);
+        }
+        while trail.write().is_err() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        trail.file = good;
+        let read = drain.join().expect("read");
+        assert_eq!(trail.failed(), 0);
+        assert_eq!(read.iter().filter(|&&byte| byte == b'\n').count(), lines);
     }
 
     #[test]
     fn files_of_one_moment_do_not_replace_each_other() {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut trail = Trail::open(settings(dir.path().join("audit.jsonl"))).expect("opened");
+        let mut trail = Trail::open(
+            settings(dir.path().join("audit.jsonl")),
+            Policy::everything(),
+        )
+        .expect("opened");
         for _ in 0..20 {
             trail.rotate().expect("a new file");
         }

@@ -11,7 +11,7 @@ use super::field::Reading;
 use super::reference::{self, DatabaseDraft, Slot};
 use super::suggest::nearest;
 use super::{
-    Config, ConfigError, ConfigErrors, Database, Host, RuleSettings, Settings, User, checks,
+    Config, ConfigError, ConfigErrors, Database, Host, RuleSettings, Settings, User, audit, checks,
     cluster, file, ini, lint, zero,
 };
 
@@ -161,6 +161,7 @@ pub fn compile(
     let (mut config, places, found) = build.finish(path);
     errors.extend(found);
     config.lint = lint::read(&document, &mut errors);
+    config.audit = audit::read(&document, &mut errors);
     zero::open_login(&mut config, &places, &document, env, &mut errors);
     checks::check(&mut config, &places, &document, &mut errors);
 
@@ -340,6 +341,7 @@ impl Build<'_> {
             lint: RuleSettings::default(),
             accepted: self.accepted,
             notes: self.notes,
+            audit: Vec::new(),
         };
         (config, self.places, errors)
     }

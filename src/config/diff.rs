@@ -25,6 +25,8 @@ pub struct ConfigDiff {
     pub secrets: bool,
     /// Whether something else is done about rules.
     pub lint: bool,
+    /// Whose statements are written to the audit trail.
+    pub audit: bool,
     /// Process settings that the reload applies.
     pub applied: Vec<&'static str>,
     /// Process settings that need a restart; the running process keeps the old values.
@@ -68,6 +70,8 @@ pub fn diff(old: &Config, new: &Config) -> ConfigDiff {
     }
     diff.secrets = old.secrets != new.secrets;
     diff.lint = !old.lint.same(&new.lint);
+    diff.audit = old.audit.len() != new.audit.len()
+        || (old.audit.iter().zip(&new.audit)).any(|(old, new)| !old.same(new));
 
     // Compared as shown: every setting has a row, so none can be forgotten here.
     let mut before = old.settings.clone();
@@ -106,7 +110,8 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
     to.lint_inline_suppress = from.lint_inline_suppress;
     to.lint_inline_suppress_security = from.lint_inline_suppress_security;
     to.audit_file.clone_from(&from.audit_file);
-    to.audit_policy.clone_from(&from.audit_policy);
+    to.audit_on_full.clone_from(&from.audit_on_full);
+    to.audit_key_file.clone_from(&from.audit_key_file);
     to.audit_max_size = from.audit_max_size;
     to.audit_max_age = from.audit_max_age;
     config
@@ -208,7 +213,7 @@ mod tests {
     fn in_force_keeps_exactly_the_keys_that_need_a_restart() {
         let old = config("");
         let new = config(
-            "listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_backlog = 5\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nunix_socket_group = \"1\"\nuser = \"x\"\nhttp_listen = \"\"\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlint_inline_suppress = false\nlint_inline_suppress_security = true\naudit_file = \"/x/a\"\naudit_policy = \"all\"\naudit_max_size = 1\naudit_max_age = 1\nlog_stats = false\n",
+            "listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_backlog = 5\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nunix_socket_group = \"1\"\nuser = \"x\"\nhttp_listen = \"\"\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlint_inline_suppress = false\nlint_inline_suppress_security = true\naudit_file = \"/x/a\"\naudit_on_full = \"block\"\naudit_key_file = \"/x/k\"\naudit_max_size = 1\naudit_max_age = 1\nlog_stats = false\n",
         );
         let asked: BTreeSet<_> = diff(&old, &new).needs_restart.into_iter().collect();
         let all: BTreeSet<_> = reference::keys()

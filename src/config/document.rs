@@ -143,6 +143,8 @@ pub struct Document {
     pub entries: Vec<Entry>,
     /// What names rules: `rules` and `override` of `[lint]`.
     pub lint: Vec<Entry>,
+    /// `override` of `[audit]`.
+    pub audit: Vec<Entry>,
     /// Mistakes of form found while reading.
     pub errors: Vec<ConfigError>,
 }
@@ -156,6 +158,7 @@ impl Document {
             declared: Vec::new(),
             entries: Vec::new(),
             lint: Vec::new(),
+            audit: Vec::new(),
             errors: Vec::new(),
         }
     }

@@ -16,11 +16,11 @@ use toml::de::{DeTable, DeValue};
 use zeroize::Zeroizing;
 
 use super::document::{Dialect, Document, Entry, Place, Raw, Section};
-use super::lint;
 use super::suggest::nearest;
+use super::{audit, lint};
 
 /// The sections of the file.
-const SECTIONS: [&str; 4] = ["pgweir", "databases", "users", "lint"];
+const SECTIONS: [&str; 5] = ["pgweir", "databases", "users", "lint", "audit"];
 
 /// Reads TOML. Mistakes of form are recorded in the document with all that could be read besides.
 pub fn parse(file: &str, text: &str) -> Document {
@@ -55,8 +55,8 @@ pub fn parse(file: &str, text: &str) -> Document {
             entries(&mut document, &lines, &Section::Process, table);
             continue;
         }
-        if name == "lint" {
-            lint_entries(&mut document, &lines, table);
+        if matches!(name, "lint" | "audit") {
+            named_entries(&mut document, &lines, name, table);
             continue;
         }
         for (item, value) in in_order(table) {
@@ -95,7 +95,7 @@ fn unknown_section(name: &str) -> String {
     if super::reference::find(&Section::Process, name).is_some() {
         return "belongs into a section; write [pgweir] above it".into();
     }
-    "unknown section; there are [pgweir], [databases.NAME], [users.NAME] and [lint]".into()
+    "unknown section; there are [pgweir], [databases.NAME], [users.NAME], [lint] and [audit]".into()
 }
 
 fn section_form(name: &str) -> &'static str {
@@ -103,6 +103,7 @@ fn section_form(name: &str) -> &'static str {
         "databases" => "databases.NAME",
         "users" => "users.NAME",
         "lint" => "lint",
+        "audit" => "audit",
         _ => "pgweir",
     }
 }
@@ -118,8 +119,8 @@ fn entries(document: &mut Document, lines: &Lines<'_>, section: &Section, table:
     }
 }
 
-/// `[lint]`: its plain keys are keys of `[pgweir]` under shorter names.
-fn lint_entries(document: &mut Document, lines: &Lines<'_>, table: &DeTable<'_>) {
+/// `[lint]` and `[audit]`: their plain keys are keys of `[pgweir]` under shorter names.
+fn named_entries(document: &mut Document, lines: &Lines<'_>, section: &str, table: &DeTable<'_>) {
     for (key, value) in in_order(table) {
         let name: &str = key.get_ref();
         let entry = Entry {
@@ -128,11 +129,16 @@ fn lint_entries(document: &mut Document, lines: &Lines<'_>, table: &DeTable<'_>)
             value: raw(lines, value),
             place: lines.place(key.span().start),
         };
-        if matches!(name, "rules" | "override" | "firewall") {
-            document.lint.push(entry);
-        } else {
-            let key = lint::alias(name);
-            document.entries.push(Entry { key, ..entry });
+        match (section, name) {
+            ("lint", "rules" | "override" | "firewall") => document.lint.push(entry),
+            ("audit", "override") => document.audit.push(entry),
+            _ => {
+                let key = match section {
+                    "lint" => lint::alias(name),
+                    _ => audit::alias(name),
+                };
+                document.entries.push(Entry { key, ..entry });
+            }
         }
     }
 }

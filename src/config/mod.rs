@@ -8,6 +8,7 @@
 //! Names, units and defaults are PgBouncer's where it has the setting; where pgweir's own file
 //! differs on purpose the reference says why.
 
+mod audit;
 pub mod cluster;
 pub mod compile;
 pub mod diff;
@@ -27,6 +28,7 @@ pub mod zero;
 mod checks;
 mod lint;
 
+pub use audit::AuditOverride;
 pub use errors::{ConfigError, ConfigErrors};
 pub use lint::{FirewallSettings, RuleAction, RuleNumber, RuleSettings};
 
@@ -469,6 +471,12 @@ pub struct Settings {
     pub audit_file: Option<PathBuf>,
     /// What is written to it: `all`, `writes`, `ddl`.
     pub audit_policy: String,
+    /// `audit_sample`.
+    pub audit_sample: u32,
+    /// `audit_on_full`.
+    pub audit_on_full: String,
+    /// `audit_key_file`.
+    pub audit_key_file: Option<PathBuf>,
     /// Size at which a new file of the trail is begun; 0: none.
     pub audit_max_size: u64,
     /// Age at which a new file of the trail is begun; zero: none.
@@ -521,4 +529,7 @@ pub struct Config {
     pub accepted: BTreeMap<&'static str, String>,
     /// What the operator should know about lines of the file, place first.
     pub notes: Vec<String>,
+    /// Whose statements are written to the audit trail otherwise than `audit_policy` says; the last that
+    /// fits counts.
+    pub audit: Vec<AuditOverride>,
 }

@@ -75,6 +75,7 @@ fn zero(
         lint: RuleSettings::default(),
         accepted: BTreeMap::new(),
         notes: Vec::new(),
+        audit: Vec::new(),
     };
     match login(env) {
         Ok(Some((user, password))) => {

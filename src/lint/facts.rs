@@ -68,6 +68,8 @@ pub struct Facts {
     pub reads: Vec<Box<str>>,
     /// Tables it writes, sorted.
     pub writes: Vec<Box<str>>,
+    /// It makes, changes or drops roles, or what they may do.
+    pub roles: bool,
     /// All its tables belong to the system.
     pub introspection: bool,
     /// The outermost SELECT has a LIMIT.

@@ -97,6 +97,8 @@ pub struct Execution {
     pub trace: u64,
     /// Names of the result's columns, if they are known.
     pub columns: Option<Arc<[Box<str>]>>,
+    /// The server it ran on and why there, if somebody asks for that.
+    pub server: Option<(Arc<str>, &'static str)>,
     /// Values of the result, if the engine asked for them by [`super::engine::Engine::armed`].
     pub result: Vec<ResultColumn>,
 }

@@ -208,6 +208,7 @@ impl Replay {
             wait_us: 0,
             trace: request.map_or(0, |id| self.hashing.bytes(id.as_bytes())),
             columns: step.columns.as_ref().map(names),
+            server: None,
             result: step
                 .result
                 .iter()

@@ -245,6 +245,7 @@ impl Pool {
             expires: self.end_of_life(id, now).into(),
             pid: connected.pid,
             key: connected.key.into_boxed_slice(),
+            name: spec.host.to_string().into(),
             host: spec.host.clone(),
             addr: connected.stream.peer(),
             tls,

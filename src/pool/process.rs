@@ -77,6 +77,8 @@ pub struct Process {
     pub placement: DashMap<PoolKey, usize, foldhash::fast::RandomState>,
     /// Databases with a primary and replicas.
     pub clusters: DashMap<Arc<str>, Arc<Cluster>, foldhash::fast::RandomState>,
+    /// There is an audit trail, which tells on which server a statement ran.
+    pub audits: bool,
     /// Where sessions report what they saw.
     pub observer: Arc<Observer>,
     /// What each statement cost.
@@ -100,6 +102,7 @@ impl Process {
         let policy = Policy::of(&config).unwrap_or_default();
         let wall = Wall::of(&config, None).unwrap_or_default();
         Self {
+            audits: config.settings.audit_file.is_some(),
             config: ArcSwap::new(config),
             tls,
             statements: Registry::default(),

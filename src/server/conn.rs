@@ -53,6 +53,8 @@ pub struct ServerShared {
     pub key: Box<[u8]>,
     /// Configured address.
     pub host: Host,
+    /// The same as text, for whoever keeps it.
+    pub name: Arc<str>,
     /// Address it is connected to, for SHOW and for cancel requests.
     pub addr: PeerAddr,
     /// TLS settings it was opened with, for cancel requests.

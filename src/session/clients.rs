@@ -165,6 +165,11 @@ impl ClientShared {
     /// Tells the client's task something.
     pub fn signal(&self, signal: Signal) {
         self.signals.set(self.signals.get() | signal.0);
+        self.wake();
+    }
+
+    /// Has the client's task look around.
+    pub fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }

@@ -86,7 +86,11 @@ impl Context {
         texts.inline_suppress = config.settings.lint_inline_suppress;
         texts.suppress_security = config.settings.lint_inline_suppress_security;
         texts.judge_by(&process.policy.load().thresholds);
-        let reports = Reports::new(process.observer.clone(), texts);
+        let reports = Reports::new(
+            process.observer.clone(),
+            texts,
+            config.settings.audit_file.is_some() && config.settings.audit_on_full == "block",
+        );
         Rc::new(Self {
             worker,
             pools: Pools::new(process.clone(), derivation),

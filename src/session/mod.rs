@@ -488,6 +488,10 @@ impl Session {
         buffers: &mut Buffers,
     ) -> Result<bool, Stop> {
         let flooded = (self.lease.as_ref()).is_some_and(|lease| lease.ledger.len() > OWED);
+        if self.context.reports.is_full() && self.stage != Stage::Leaving {
+            // Woken when there is room.
+            return Ok(false);
+        }
         let may_handle = self.stage == Stage::Ready
             && self.seat.is_none()
             && !self.healing

@@ -31,6 +31,8 @@ pub(super) struct Visit {
     pub(super) left: u16,
     /// Something was sent there that may write.
     writes: bool,
+    /// Why that server.
+    pub(super) reason: Option<Reason>,
     /// The server is a replica.
     pub(super) replica: bool,
     /// What came behind it waits until the replica has answered.
@@ -92,7 +94,8 @@ impl Session {
         self.pool.clone()
     }
 
-    fn told(&self, reason: Reason) {
+    fn told(&mut self, reason: Reason) {
+        self.visit.reason = Some(reason);
         tracing::trace!(client = self.me.id, reason = reason.as_str(), "route");
     }
 

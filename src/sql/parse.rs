@@ -133,10 +133,6 @@ impl Verdict {
         reads: false,
         kind: None,
     };
-    const READS: Verdict = Verdict {
-        reads: true,
-        kind: None,
-    };
 }
 
 /// What has been collected so far.

@@ -150,7 +150,9 @@ async fn serve(seed: Seed, started: oneshot::Sender<()>) -> std::io::Result<()> 
 
 fn upkeep(context: &Rc<Context>, pools: bool) {
     let now = Instant::now();
-    context.reports.flush();
+    if context.reports.flush() {
+        context.clients.each(|client| client.wake());
+    }
     let config = context.process.config.load_full();
     let general = general_limits(&config);
     // Ten thousand clients are looked at ten times a second: what is the same for all is found out

@@ -536,7 +536,7 @@ fn the_audit_trail_can_be_verified() {
         assert!(!text.contains("a secret"), "{text}");
         assert!(text.contains("select ? / ?"), "{text}");
         let files = [trail.clone()];
-        assert!(pgweir::audit::trail::verify(&files).is_ok());
+        assert!(pgweir::audit::trail::verify(&files, None).is_ok());
         let cut: Vec<&str> = text
             .lines()
             .enumerate()
@@ -545,7 +545,7 @@ fn the_audit_trail_can_be_verified() {
             .collect();
         let other = directory.path().join("cut.jsonl");
         std::fs::write(&other, cut.join("\n")).expect("writable");
-        assert!(pgweir::audit::trail::verify(&[other]).is_err());
+        assert!(pgweir::audit::trail::verify(&[other], None).is_err());
     }
 }
 

@@ -12,6 +12,7 @@
 //! | `PGWEIR_TEST_SCRIPTS` | how many random scripts per configuration |
 
 mod advisor;
+mod audit;
 mod auth;
 mod cancel;
 mod differential;

@@ -17,6 +17,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// A primary of its own with replicas, and pgweir in front.
 struct Site {
+    trail: tempfile::TempDir,
     pgweir: Pgweir,
     replicas: Vec<Cluster>,
     postgres: Postgres,
@@ -35,8 +36,12 @@ fn site(version: Version, replicas: usize, more: &[(&str, toml::Value)]) -> Opti
             .iter()
             .map(|one| format!("127.0.0.1:{}", one.port())),
     );
+    let trail = tempfile::tempdir().expect("a directory");
+    let audit = trail.path().join("audit.jsonl").display().to_string();
     let mut setup = Setup::new()
         .set("admin_users", "t_trust")
+        .set("audit_file", audit)
+        .set("audit_policy", "all")
         .set("cluster_check_interval", "100ms")
         .database_set("app", "dbname", "postgres")
         .database_set("app", "servers", servers);
@@ -45,6 +50,7 @@ fn site(version: Version, replicas: usize, more: &[(&str, toml::Value)]) -> Opti
     }
     let pgweir = setup.start();
     Some(Site {
+        trail,
         pgweir,
         replicas,
         postgres,
@@ -132,6 +138,8 @@ fn reads_go_to_replicas_and_everything_else_to_the_primary() {
                 let row = client.query_one(&statement, &[]).await.expect("a row");
                 assert!(replicas.contains(row.get::<_, &str>(0)));
             }
+            // Asked without a write before it, which would send it to the primary by itself.
+            assert_eq!(ask(&client, "SHOW port").await, primary);
             // What may write, lock or leave something goes to the primary, with all that is in the
             // same text.
             for text in [
@@ -157,6 +165,21 @@ fn reads_go_to_replicas_and_everything_else_to_the_primary() {
             assert_eq!(ask(&client, WHERE).await, primary);
             client.batch_execute("COMMIT").await.expect("commits");
         });
+        // The audit trail tells where each went, and why.
+        let ran = |wanted: &str| -> Option<(String, String)> {
+            let text = std::fs::read_to_string(site.trail.path().join("audit.jsonl")).ok()?;
+            let mut lines = text.lines().filter_map(|line| {
+                let line: serde_json::Value = serde_json::from_str(line).ok()?;
+                let part = |name: &str| line[name].as_str().map(str::to_owned);
+                (part("query")? == wanted).then(|| Some((part("server")?, part("route")?)))?
+            });
+            lines.next()
+        };
+        let (server, route) = eventually("a read", || ran("select current_setting(?)"));
+        assert_ne!(server, format!("127.0.0.1:{primary}"));
+        assert_eq!(route, "replica");
+        let write = eventually("a write", || ran("show port"));
+        assert_eq!(write, (format!("127.0.0.1:{primary}"), "writes".to_owned()));
     }
 }
 

@@ -83,6 +83,7 @@ fn config(auth_type: AuthType) -> Config {
         databases: BTreeMap::from([("db".to_owned(), Arc::new(database))]),
         fallback: None,
         users: BTreeMap::new(),
+        audit: Vec::new(),
         lint: crate::config::RuleSettings::default(),
         secrets: secrets
             .into_iter()

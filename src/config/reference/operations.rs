@@ -154,7 +154,29 @@ pub(super) const KEYS: &[Key] = &[
         "audit_policy",
         "writes",
         Text(|s| &mut s.audit_policy),
-        "What is written to the audit trail: `all`, `writes` (schema changes and everything that writes) or `ddl`; logins and logouts always.",
+        "What is written to the audit trail, one word or several with commas: `all`, `writes` (everything that may write), `ddl` (schema and role changes), `roles` (changes of roles and of what they may do), and `logins` (with logouts) or `failed-logins`. Without a word about logins all of them are written. `off`: nothing. `[[audit.override]]` says otherwise for a `database` or `user` (docs/audit.md).",
+    )
+    .ours(),
+    Key::process(
+        "audit_sample",
+        "1",
+        Count(1, 1_000_000_000, |s| &mut s.audit_sample),
+        "One of how many statements is written to the audit trail. Statements that fail or are refused, and logins, always are.",
+    )
+    .ours(),
+    Key::process(
+        "audit_on_full",
+        "drop",
+        Text(|s| &mut s.audit_on_full),
+        "What happens when lines of the audit trail come faster than the disk takes them, or it takes none. `drop`: queries go on, and the trail says how many lines are missing. `block`: nothing is lost, clients wait.",
+    )
+    .needs_restart()
+    .ours(),
+    Key::process(
+        "audit_key_file",
+        "",
+        File(|s| &mut s.audit_key_file),
+        "A secret of at least 16 bytes with which the chain of the audit trail is made, so that whoever can write to its files cannot forge it. Keep it where the files do not go.",
     )
     .needs_restart()
     .ours(),

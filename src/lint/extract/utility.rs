@@ -79,7 +79,8 @@ pub(super) fn fill(tree: &Tree<'_>, facts: &mut Facts) {
             Command::Other
         }
         _ if tree.wrapper == Wrapper::None && !tree.blocks.is_empty() => Command::Other,
-        _ => {
+        statement => {
+            facts.roles = changes_roles(statement);
             schema_change(tree.statement, facts);
             Command::Ddl
         }
@@ -93,6 +94,25 @@ pub(super) fn fill(tree: &Tree<'_>, facts: &mut Facts) {
             }
         }
     }
+}
+
+/// Whether it makes, changes or drops roles, or what they may do.
+fn changes_roles(statement: Node<'_>) -> bool {
+    matches!(
+        statement,
+        Node::CreateRoleStmt(_)
+            | Node::AlterRoleStmt(_)
+            | Node::AlterRoleSetStmt(_)
+            | Node::DropRoleStmt(_)
+            | Node::GrantRoleStmt(_)
+            | Node::GrantStmt(_)
+            | Node::AlterDefaultPrivilegesStmt(_)
+            | Node::ReassignOwnedStmt(_)
+            | Node::DropOwnedStmt(_)
+            | Node::AlterOwnerStmt(_)
+            | Node::CreatePolicyStmt(_)
+            | Node::AlterPolicyStmt(_)
+    )
 }
 
 fn variable(set: &nodes::VariableSetStmt, facts: &mut Facts) {

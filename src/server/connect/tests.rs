@@ -435,6 +435,7 @@ fn shared(server: &Listening, leg: Option<Arc<ServerLeg>>, tls: &str) -> ServerS
         id: 1,
         pid: 77,
         key: Box::from([1, 2, 3, 4, 5]),
+        name: server.host().to_string().into(),
         host: server.host(),
         addr: PeerAddr::Tcp(server.listener.local_addr().unwrap()),
         leg,

@@ -148,6 +148,7 @@ impl Watch {
 
     fn send(&mut self, bound: Bound, now: Instant, fetch: u32, simple: bool, observer: &Observer) {
         if self.pending.len() >= MOST_PENDING {
+            observer.lose(1);
             return;
         }
         let wanted = observer.wants_result(bound.looked.shape);

@@ -1,10 +1,11 @@
 //! What the server answers.
 
-use super::reports::report;
+use super::reports::{Outcome, report};
 use crate::audit::findings::may_tell;
 use crate::error::SqlState;
 use crate::lint::observe::Block;
 use crate::lint::rule::Action;
+use crate::route::choice::Reason;
 use crate::session::Session;
 use crate::session::gather::Gather;
 use crate::wire::{TxStatus, write};
@@ -136,18 +137,20 @@ impl Session {
             TxStatus::InTransaction => Block::Open,
             TxStatus::Failed => Block::Failed,
         };
-        let (conn, wait_us) = (self.me.id, std::mem::take(&mut watch.wait_us));
+        // The server is known here only: behind this it may be somebody else's.
+        let lease = self.lease.as_ref().filter(|_| self.context.process.audits);
+        let outcome = Outcome {
+            conn: self.me.id,
+            block,
+            wait_us: std::mem::take(&mut watch.wait_us),
+            server: lease.map(|lease| {
+                let reason = self.visit.reason.map_or("", Reason::as_str);
+                (lease.shared.name.clone(), reason)
+            }),
+        };
         let reports = &self.context.reports;
-        for (pending, done) in watch.done.drain(..) {
-            reports.push(report(
-                conn,
-                &watch.subject,
-                pending,
-                done,
-                block,
-                wait_us,
-                &reports.observer,
-            ));
+        for done in watch.done.drain(..) {
+            reports.push(report(&watch.subject, done, &outcome, &reports.observer));
         }
     }
 

@@ -1,16 +1,13 @@
 //! What the sessions of a worker saw, on its way to the rules' thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Bound, Pending};
-use crate::audit::observer::{Observer, Report};
+use crate::audit::observer::{BATCH, Observer, Report};
 use crate::lint::observe::{Block, Event, Execution, Observation, Subject};
 use crate::lint::texts::Texts;
-
-/// Reports that are handed over together, at most.
-const BATCH: usize = 256;
 
 /// What the sessions of a worker saw, until it is handed over.
 pub struct Reports {
@@ -19,16 +16,22 @@ pub struct Reports {
     /// Where reports go.
     pub observer: Arc<Observer>,
     batch: RefCell<Vec<Report>>,
+    /// Nothing may be lost.
+    keep: bool,
+    /// There is no room: no client is read until there is.
+    full: Cell<bool>,
 }
 
 impl Reports {
-    /// Nothing yet.
+    /// Nothing yet. With `keep` nothing is lost: see [`Self::is_full`].
     #[must_use]
-    pub fn new(observer: Arc<Observer>, texts: Texts) -> Self {
+    pub fn new(observer: Arc<Observer>, texts: Texts, keep: bool) -> Self {
         Self {
             texts: RefCell::new(texts),
             observer,
             batch: RefCell::default(),
+            keep,
+            full: Cell::new(false),
         }
     }
 
@@ -36,14 +39,26 @@ impl Reports {
     pub fn push(&self, report: Report) {
         let mut batch = self.batch.borrow_mut();
         batch.push(report);
-        if batch.len() >= BATCH {
-            self.observer.hand_over(&mut batch);
+        // While there is no room the tick tries again.
+        if batch.len() >= BATCH && !self.full.get() {
+            self.full
+                .set(!self.observer.hand_over(&mut batch, self.keep));
         }
     }
 
-    /// Hands over what there is.
-    pub fn flush(&self) {
-        self.observer.hand_over(&mut self.batch.borrow_mut());
+    /// Hands over what there is. `true` if there was no room before and there is now.
+    pub fn flush(&self) -> bool {
+        let done = self
+            .observer
+            .hand_over(&mut self.batch.borrow_mut(), self.keep);
+        self.full.replace(!done) && done
+    }
+
+    /// Whether reports wait for room that must not be lost: then no client is read, so that what
+    /// waits is bounded by what clients had sent already.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.full.get()
     }
 }
 
@@ -54,14 +69,22 @@ impl Reports {
     }
 }
 
+/// What all requests have in common that one ReadyForQuery completes.
+pub(super) struct Outcome {
+    /// The client's number.
+    pub(super) conn: u64,
+    pub(super) block: Block,
+    /// Microseconds that the first of them waited for a server.
+    pub(super) wait_us: u64,
+    /// The server and why that one, if somebody asks.
+    pub(super) server: Option<(Arc<str>, &'static str)>,
+}
+
 /// The report of a request that is through.
 pub(super) fn report(
-    conn: u64,
     subject: &Arc<Subject>,
-    pending: Pending,
-    done: Instant,
-    block: Block,
-    wait_us: u64,
+    (pending, done): (Pending, Instant),
+    outcome: &Outcome,
     observer: &Observer,
 ) -> Report {
     let Bound {
@@ -78,7 +101,7 @@ pub(super) fn report(
     let hits = hits.or_else(|| looked.shared_hits());
     Report {
         seen: Observation {
-            conn,
+            conn: outcome.conn,
             subject: subject.clone(),
             sent_us: observer.micros(pending.sent),
             done_us: observer.micros(done),
@@ -99,16 +122,17 @@ pub(super) fn report(
                 rows: pending.rows,
                 bytes: pending.bytes,
                 error: pending.error,
-                block,
+                block: outcome.block,
                 batch: pending.batch,
                 fetch: pending.fetch,
-                wait_us,
+                wait_us: outcome.wait_us,
                 trace: if parsed_now { looked.trace } else { 0 },
                 result: pending
                     .capture
                     .map(|capture| capture.finish(columns.as_deref()))
                     .unwrap_or_default(),
                 columns,
+                server: outcome.server.clone(),
             })),
         },
         hits,

@@ -31,7 +31,9 @@ impl Facts {
             Node::UpdateStmt(_) => return self.dml(node, Kind::Update),
             Node::DeleteStmt(_) => return self.dml(node, Kind::Delete),
             Node::MergeStmt(_) => return self.dml(node, Kind::Merge),
-            Node::VariableShowStmt(_) => return Verdict::READS,
+            // It asks about the server, as a driver does that wants one it may write to
+            // (`SHOW transaction_read_only`); a replica's answer would be about the replica.
+            Node::VariableShowStmt(_) => return Verdict::UTILITY,
             Node::ExplainStmt(explain) => {
                 let inner = self.nested(explain.query(), level + 1);
                 return Verdict {

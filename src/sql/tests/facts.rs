@@ -201,8 +201,8 @@ fn queries() {
             Kind::Merge,
             &[],
         ),
-        ("show all", &[RO], Kind::Show, &[]),
-        ("show transaction isolation level", &[RO], Kind::Show, &[]),
+        ("show all", &[], Kind::Show, &[]),
+        ("show transaction isolation level", &[], Kind::Show, &[]),
         ("explain select 1", &[RO], Kind::Explain, &[]),
         (
             "explain (analyze, buffers) update t set a = 1",

@@ -21,6 +21,7 @@ pub(crate) struct Setup {
     databases: toml::Table,
     users: toml::Table,
     lint: toml::Table,
+    audit: toml::Table,
     userlist: Vec<(String, String)>,
 }
 
@@ -33,6 +34,7 @@ impl Setup {
             databases: toml::Table::new(),
             users: toml::Table::new(),
             lint: toml::Table::new(),
+            audit: toml::Table::new(),
             userlist: Vec::new(),
         };
         for role in ["t_trust", "t_plain", "t_md5", "t_scram", "t_tls", "t_cert"] {
@@ -54,6 +56,12 @@ impl Setup {
     /// The section `[lint]`, as TOML.
     pub(crate) fn lint(mut self, text: &str) -> Self {
         self.lint = text.parse().expect("TOML");
+        self
+    }
+
+    /// The section `[audit]`, as TOML.
+    pub(crate) fn audit(mut self, text: &str) -> Self {
+        self.audit = text.parse().expect("TOML");
         self
     }
 
@@ -113,6 +121,9 @@ impl Setup {
         }
         if !self.lint.is_empty() {
             file.insert("lint".to_owned(), self.lint.clone().into());
+        }
+        if !self.audit.is_empty() {
+            file.insert("audit".to_owned(), self.audit.clone().into());
         }
         file.to_string()
     }
