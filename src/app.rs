@@ -81,7 +81,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
     if options.daemon {
         daemon::go_into_background()?;
     }
-    let logging = logging::init(&config.settings, &options)
+    let logging = logging::init(&config.settings, &options, logging::Style::of(&config))
         .map_err(|error| AppError::Logging(error.to_string()))?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
@@ -171,13 +171,13 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
         for up in started {
             up.await.map_err(|_| AppError::Worker)?;
         }
-        for addr in listeners.tcp_addrs() {
-            tracing::info!(%addr, "listening");
+        for place in listeners.places() {
+            tracing::info!("listening on {place}");
         }
         tracing::info!(
-            workers = count,
-            version = env!("CARGO_PKG_VERSION"),
-            "pgweir is up"
+            "process up: PgBouncer {} (pgweir {}), {count} workers, tls: rustls",
+            admin::show::process::COMPATIBLE,
+            env!("CARGO_PKG_VERSION"),
         );
         if let Some(socket) = http {
             let socket = tokio::net::TcpListener::from_std(socket).map_err(AppError::Thread)?;

@@ -20,13 +20,15 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, reload};
 
+mod pgbouncer;
 mod syslog;
 
 use syslog::Syslog;
 
 use crate::calendar::utc_millis;
 use crate::cli::RunOptions;
-use crate::config::Settings;
+use crate::config::document::Dialect;
+use crate::config::{Config, Settings};
 
 /// Why logging cannot be set up as the configuration says.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +49,27 @@ pub enum LoggingError {
     /// Logging was set up before in this process.
     #[error("logging is set up already")]
     Twice,
+}
+
+/// How lines for people look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// The message, then everything else as `key=value`.
+    Fields,
+    /// As PgBouncer writes them: client or server, database, user and address come first. The
+    /// number is the port that is shown for unix sockets.
+    PgBouncer(u16),
+}
+
+impl Style {
+    /// The style that goes with a configuration: who has a `pgbouncer.ini` may have programs that
+    /// read PgBouncer's log.
+    pub fn of(config: &Config) -> Self {
+        match config.dialect {
+            Dialect::Toml => Style::Fields,
+            Dialect::Ini => Style::PgBouncer(config.settings.listen_port),
+        }
+    }
 }
 
 /// Where lines go.
@@ -157,6 +180,7 @@ fn filter(settings: &Settings, options: &RunOptions) -> Result<EnvFilter, Loggin
 fn subscriber(
     settings: &Settings,
     options: &RunOptions,
+    style: Style,
 ) -> Result<(impl Subscriber + Send + Sync + 'static, LoggingHandle), LoggingError> {
     let sink = Sink(Arc::new(Mutex::new(Targets::open(settings, options)?)));
     let (filter, handle) = reload::Layer::new(filter(settings, options)?);
@@ -165,7 +189,7 @@ fn subscriber(
         .with_ansi(false);
     let lines = match settings.log_json {
         true => lines.json().flatten_event(true).boxed(),
-        false => lines.event_format(Human).boxed(),
+        false => lines.event_format(Human(style)).boxed(),
     };
     let handle = LoggingHandle {
         sink,
@@ -175,20 +199,24 @@ fn subscriber(
     Ok((Registry::default().with(filter).with(lines), handle))
 }
 
-/// Sets logging up for the process. With `options.quiet` nothing goes to standard error; with
+/// Sets logging up for the process, with lines in this style. With `options.quiet` nothing goes to standard error; with
 /// `options.verbose` the configured level does not count.
 ///
 /// # Errors
 ///
 /// The operator's mistakes: a level or a file that cannot be used.
-pub fn init(settings: &Settings, options: &RunOptions) -> Result<LoggingHandle, LoggingError> {
-    let (subscriber, handle) = subscriber(settings, options)?;
+pub fn init(
+    settings: &Settings,
+    options: &RunOptions,
+    style: Style,
+) -> Result<LoggingHandle, LoggingError> {
+    let (subscriber, handle) = subscriber(settings, options, style)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Twice)?;
     Ok(handle)
 }
 
 /// Lines for people.
-struct Human;
+struct Human(Style);
 
 /// PgBouncer's words for the levels.
 fn word(level: &Level) -> &'static str {
@@ -216,6 +244,12 @@ where
         let (now, pid) = (utc_millis(SystemTime::now()), std::process::id());
         let level = word(event.metadata().level());
         fmt::Write::write_fmt(&mut writer, format_args!("{now} UTC [{pid}] {level} "))?;
+        if let Style::PgBouncer(port) = self.0 {
+            let mut line = pgbouncer::Line::default();
+            event.record(&mut line);
+            line.write(&mut writer, port)?;
+            return fmt::Write::write_str(&mut writer.0, "\n");
+        }
         for span in context
             .event_scope()
             .into_iter()
@@ -265,7 +299,6 @@ impl fmt::Write for OneLine<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::document::Dialect;
     use crate::config::reference::default_settings;
 
     fn settings(logfile: &Path) -> Settings {
@@ -279,7 +312,8 @@ mod tests {
     fn lines_for_people() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("log");
-        let (subscriber, _) = subscriber(&settings(&path), &RunOptions::default()).expect("set up");
+        let (subscriber, _) =
+            subscriber(&settings(&path), &RunOptions::default(), Style::Fields).expect("set up");
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("client", id = 7);
             let _inside = span.enter();
@@ -300,6 +334,38 @@ mod tests {
     }
 
     #[test]
+    fn lines_of_pgbouncer() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("log");
+        let style = Style::PgBouncer(6432);
+        let (subscriber, _) =
+            subscriber(&settings(&path), &RunOptions::default(), style).expect("set up");
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(client = 42u64, user = %"me", database = %"app", addr = %"127.0.0.1:5", "closing because: {} (age={}s)", "client close request", 3);
+            tracing::warn!(server = 43u64, addr = %"unix", fault = "server", "x\ny");
+            tracing::info!(database = "app", "PAUSE command issued");
+            tracing::info!("stats: 1 xacts/s");
+        });
+        let log = std::fs::read_to_string(&path).expect("a log");
+        let told: Vec<&str> = log
+            .lines()
+            .map(|line| line.split_once("] ").map_or(line, |(_, rest)| rest))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "LOG C-0x2a: app/me@127.0.0.1:5 closing because: client close request (age=3s)",
+                "WARNING S-0x2b: (nodb)/(nouser)@unix:6432 x",
+                "\ty fault=server",
+                "LOG PAUSE command issued database=app",
+                "LOG stats: 1 xacts/s",
+            ]
+        );
+        let config = Config::from_toml("").expect("valid");
+        assert_eq!(Style::of(&config), Style::Fields);
+    }
+
+    #[test]
     fn json_is_one_object_per_line() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("log");
@@ -307,7 +373,8 @@ mod tests {
             log_json: true,
             ..settings(&path)
         };
-        let (subscriber, _) = subscriber(&settings, &RunOptions::default()).expect("set up");
+        let (subscriber, _) =
+            subscriber(&settings, &RunOptions::default(), Style::Fields).expect("set up");
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(user = "a", "two\nlines");
         });
@@ -325,7 +392,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("log");
         let mut settings = settings(&path);
-        let (subscriber, handle) = subscriber(&settings, &RunOptions::default()).expect("set up");
+        let (subscriber, handle) =
+            subscriber(&settings, &RunOptions::default(), Style::Fields).expect("set up");
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!("before");
             std::fs::rename(&path, dir.path().join("old")).expect("renamed");
@@ -350,7 +418,7 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_an_error() {
         let missing = settings(Path::new("/nonexistent/log"));
-        let error = subscriber(&missing, &RunOptions::default()).err();
+        let error = subscriber(&missing, &RunOptions::default(), Style::Fields).err();
         assert!(
             matches!(error, Some(LoggingError::File { .. })),
             "{error:?}"

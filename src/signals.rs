@@ -110,23 +110,23 @@ async fn try_listen(control: Control) -> io::Result<()> {
             else => return Ok(()),
         };
         let reaction = react(signal, control.process().phase.get());
-        tracing::info!(signal = signal.name(), "{}", told(reaction));
+        tracing::info!("got {}, {}", signal.name(), told(reaction));
         carry_out(reaction, &control, &notifier).await;
     }
 }
 
 fn told(reaction: Reaction) -> &'static str {
     match reaction {
-        Reaction::Reload => "reloading the configuration",
+        Reaction::Reload => "re-reading config",
         Reaction::Shutdown(Phase::WaitForClients) => {
-            "shutting down when all clients have left; once more to stop at once"
+            "shutting down, waiting for all clients to disconnect; once more to stop at once"
         }
         Reaction::Shutdown(Phase::WaitForServers) => {
-            "shutting down when all transactions have ended; once more to stop at once"
+            "shutting down, waiting for all server connections to be released; once more to stop at once"
         }
-        Reaction::Shutdown(_) => "stopping at once",
-        Reaction::Pause => "pausing",
-        Reaction::Resume => "resuming",
+        Reaction::Shutdown(_) => "fast exit",
+        Reaction::Pause => "pausing all activity",
+        Reaction::Resume => "continuing from PAUSE",
         Reaction::Ignore => "ignored while shutting down",
     }
 }

@@ -137,6 +137,26 @@ impl Listeners {
             .collect()
     }
 
+    /// Where clients connect, for people: `127.0.0.1:6432`, `unix:/tmp/.s.PGSQL.6432`.
+    pub fn places(&self) -> Vec<String> {
+        let unix = |socket: &std::os::unix::net::UnixListener| {
+            let addr = socket.local_addr().ok()?;
+            match addr.as_pathname() {
+                Some(path) => Some(format!("unix:{}", path.display())),
+                None => {
+                    use std::os::linux::net::SocketAddrExt;
+                    let name = addr.as_abstract_name()?;
+                    Some(format!("unix:@{}", String::from_utf8_lossy(name)))
+                }
+            }
+        };
+        let place = |bound: &Bound| match bound {
+            Bound::Tcp(socket) => socket.local_addr().ok().map(|addr| addr.to_string()),
+            Bound::Unix(socket) => unix(socket),
+        };
+        self.sockets.iter().filter_map(place).collect()
+    }
+
     /// The TCP addresses in use, with the ports the system chose for port 0.
     pub fn tcp_addrs(&self) -> Vec<SocketAddr> {
         self.sockets

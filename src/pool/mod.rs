@@ -355,19 +355,27 @@ impl Pool {
     /// A server that was checked out is closed. A query that still runs on it is cancelled, so
     /// that nobody's abandoned work goes on.
     fn lost(self: &Rc<Self>, server: Box<Server>) {
+        let why = self.reason(&server, self.clock.now());
         if let Some(cluster) = self.cluster() {
             // It may have been promoted, demoted or be gone.
             cluster.look_now();
         }
         self.state.borrow_mut().lost();
-        self.close(server);
+        self.close(server, why);
         self.pump();
         if let Some(siblings) = self.siblings.upgrade() {
             siblings.places_freed(&self.key);
         }
     }
 
-    fn close(&self, server: Box<Server>) {
+    fn close(&self, server: Box<Server>, why: &str) {
+        if self.config.borrow().settings.log_disconnections {
+            let age = self
+                .clock
+                .now()
+                .saturating_duration_since(server.shared.opened);
+            tracing::info!(server = server.shared.id, user = %self.key.user, database = %self.key.database, addr = %server.shared.place(), "closing because: {why} (age={}s)", age.as_secs());
+        }
         self.stats.update(|totals| totals.closed += 1);
         if server.is_busy() {
             self.cancel_and_close(server);

@@ -108,6 +108,9 @@ impl Pool {
                     return;
                 }
                 opening.succeeded();
+                if self.config.borrow().settings.log_connections {
+                    tracing::info!(server = server.shared.id, user = %self.key.user, database = %self.key.database, addr = %server.shared.place(), "new connection to server");
+                }
                 let now = self.clock.tick();
                 let served = self
                     .state
@@ -299,7 +302,16 @@ impl Pool {
         .min(longest);
         let state = error.sqlstate();
         // In full: clients are told less.
-        tracing::warn!(pool = %self.key, %error, retry_in = ?pause, "login to the server failed");
+        match error {
+            ConnectError::Server {
+                severity, message, ..
+            } => {
+                tracing::warn!(pool = %self.key, retry_in = ?pause, "server login failed: {severity} {message}");
+            }
+            error => {
+                tracing::warn!(pool = %self.key, retry_in = ?pause, "connect failed: {error}");
+            }
+        }
         let error = CheckoutError::Failing {
             state,
             message: error.client_message().into(),

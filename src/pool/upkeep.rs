@@ -34,6 +34,25 @@ impl Pool {
             && self.process.phase.get() < Phase::WaitForServers
     }
 
+    /// Why a server is of no use, in PgBouncer's words.
+    pub(super) fn reason(&self, server: &Server, now: Instant) -> &'static str {
+        if server.shared.close_needed.get() {
+            "database configuration changed"
+        } else if server.broken || server.said_why {
+            "server conn crashed?"
+        } else if !server.is_clean() {
+            "client disconnect while server was not ready"
+        } else if self.too_old(server, now) {
+            "server lifetime over"
+        } else if self.paused.get() {
+            "pause mode"
+        } else if self.process.phase.get() >= Phase::WaitForServers {
+            "pooler is shutting down"
+        } else {
+            "idle server got dirty"
+        }
+    }
+
     fn too_old(&self, server: &Server, now: Instant) -> bool {
         now >= server.shared.expires.get()
     }
@@ -114,7 +133,8 @@ impl Pool {
         let now = self.clock.tick();
         if !self.may_stay(&server, now) {
             self.state.borrow_mut().aside_lost();
-            self.close(server);
+            let why = self.reason(&server, now);
+            self.close(server, why);
             self.pump();
             return;
         }
@@ -195,7 +215,12 @@ impl Pool {
         });
         let closed = !closing.is_empty();
         for server in closing {
-            self.close(server);
+            let why = match self.reason(&server, now) {
+                // It is well: only its time is over.
+                "idle server got dirty" if server.is_clean() => "server idle timeout",
+                why => why,
+            };
+            self.close(server, why);
         }
         if closed && let Some(siblings) = self.siblings.upgrade() {
             siblings.places_freed(&self.key);
@@ -212,7 +237,7 @@ impl Pool {
             .take_idle(|_| std::mem::take(&mut first));
         let any = !taken.is_empty();
         for server in taken {
-            self.close(server);
+            self.close(server, "evicted");
         }
         any
     }
@@ -283,15 +308,17 @@ impl Pool {
         let closing =
             (self.state.borrow_mut()).take_idle(|idle| idle.server.shared.close_needed.get());
         for server in closing {
-            self.close(server);
+            self.close(server, "another server is the primary");
         }
         self.pump();
     }
 
     fn close_idle(&self) {
         let closing = self.state.borrow_mut().take_idle(|_| true);
+        let now = self.clock.now();
         for server in closing {
-            self.close(server);
+            let why = self.reason(&server, now);
+            self.close(server, why);
         }
     }
 

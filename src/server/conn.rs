@@ -84,6 +84,14 @@ pub struct ServerShared {
 }
 
 impl ServerShared {
+    /// Address and port in one, for the log.
+    pub fn place(&self) -> String {
+        match self.addr {
+            PeerAddr::Tcp(addr) => addr.to_string(),
+            PeerAddr::Unix | PeerAddr::Gone => format!("unix:{}", self.host.port()),
+        }
+    }
+
     /// Address and port as SHOW prints them.
     pub fn address(&self) -> (String, u16) {
         match self.addr {

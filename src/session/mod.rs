@@ -190,9 +190,12 @@ impl Rare {
 /// Why a session ends.
 #[derive(Debug, thiserror::Error)]
 enum Stop {
-    /// The client closed its connection or said goodbye.
-    #[error("client closed the connection")]
+    /// The client said goodbye, or everything that it is told was written.
+    #[error("client close request")]
     ClientGone,
+    /// The client closed its connection without a word.
+    #[error("client unexpected eof")]
+    ClientEof,
     /// Reading from or writing to the client failed.
     #[error("client connection failed: {0}")]
     ClientIo(io::Error),
@@ -232,7 +235,7 @@ impl Stop {
     /// What the client is told, if anything.
     fn words(&self) -> Option<(SqlState, String)> {
         match self {
-            Stop::ClientGone | Stop::ClientIo(_) | Stop::ServerSaidWhy => None,
+            Stop::ClientGone | Stop::ClientEof | Stop::ClientIo(_) | Stop::ServerSaidWhy => None,
             Stop::ClientFrame(error) => Some((SqlState::PROTOCOL_VIOLATION, error.to_string())),
             Stop::ServerIo(_) => Some((
                 SqlState::CONNECTION_FAILURE,
@@ -245,7 +248,9 @@ impl Stop {
 
     fn fault(&self) -> Fault {
         match self {
-            Stop::ClientGone | Stop::ClientIo(_) | Stop::ClientFrame(_) => Fault::Client,
+            Stop::ClientGone | Stop::ClientEof | Stop::ClientIo(_) | Stop::ClientFrame(_) => {
+                Fault::Client
+            }
             Stop::ServerIo(_) | Stop::ServerFrame(_) | Stop::ServerSaidWhy => Fault::Server,
             Stop::Fatal { fault, .. } => *fault,
         }
@@ -335,17 +340,15 @@ impl Session {
             return true;
         }
         let settings = &self.context.process.config.load().settings;
-        match &stop {
-            Stop::ClientGone | Stop::ClientIo(_) => {
-                if settings.log_disconnections {
-                    tracing::info!(client = self.me.id, user = %self.me.user, database = %self.me.database, addr = %self.me.addr, "closing: {stop}");
-                }
-            }
-            _ => {
-                if settings.log_pooler_errors {
-                    tracing::warn!(client = self.me.id, user = %self.me.user, database = %self.me.database, addr = %self.me.addr, fault = stop.fault().as_str(), "closing: {stop}");
-                }
-            }
+        let me = &self.me;
+        if settings.log_disconnections {
+            let age = me.connected.elapsed().unwrap_or_default().as_secs();
+            tracing::info!(client = me.id, user = %me.user, database = %me.database, addr = %me.addr, "closing because: {stop} (age={age}s)");
+        }
+        if settings.log_pooler_errors
+            && let Some((_, text)) = stop.words()
+        {
+            tracing::warn!(client = me.id, user = %me.user, database = %me.database, addr = %me.addr, fault = stop.fault().as_str(), "pooler error: {text}");
         }
         if let Some(seat) = self.seat.take() {
             seat.give_up();
@@ -371,7 +374,7 @@ impl Session {
         self.input = Vec::new();
         self.stage = Stage::Closing;
         self.me.closing.set(Some(self.now()));
-        matches!(stop, Stop::ClientGone | Stop::ClientIo(_))
+        matches!(stop, Stop::ClientGone | Stop::ClientEof | Stop::ClientIo(_))
     }
 
     /// Does everything that can be done now. Ready means that the session ends.
@@ -562,7 +565,7 @@ impl Session {
 
     fn came_in(&mut self, read: io::Result<usize>) -> Result<usize, Stop> {
         match read.map_err(Stop::ClientIo)? {
-            0 => Err(Stop::ClientGone),
+            0 => Err(Stop::ClientEof),
             n => {
                 self.pool.stats.update(|totals| totals.received += n as u64);
                 Ok(n)

@@ -74,13 +74,20 @@ impl Logins {
 
     async fn log_in(self: Rc<Self>, stream: Stream, config: Arc<Config>) {
         let addr = stream.peer();
+        let id = self.context.process.next_id();
         let process = self.context.process.clone();
         // The console stays reachable when everything else is full, so the limit is applied when
         // the database is known; connections beyond it are bounded by a small reserve.
         let limit = config.settings.max_client_conn;
         let reserve = limit.saturating_add(limit / 10).saturating_add(20);
         let Some(place) = process.clients.take(reserve) else {
-            turn_away(stream, too_many("max_client_conn")).await;
+            turn_away(
+                stream,
+                Who::unknown(id),
+                too_many("max_client_conn"),
+                &config,
+            )
+            .await;
             return;
         };
         let accepted = accept(stream, &config, &process.tls, &self.derivation).await;
@@ -96,24 +103,28 @@ impl Logins {
             }
             Ok(Accepted::Closed) => return,
             Err(error) => {
-                if config.settings.log_pooler_errors {
-                    tracing::warn!(%addr, "login failed: {error}");
-                }
+                Who::unknown(id).leaves(addr, &error.to_string(), &config);
                 self.report_failed(addr, error.to_string());
                 return;
             }
         };
+        if config.settings.log_connections {
+            let tls = match tls_name(&login.stream) {
+                none if none.is_empty() => "no".to_owned(),
+                tls => tls,
+            };
+            let (user, database) = (&login.user, &login.database);
+            let replication = login.replication.as_deref().unwrap_or("no");
+            tracing::info!(client = id, user = %user, database = %database, %addr, "login attempt: db={database} user={user} tls={tls} replication={replication}");
+        }
         if crate::client::accept::CONSOLES.contains(&login.database.as_str()) {
             drop(place);
-            self.console(login, &config).await;
+            self.console(id, login, &config).await;
             return;
         }
         let mut login = login;
-        match self.admit(&mut login, place, config) {
+        match self.admit(id, &mut login, place, config.clone()) {
             Ok(client) => {
-                if client.config.settings.log_connections {
-                    tracing::info!(client = client.id, user = %client.user, database = %client.asked, %addr, "login");
-                }
                 let owner = self.place(&client.key);
                 if owner == self.context.worker {
                     self.serve(login.stream, client);
@@ -122,7 +133,10 @@ impl Logins {
                     let _ = self.peers[owner].send(Arrival { stream, client });
                 }
             }
-            Err(turned) => turn_away(login.stream, turned).await,
+            Err(turned) => {
+                let who = Who::known(id, &login);
+                turn_away(login.stream, who, turned, &config).await;
+            }
         }
     }
 
@@ -181,6 +195,7 @@ impl Logins {
 
     fn admit(
         &self,
+        id: u64,
         login: &mut Login,
         place: Permit,
         config: Arc<Config>,
@@ -244,7 +259,7 @@ impl Logins {
         // What the client proved is good for its own user only.
         let own = server_user == login.user;
         Ok(Admitted {
-            id: process.next_id(),
+            id,
             user: login.user.as_str().into(),
             asked: asked.into(),
             database,
@@ -309,16 +324,17 @@ impl Logins {
     }
 
     /// Begins a session on the console.
-    async fn console(self: Rc<Self>, login: Box<Login>, config: &Config) {
+    async fn console(self: Rc<Self>, id: u64, login: Box<Login>, config: &Config) {
+        let (who, addr) = (Who::known(id, &login), login.stream.peer());
         let Some(rights) = rights(config, &login) else {
             let text = admin::NOT_ALLOWED.to_owned();
             let state = SqlState::INSUFFICIENT_PRIVILEGE;
-            turn_away(login.stream, Turned { state, text }).await;
+            turn_away(login.stream, who, Turned { state, text }, config).await;
             return;
         };
         let place = Place {
             worker: self.context.worker,
-            client: self.context.process.next_id(),
+            client: id,
         };
         let Some(key): Option<CancelKey> = self.context.cancel_keys.issue(place, login.minor)
         else {
@@ -338,8 +354,13 @@ impl Logins {
                 .map_or(String::new(), |(_, value)| value),
         };
         let (control, console) = (self.control.clone(), self.console.clone());
-        admin::run(login.stream, login.leftover, welcome, control, console).await;
+        let ended = admin::run(login.stream, login.leftover, welcome, control, console).await;
         drop(key);
+        let why = match ended {
+            admin::Ended::Left => "client close request".to_owned(),
+            ended => ended.to_string(),
+        };
+        who.closes(addr, &why, config);
     }
 }
 
@@ -392,10 +413,53 @@ fn tls_name(stream: &Stream) -> String {
         .unwrap_or_default()
 }
 
-async fn turn_away(mut stream: Stream, turned: Turned) {
+/// Whom the log is about.
+struct Who {
+    id: u64,
+    since: Instant,
+    user: String,
+    database: String,
+}
+
+impl Who {
+    /// A client that has not said who it is, or was not believed.
+    fn unknown(id: u64) -> Self {
+        Self {
+            id,
+            since: Instant::now(),
+            user: String::new(),
+            database: String::new(),
+        }
+    }
+
+    fn known(id: u64, login: &Login) -> Self {
+        Self {
+            user: login.user.clone(),
+            database: login.database.clone(),
+            ..Self::unknown(id)
+        }
+    }
+
+    /// It is told why it cannot stay.
+    fn leaves(&self, addr: PeerAddr, why: &str, config: &Config) {
+        self.closes(addr, why, config);
+        if config.settings.log_pooler_errors {
+            tracing::warn!(client = self.id, user = %self.user, database = %self.database, %addr, "pooler error: {why}");
+        }
+    }
+
+    fn closes(&self, addr: PeerAddr, why: &str, config: &Config) {
+        if config.settings.log_disconnections {
+            let age = self.since.elapsed().as_secs();
+            tracing::info!(client = self.id, user = %self.user, database = %self.database, %addr, "closing because: {why} (age={age}s)");
+        }
+    }
+}
+
+async fn turn_away(mut stream: Stream, who: Who, turned: Turned, config: &Config) {
     let mut out = Vec::new();
     write::error(&mut out, Severity::Fatal, turned.state, &turned.text);
-    tracing::warn!(addr = %stream.peer(), "turned away: {}", turned.text);
+    who.leaves(stream.peer(), &turned.text, config);
     let farewell = async {
         stream.write_all(&out).await?;
         stream.shutdown().await

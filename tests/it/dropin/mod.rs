@@ -1,5 +1,7 @@
 //! Started as PgBouncer is started, with PgBouncer's files.
 
+mod logs;
+
 use std::process::Command;
 
 use crate::support::message;
@@ -204,7 +206,7 @@ fn hosts_that_are_not_balanced() {
         }
         pgweir
             .log()
-            .matches("error=cannot connect to 127.0.0.9")
+            .matches("connect failed: cannot connect to 127.0.0.9")
             .count()
     };
     assert_eq!(failures("disable"), 1);
