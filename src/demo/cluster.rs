@@ -312,6 +312,11 @@ impl Cluster {
         self.end("QUIT");
     }
 
+    /// Ends the server with `kill -9`: its processes find out one by one. May be started again.
+    pub fn kill(&mut self) {
+        self.end("KILL");
+    }
+
     fn end(&mut self, signal: &str) {
         let Some(mut child) = self.child.take() else {
             return;

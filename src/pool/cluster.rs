@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::config::Host;
 use crate::route::topology::{Report, Topology, View};
@@ -98,11 +99,26 @@ impl Cluster {
         self.look.notify_waiters();
     }
 
-    /// Waits for [`Self::look_now`].
+    /// Waits for [`Self::look_now`]; no call is missed from `enable` on.
     ///
     /// Cancel safe.
-    pub async fn asked_to_look(&self) {
-        self.look.notified().await;
+    pub fn asked_to_look(&self) -> Notified<'_> {
+        self.look.notified()
+    }
+
+    /// Waits until this server is not the primary any more.
+    ///
+    /// Cancel safe.
+    pub async fn is_demoted(&self, host: &Host) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.primary().as_ref() != Some(host) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Nobody uses it any more: another configuration is in force.

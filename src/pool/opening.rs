@@ -80,8 +80,14 @@ impl Pool {
         let epoch = self.epoch.get();
         let mut spec = self.connect_spec();
         let connected = match self.choose_host(&mut spec).await {
-            Ok(()) => connect::connect(&spec, &self.derivation).await,
-            Err(error) => Err(error),
+            Ok(()) => self.connect(&spec).await,
+            Err(error) => Some(Err(error)),
+        };
+        let Some(connected) = connected else {
+            // Another server is the primary by now.
+            drop((permits, opening));
+            self.pump();
+            return;
         };
         let connected = connected.and_then(|connected| self.is_whom_we_want(connected));
         match connected {
@@ -146,6 +152,22 @@ impl Pool {
                 Ok(())
             }
             None => Err(ConnectError::NoPrimary),
+        }
+    }
+
+    /// Connects; `None` if the server ceases to be the primary meanwhile. An address that has gone dead
+    /// takes long to say so.
+    async fn connect(&self, spec: &ConnectSpec) -> Option<Result<Connected, ConnectError>> {
+        let connecting = connect::connect(spec, &self.derivation);
+        match self.cluster() {
+            Some(cluster) if self.key.replica.is_none() => {
+                let connected = tokio::select! {
+                    connected = connecting => connected,
+                    () = cluster.is_demoted(&spec.host) => return None,
+                };
+                (cluster.primary().as_ref() == Some(&spec.host)).then_some(connected)
+            }
+            _ => Some(connecting.await),
         }
     }
 
@@ -296,6 +318,8 @@ impl Pool {
         let now = self.clock.tick();
         let longest = self.config.borrow().settings.server_login_retry;
         let pause = match &*self.failure.borrow() {
+            // Of several that were under way at once each fails, and all are one failure.
+            Some(failure) if now < failure.retry_at => failure.pause,
             Some(failure) => failure.pause.saturating_mul(2),
             None => FIRST_RETRY,
         }
@@ -316,6 +340,9 @@ impl Pool {
             state,
             message: error.client_message().into(),
         };
+        if let Some(cluster) = self.cluster() {
+            cluster.look_now();
+        }
         self.stats.update(|totals| totals.failed += 1);
         let hopeless = !self.will_pass(state) && self.nothing_open();
         *self.failure.borrow_mut() = Some(Failure {

@@ -294,14 +294,19 @@ impl Pool {
     }
 
     /// Another server of its cluster is the primary: connections to others end as soon as they come
-    /// back.
-    pub fn primary_changed(self: &Rc<Self>) {
+    /// back. Gives the clients that have one from the pool of the primary: what they write now would be
+    /// lost.
+    pub fn primary_changed(self: &Rc<Self>) -> Vec<u64> {
+        let mut stranded = Vec::new();
         let primary = (self.cluster()).and_then(|cluster| cluster.primary());
         for server in self.servers.borrow().values() {
             let is_primary = primary.as_ref() == Some(&server.host);
             // The pool of the primary wants nobody else, the pool of a replica not the primary.
             if is_primary != self.key.replica.is_none() {
                 server.close_needed.set(true);
+                if self.key.replica.is_none() && server.client.get() != 0 {
+                    stranded.push(server.client.get());
+                }
             }
         }
         *self.failure.borrow_mut() = None;
@@ -311,6 +316,7 @@ impl Pool {
             self.close(server, "another server is the primary");
         }
         self.pump();
+        stranded
     }
 
     fn close_idle(&self) {

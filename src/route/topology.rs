@@ -10,6 +10,9 @@
 //!   new timeline. A server that claims to be the primary on an older timeline than the cluster
 //!   has reached missed a promotion: it is fenced, even if nobody else answers. On equal timelines
 //!   the primary stays who it is.
+//! - A timeline counts as reached if anybody is on it, a replica too.
+//! - Nobody is believed before each server has answered or failed to once: the one that was not heard yet
+//!   may be on the highest timeline.
 //! - A server that does not answer keeps nothing but its place. The primary stays the primary until
 //!   another one claims to be it: its connections tell by themselves whether it is there.
 //!
@@ -138,6 +141,8 @@ fn end_of_records(position: u64) -> u64 {
 #[derive(Debug, Default)]
 pub struct Topology {
     view: View,
+    /// Every server has answered or failed to once.
+    complete: bool,
     /// The cluster's system identifier and the highest timeline seen.
     system: Option<u64>,
     timeline: u32,
@@ -178,10 +183,32 @@ impl Topology {
             Ok(report) => {
                 server.report = Some(report);
                 server.reason = Box::default();
-                self.judge(at, report);
+                if self.complete {
+                    self.judge(at, report);
+                }
             }
         }
+        if !self.complete {
+            self.judge_all_if_all_were_heard();
+        }
         self.view.primary != before
+    }
+
+    /// Who claims to be the primary on the highest timeline is judged first.
+    fn judge_all_if_all_were_heard(&mut self) {
+        let heard = |server: &Server| server.report.is_some() || server.standing == Standing::Down;
+        if !self.view.servers.iter().all(heard) {
+            return;
+        }
+        self.complete = true;
+        let servers = self.view.servers.iter().enumerate();
+        let mut said: Vec<(usize, Report)> = servers
+            .filter_map(|(at, server)| Some((at, server.report?)))
+            .collect();
+        said.sort_by_key(|(_, report)| (report.in_recovery, std::cmp::Reverse(report.timeline)));
+        for (at, report) in said {
+            self.judge(at, report);
+        }
     }
 
     fn judge(&mut self, at: usize, report: Report) {
@@ -200,19 +227,21 @@ impl Topology {
                 self.view.primary = None;
             }
             self.stand(at, Standing::Replica, "");
+            if self.system.is_some() && report.timeline > self.timeline {
+                self.timeline = report.timeline;
+                self.fence_the_overtaken();
+            }
             self.freshen(at, report);
             return;
         }
+        let followed = (self.view.servers.iter())
+            .filter_map(|server| server.report)
+            .filter(|one| one.in_recovery && one.system == report.system)
+            .map(|one| one.timeline)
+            .max();
+        self.timeline = self.timeline.max(followed.unwrap_or_default());
         if report.timeline < self.timeline {
-            let newest = self.timeline;
-            let reason = format!(
-                "it claims to be the primary on timeline {}, and the cluster has reached {newest}",
-                report.timeline
-            );
-            self.stand(at, Standing::Fenced, reason);
-            if self.view.primary == Some(at) {
-                self.view.primary = None;
-            }
+            self.fence(at, report.timeline);
             return;
         }
         match self.view.primary {
@@ -222,6 +251,31 @@ impl Topology {
             }
             known => self.believe(at, known, report),
         }
+    }
+
+    /// A replica follows a later promotion than the primary's own.
+    fn fence_the_overtaken(&mut self) {
+        let Some(known) = self.view.primary.take() else {
+            return;
+        };
+        if let Some(report) = self
+            .view
+            .servers
+            .get(known)
+            .and_then(|server| server.report)
+        {
+            self.fence(known, report.timeline);
+        }
+    }
+
+    /// `at` missed a promotion.
+    fn fence(&mut self, at: usize, timeline: u32) {
+        let newest = self.timeline;
+        let reason = format!(
+            "it claims to be the primary on timeline {timeline}, and the cluster has reached {newest}"
+        );
+        self.stand(at, Standing::Fenced, reason);
+        self.view.primary = self.view.primary.filter(|&primary| primary != at);
     }
 
     /// `at` is the primary.
@@ -311,8 +365,8 @@ mod tests {
         use Standing::{Fenced, Primary, Replica};
         let start = Instant::now();
         let mut topology = Topology::new(2);
-        assert!(topology.heard(0, Ok(report(start, 0, 1, false, 10))));
-        assert!(!topology.heard(1, Ok(report(start, 1, 1, true, 10))));
+        assert!(!topology.heard(0, Ok(report(start, 0, 1, false, 10))));
+        assert!(topology.heard(1, Ok(report(start, 1, 1, true, 10))));
         assert_eq!(standings(&topology), [Primary, Replica]);
         assert!(topology.heard(1, Ok(report(start, 2, 2, false, 11))));
         assert_eq!(standings(&topology), [Fenced, Primary]);
@@ -333,6 +387,7 @@ mod tests {
     fn of_two_claims_on_one_timeline_the_first_is_believed() {
         let start = Instant::now();
         let mut topology = Topology::new(2);
+        topology.heard(1, Err("starts".into()));
         topology.heard(0, Ok(report(start, 0, 1, false, 10)));
         assert!(!topology.heard(1, Ok(report(start, 0, 1, false, 99))));
         assert_eq!(topology.view().primary, Some(0));
@@ -343,15 +398,60 @@ mod tests {
     fn a_demoted_primary_gets_no_writes_though_nobody_follows_it() {
         let start = Instant::now();
         let mut topology = Topology::new(2);
+        topology.heard(1, Err("gone".into()));
         topology.heard(0, Ok(report(start, 0, 1, false, 10)));
         assert!(topology.heard(0, Ok(report(start, 1, 1, true, 10))));
         assert_eq!(topology.view().primary, None);
     }
 
     #[test]
+    fn nobody_is_believed_before_all_were_asked() {
+        let start = Instant::now();
+        let mut topology = Topology::new(3);
+        // Asked first, and demoted long ago.
+        assert!(!topology.heard(0, Ok(report(start, 0, 1, false, 99))));
+        assert!(!topology.heard(1, Err("no answer".into())));
+        assert_eq!(topology.view().primary, None);
+        assert!(topology.heard(2, Ok(report(start, 1, 2, false, 10))));
+        assert_eq!(topology.view().primary, Some(2));
+        assert_eq!(standings(&topology)[0], Standing::Fenced);
+    }
+
+    #[test]
+    fn a_replica_on_a_later_timeline_gives_an_old_primary_away() {
+        let start = Instant::now();
+        let mut topology = Topology::new(3);
+        topology.heard(2, Err("the new primary is cut off".into()));
+        topology.heard(1, Ok(report(start, 0, 2, true, 10)));
+        assert!(!topology.heard(0, Ok(report(start, 0, 1, false, 99))));
+        let said = topology.view().servers[0].clone();
+        assert_eq!(
+            (topology.view().primary, said.standing),
+            (None, Standing::Fenced),
+            "{said:?}"
+        );
+        // Also if that is heard later.
+        let mut topology = Topology::new(2);
+        topology.heard(1, Ok(report(start, 0, 1, true, 10)));
+        assert!(topology.heard(0, Ok(report(start, 0, 1, false, 10))));
+        assert!(topology.heard(1, Ok(report(start, 1, 2, true, 10))));
+        assert_eq!(topology.view().primary, None);
+        // Also if the old one is gone: the new one is not "another one on the same timeline".
+        let mut topology = Topology::new(3);
+        topology.heard(1, Ok(report(start, 0, 1, true, 10)));
+        topology.heard(2, Ok(report(start, 0, 1, true, 10)));
+        topology.heard(0, Ok(report(start, 0, 1, false, 10)));
+        topology.heard(0, Err("dead".into()));
+        topology.heard(1, Ok(report(start, 1, 2, true, 10)));
+        assert!(topology.heard(2, Ok(report(start, 2, 2, false, 10))));
+        assert_eq!(topology.view().primary, Some(2));
+    }
+
+    #[test]
     fn the_data_of_another_cluster_are_not_taken() {
         let start = Instant::now();
         let mut topology = Topology::new(2);
+        topology.heard(1, Err("gone".into()));
         topology.heard(0, Ok(report(start, 0, 1, false, 10)));
         let other = Report {
             system: 2,
@@ -437,20 +537,25 @@ mod tests {
                 let told = if answers { Ok(one) } else { Err("gone".into()) };
                 if answers {
                     last[at] = Some(one);
-                    if !recovery {
-                        newest = newest.max(timeline);
-                    }
                 }
                 let before = topology.view().epoch;
                 let was = topology.view().primary;
                 let changed = topology.heard(at, told);
                 let view = topology.view();
+                let claims = view.servers.iter().filter_map(|server| server.report);
+                for claim in claims.filter(|report| topology.complete && !report.in_recovery) {
+                    newest = newest.max(claim.timeline);
+                }
                 prop_assert_eq!(changed, view.primary != was);
                 prop_assert!(view.epoch >= before);
                 if let Some(primary) = view.primary {
                     let said = last[primary].expect("it said so");
                     prop_assert!(!said.in_recovery);
-                    prop_assert_eq!(said.timeline, newest);
+                    prop_assert!(said.timeline >= newest);
+                    let followed = view.servers.iter().filter_map(|server| server.report);
+                    for replica in followed.filter(|report| report.in_recovery) {
+                        prop_assert!(said.timeline >= replica.timeline);
+                    }
                 }
                 let primaries = view.servers.iter().filter(|s| s.standing == Standing::Primary);
                 prop_assert!(primaries.count() <= 1);

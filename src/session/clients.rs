@@ -63,6 +63,8 @@ impl Signal {
     pub const RELOADED: Self = Self(2048);
     /// Something else is done about rules.
     pub const POLICY: Self = Self(4096);
+    /// Its server is not the primary of its cluster any more.
+    pub const FENCED: Self = Self(8192);
 }
 
 /// A client, as others see it. Its own task keeps it up to date.

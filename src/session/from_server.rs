@@ -252,6 +252,12 @@ impl Session {
             }
             return Ok(self.stage != Stage::Login);
         }
+        if self.visit.counts && read::error_field(body, b'C') == Some(b"25006") {
+            self.refused_to_write();
+        }
+        let Some(lease) = &mut self.lease else {
+            return Ok(false);
+        };
         if lease.ledger.is_empty() {
             return Err(Stop::ServerFrame("an error nobody asked for".to_owned()));
         }

@@ -11,6 +11,7 @@
 pub mod cancel;
 pub mod clients;
 pub mod context;
+mod failover;
 mod from_client;
 mod from_server;
 pub mod gather;
@@ -754,6 +755,9 @@ impl Session {
         }
         if me.has(Signal::DRAIN) && self.lease.is_none() && self.seat.is_none() {
             return fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down");
+        }
+        if me.take(Signal::FENCED) && self.is_fenced() {
+            return Err(failover::fenced());
         }
         if me.take(Signal::POLICY) {
             self.renew_policy();

@@ -20,6 +20,8 @@ use crate::server::side::{Rows, Side, SideError};
 
 /// Shortest interval between two questions to one server.
 const SHORTEST: Duration = Duration::from_millis(10);
+/// Shortest pause before a question that somebody asks for out of turn.
+const SPACING: Duration = Duration::from_millis(25);
 /// How long a server has for an answer before it counts as down.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often somebody looks for clusters that nobody asks.
@@ -79,6 +81,10 @@ async fn watch(
     let mut known = true;
     while !cluster.is_retired() {
         let asked = Instant::now();
+        let asked_to_look = cluster.asked_to_look();
+        tokio::pin!(asked_to_look);
+        // Who asks to look during the question may have seen what happened behind it.
+        asked_to_look.as_mut().enable();
         let said = ask(&control, &derivation, &database, &cluster, at, &mut side).await;
         let said = match said {
             Some(Ok(report)) => Ok(report),
@@ -98,6 +104,7 @@ async fn watch(
             (Ok(_), false) => tracing::info!(%database, server = host, "the server answers again"),
             _ => {}
         }
+        let is_back = said.is_ok() && !known;
         known = said.is_ok();
         if cluster.heard(at, said) {
             let primary = cluster.primary().map(|host| host.to_string());
@@ -106,6 +113,9 @@ async fn watch(
                 None => tracing::warn!(%database, "the cluster has no primary"),
             }
             control.primary_changed(&database);
+        } else if is_back && cluster.view().primary == Some(at) {
+            // Logins that failed meanwhile need not wait for their turn.
+            control.primary_changed(&database);
         }
         let interval = control
             .process()
@@ -113,9 +123,10 @@ async fn watch(
             .load()
             .settings
             .cluster_check_interval;
-        let rest = interval.max(SHORTEST).saturating_sub(asked.elapsed());
-        // Asked to look while it was asking: that may have been too early, but it is soon again.
-        let _ = timeout(rest.max(SHORTEST), cluster.asked_to_look()).await;
+        let next = asked + interval.max(SHORTEST);
+        crate::timer::sleep(SPACING.min(interval.max(SHORTEST))).await;
+        let rest = next.saturating_duration_since(Instant::now());
+        let _ = timeout(rest, asked_to_look).await;
     }
     if let Some(side) = side {
         side.terminate().await;

@@ -276,7 +276,11 @@ fn obey(context: &Rc<Context>, command: Command) {
         }
         Command::PrimaryChanged(database) => {
             for pool in context.pools.of(Some(&database)) {
-                pool.primary_changed();
+                for client in pool.primary_changed() {
+                    if let Some(client) = context.clients.get(client) {
+                        client.signal(Signal::FENCED);
+                    }
+                }
             }
         }
         Command::SideSpec(key, answer) => {

@@ -18,6 +18,7 @@ mod cancel;
 mod differential;
 mod drivers;
 mod dropin;
+mod failover;
 mod faults;
 mod findings;
 mod firewall;

@@ -6,9 +6,11 @@
 )]
 
 pub(crate) mod certs;
+pub(crate) mod load;
 pub(crate) mod message;
 pub(crate) mod peer;
 pub(crate) mod pgweir;
 pub(crate) mod postgres;
 pub(crate) mod scene;
 pub(crate) mod wait;
+pub(crate) mod wire;

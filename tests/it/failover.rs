@@ -1,0 +1,379 @@
+//! What clients see when servers of a cluster die, are cut off, are promoted and come back.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use pgweir::demo::cluster::Cluster;
+
+use crate::support::load::{Books, Load, connect};
+use crate::support::pgweir::{Pgweir, Setup};
+use crate::support::postgres::{Postgres, Version};
+use crate::support::wait::{eventually, patient};
+use crate::support::wire::Wire;
+
+/// A primary with two replicas, a cable to each, and pgweir in front.
+///
+/// What is confirmed is on one of the replicas at least: what is lost in a promotion is lost by pgweir.
+struct Site {
+    pgweir: Pgweir,
+    /// The primary's first.
+    wires: Vec<Wire>,
+    replicas: Vec<Cluster>,
+    postgres: Postgres,
+}
+
+fn site(version: Version) -> Option<Site> {
+    let postgres = Postgres::own(version)?;
+    postgres.psql(
+        "postgres",
+        "CREATE TABLE item (id bigint PRIMARY KEY, v int)",
+    );
+    let replicas: Vec<Cluster> = (0..2).map(|_| postgres.replica()).collect();
+    for text in [
+        "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'",
+        "ALTER SYSTEM SET synchronous_commit = 'on'",
+        "SELECT pg_reload_conf()",
+    ] {
+        postgres.psql("postgres", text);
+    }
+    let ports = std::iter::once(postgres.port()).chain(replicas.iter().map(Cluster::port));
+    let wires: Vec<Wire> = ports.map(Wire::to).collect();
+    let servers: Vec<String> = (wires.iter())
+        .map(|wire| format!("127.0.0.1:{}", wire.port()))
+        .collect();
+    let pgweir = Setup::new()
+        .set("admin_users", "t_trust")
+        .set("cluster_check_interval", "200ms")
+        .set("lint", false)
+        .database_set("app", "dbname", "postgres")
+        .database_set("app", "servers", servers)
+        .start();
+    let site = Site {
+        pgweir,
+        wires,
+        replicas,
+        postgres,
+    };
+    site.console("SHOW VERSION");
+    site.pgweir
+        .psql(&site.postgres, "t_trust", "app", "SELECT 1");
+    site.until_standings(&["primary", "replica", "replica"]);
+    Some(site)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+impl Site {
+    fn console(&self, text: &str) -> String {
+        self.pgweir.psql(&self.postgres, "t_trust", "pgweir", text)
+    }
+
+    /// The roles in SHOW CLUSTER, in the order of the configuration, `*` for any; a replica counts once
+    /// it is fresh.
+    fn until_standings(&self, wanted: &[&str]) {
+        let mut seen = String::new();
+        let end = Instant::now() + patient(Duration::from_secs(20));
+        loop {
+            let table = self.console("SHOW CLUSTER");
+            let roles: Vec<&str> = (table.lines())
+                .map(|line| {
+                    let columns: Vec<&str> = line.split('|').collect();
+                    match (columns.get(2), columns.get(5)) {
+                        (Some(&"replica"), Some(&"")) => "behind",
+                        (role, _) => role.copied().unwrap_or_default(),
+                    }
+                })
+                .collect();
+            let fits = |(role, wanted): (&&str, &&str)| role == wanted || *wanted == "*";
+            if roles.len() == wanted.len() && roles.iter().zip(wanted).all(fits) {
+                return;
+            }
+            if Instant::now() > end {
+                panic!("never {wanted:?}, but\n{seen}");
+            }
+            seen.clone_from(&table);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The replica that has got most of the log: what a failover manager promotes.
+    fn foremost(&self) -> usize {
+        let received = |at: usize| {
+            let text = "SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')";
+            let said = self.replicas[at]
+                .psql("postgres", text)
+                .expect("a position");
+            said.parse::<u64>().expect("a number")
+        };
+        usize::from(received(1) > received(0))
+    }
+
+    /// Promotes a replica, lets the other one follow it, and says when it had begun to take writes.
+    fn promote(&self, replica: usize) -> Instant {
+        self.replicas[replica]
+            .psql("postgres", "SELECT pg_promote()")
+            .expect("promotes");
+        let promoted = Instant::now();
+        follow(&self.replicas[1 - replica], &self.replicas[replica]);
+        promoted
+    }
+
+    /// All rows of a server.
+    fn rows(&self, server: &Cluster) -> BTreeSet<i64> {
+        let text = "SELECT id FROM item ORDER BY id";
+        let said = server.psql("postgres", text).expect("reads");
+        said.lines()
+            .map(|id| id.parse().expect("a number"))
+            .collect()
+    }
+
+    /// Nothing was lost, nothing was stale, and every error was an honest one.
+    fn audit(&self, what: &str, books: &Books, primary: &Cluster) {
+        eprintln!(
+            "{what}: {} writes, {} reads, errors {:?}, {} failed logins, longest pause {} ms",
+            books.written.len(),
+            books.reads,
+            books.errors,
+            books.refused,
+            books.longest_pause().as_millis()
+        );
+        assert_eq!(books.stale, Vec::<i64>::new(), "{what}: stale reads");
+        let there = self.rows(primary);
+        let lost: Vec<i64> = (books.ids().into_iter())
+            .filter(|id| !there.contains(id))
+            .collect();
+        assert_eq!(lost, Vec::<i64>::new(), "{what}: confirmed and lost");
+        for code in books.errors.keys() {
+            let honest = ["57P01", "57P02", "08006"].contains(&code.as_str());
+            assert!(honest, "{what}: {:?}", books.errors);
+        }
+        assert_eq!(books.refused, 0, "{what}: logins refused");
+    }
+}
+
+/// Makes a replica follow another primary.
+fn follow(replica: &Cluster, primary: &Cluster) {
+    let conninfo = format!(
+        "ALTER SYSTEM SET primary_conninfo = 'host={} port={} user=postgres'",
+        primary.socket_dir().display(),
+        primary.port()
+    );
+    for text in [conninfo.as_str(), "SELECT pg_reload_conf()"] {
+        replica.psql("postgres", text).expect("follows");
+    }
+}
+
+/// Says so if the first write came late. The limit is for slow machines; what is measured is printed.
+fn soon(what: &str, books: &Books, promoted: Instant) {
+    let late = books.written_after(promoted).expect("writes went on");
+    eprintln!(
+        "{what}: written {} ms after the promotion",
+        late.as_millis()
+    );
+    assert!(late < patient(Duration::from_secs(3)), "{what}: {late:?}");
+}
+
+#[test]
+fn the_death_of_the_primary_under_load() {
+    for version in Version::ALL {
+        let Some(mut site) = site(version) else {
+            continue;
+        };
+        let what = format!("PostgreSQL {}", version.major());
+        runtime().block_on(async {
+            let (idle, _alive) = connect(site.pgweir.port()).await.expect("a login");
+            let load = Load::start(site.pgweir.port(), 8);
+            load.go_on(200).await;
+            site.postgres.cluster.kill();
+            let new = site.foremost();
+            let promoted = site.promote(new);
+            load.go_on(200).await;
+            soon(&what, &load.books(), promoted);
+            // It comes back as if nothing had happened.
+            site.postgres.cluster.start().expect("starts");
+            site.wires[0].lead_to(site.postgres.port());
+            let mut wanted = ["fenced", "replica", "replica"];
+            wanted[1 + new] = "primary";
+            site.until_standings(&wanted);
+            let there = site.rows(&site.postgres.cluster);
+            load.go_on(200).await;
+            assert_eq!(
+                site.rows(&site.postgres.cluster),
+                there,
+                "{what}: written to a demoted primary"
+            );
+            // It is built anew, as a replica of the new one, and reads go there again.
+            let rebuilt = site.replicas[new]
+                .replica(crate::support::postgres::run_dir(), &unique_name())
+                .expect("a replica");
+            site.postgres.cluster.stop();
+            site.wires[0].lead_to(rebuilt.port());
+            wanted[0] = "replica";
+            site.until_standings(&wanted);
+            load.go_on(200).await;
+            serves_reads(&site, 0, &rebuilt);
+            let books = load.end().await;
+            site.audit(&what, &books, &site.replicas[new]);
+            // Whoever had nothing under way noticed nothing.
+            let row = idle.query_one("SELECT count(*) FROM item", &[]).await;
+            assert!(row.is_ok(), "{what}: {row:?}");
+        });
+    }
+}
+
+/// The network to the primary is cut, one way or both; what is under way there has no end of its own.
+#[test]
+fn a_primary_that_is_cut_off() {
+    for (version, both) in [(Version::V15, true), (Version::V18, false)] {
+        let Some(site) = site(version) else {
+            continue;
+        };
+        let what = format!("cut off, PostgreSQL {}", version.major());
+        runtime().block_on(async {
+            let load = Load::start(site.pgweir.port(), 8);
+            load.go_on(200).await;
+            match both {
+                true => site.wires[0].cut(),
+                false => site.wires[0].cut_answers(),
+            }
+            // Everybody is stuck there by now.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert!(load.books().errors.is_empty(), "{what}");
+            let new = site.foremost();
+            let promoted = site.promote(new);
+            load.go_on(200).await;
+            soon(&what, &load.books(), promoted);
+            assert!(
+                load.books().errors.contains_key("08006"),
+                "{what}: whoever was stuck was told: {:?}",
+                load.books().errors
+            );
+            // What was on its way may arrive there now, and nothing else.
+            site.wires[0].mend();
+            let mut wanted = ["fenced", "replica", "replica"];
+            wanted[1 + new] = "primary";
+            site.until_standings(&wanted);
+            let there = site.rows(&site.postgres.cluster);
+            load.go_on(200).await;
+            assert_eq!(
+                site.rows(&site.postgres.cluster),
+                there,
+                "{what}: written to a demoted primary"
+            );
+            let books = load.end().await;
+            site.audit(&what, &books, &site.replicas[new]);
+        });
+    }
+}
+
+/// Somebody promotes a replica beside a primary that is well: it gets nothing from then on, and what
+/// transactions did there does not count.
+#[test]
+fn a_promotion_beside_a_living_primary() {
+    let Some(site) = site(Version::V18) else {
+        return;
+    };
+    runtime().block_on(async {
+        // The old one goes on writing until pgweir knows: then nobody may confirm that.
+        for text in [
+            "ALTER SYSTEM SET synchronous_standby_names = 'ANY 2 (*)'",
+            "SELECT pg_reload_conf()",
+        ] {
+            site.postgres.psql("postgres", text);
+        }
+        let load = Load::start(site.pgweir.port(), 8);
+        let (waits, connection) = connect(site.pgweir.port()).await.expect("a login");
+        waits
+            .batch_execute("BEGIN; INSERT INTO item VALUES (5, 5)")
+            .await
+            .expect("inserts");
+        load.go_on(200).await;
+        let new = site.foremost();
+        let promoted = site.promote(new);
+        load.go_on(200).await;
+        soon("beside", &load.books(), promoted);
+        // The other replica may have got too much from the old one to follow the new one.
+        let mut wanted = ["fenced", "*", "*"];
+        wanted[1 + new] = "primary";
+        site.until_standings(&wanted);
+        // The transaction has ended with its server, and its client was told without asking.
+        let told = within(connection).await.expect("an end");
+        let told = told.expect_err("an error");
+        let code = told.code().map(|code| code.code());
+        assert_eq!(code, Some("08006"), "{told}");
+        let there = site.rows(&site.postgres.cluster);
+        assert!(!there.contains(&5));
+        load.go_on(200).await;
+        assert_eq!(site.rows(&site.postgres.cluster), there);
+        let books = load.end().await;
+        site.audit("beside", &books, &site.replicas[new]);
+    });
+}
+
+/// One replica stands still and then dies, the other one is killed and built anew.
+#[test]
+fn the_death_of_replicas_under_load() {
+    for version in Version::ALL {
+        let Some(mut site) = site(version) else {
+            continue;
+        };
+        // With no replica left, nobody could confirm.
+        let alone = "ALTER SYSTEM RESET synchronous_standby_names";
+        site.postgres.psql("postgres", alone);
+        site.postgres.psql("postgres", "SELECT pg_reload_conf()");
+        let what = format!("replicas, PostgreSQL {}", version.major());
+        runtime().block_on(async {
+            let load = Load::start(site.pgweir.port(), 8);
+            site.replicas[0]
+                .psql("postgres", "SELECT pg_wal_replay_pause()")
+                .expect("pauses");
+            load.go_on(200).await;
+            site.replicas[1].kill();
+            site.until_standings(&["primary", "replica", "down"]);
+            load.go_on(200).await;
+            site.replicas[0].kill();
+            site.until_standings(&["primary", "down", "down"]);
+            load.go_on(200).await;
+            let rebuilt = site.postgres.replica();
+            site.wires[2].lead_to(rebuilt.port());
+            site.until_standings(&["primary", "down", "replica"]);
+            serves_reads(&site, 2, &rebuilt);
+            // The cable of the dead one leads to data that are not this cluster's.
+            let stranger = Postgres::own(version).expect("this version is wanted");
+            site.wires[1].lead_to(stranger.port());
+            site.until_standings(&["primary", "stranger", "replica"]);
+            load.go_on(200).await;
+            let sessions = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' \
+                            AND application_name NOT IN ('psql', 'pgweir watcher')";
+            assert_eq!(stranger.psql("postgres", sessions), "0", "{what}");
+            let books = load.end().await;
+            site.audit(&what, &books, &site.postgres.cluster);
+        });
+    }
+}
+
+/// Ends a test that hangs.
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    let limit = patient(Duration::from_secs(30));
+    (tokio::time::timeout(limit, future).await).expect("an answer in time")
+}
+
+/// Waits until a server has sessions of pgweir that read.
+fn serves_reads(site: &Site, wire: usize, server: &Cluster) {
+    let port = site.wires[wire].port();
+    eventually(&format!("reads on the server behind {port}"), || {
+        let text = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT v FROM item%'";
+        let there = server.psql("postgres", text).expect("counts");
+        (there != "0").then_some(())
+    });
+}
+
+fn unique_name() -> String {
+    format!("rebuilt{}", crate::support::postgres::unique())
+}
