@@ -20,6 +20,7 @@ use crate::config::{Config, ConfigErrors, reference};
 use crate::lint::policy;
 use crate::offline::{self, LintArgs};
 
+mod import;
 mod pgbouncer;
 
 /// Where `pgweir run` looks for a configuration, in this order.
@@ -105,6 +106,17 @@ enum Command {
         /// Configuration; a name that ends with .ini is read as PgBouncer's
         file: PathBuf,
     },
+    /// Write the TOML file that means the same as a pgbouncer.ini
+    #[command(
+        after_help = "The file is compared with what was read before it is written. Without -o it goes to standard output."
+    )]
+    Import {
+        /// The pgbouncer.ini
+        file: PathBuf,
+        /// Where to; a file that exists is not overwritten
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Print every configuration key with its type, default and meaning
     ConfigReference {
         /// As a configuration file with comments
@@ -160,6 +172,13 @@ pub enum Dispatch {
     },
     /// Check a configuration.
     Check(PathBuf),
+    /// Write a pgbouncer.ini as TOML.
+    Import {
+        /// The pgbouncer.ini.
+        file: PathBuf,
+        /// Where to; `None` is standard output.
+        output: Option<PathBuf>,
+    },
     /// Print the reference of all keys.
     Reference(ReferenceFormat),
     /// Look for anti-patterns in files.
@@ -220,6 +239,7 @@ pub fn parse(
             options: process.options(output)?,
         },
         Some(Command::Check { file }) => Dispatch::Check(file),
+        Some(Command::Import { file, output }) => Dispatch::Import { file, output },
         Some(Command::ConfigReference { toml: true, .. }) => {
             Dispatch::Reference(ReferenceFormat::Toml)
         }
@@ -339,6 +359,9 @@ pub fn main(
                 ExitCode::FAILURE
             }
         },
+        Dispatch::Import { file, output } => {
+            import::run(&file, output.as_deref(), &mut out, &mut err)
+        }
         Dispatch::Check(path) => exit(check(&path, &mut out, &mut err)),
         Dispatch::Reference(format) => exit(print_reference(format, &mut out)),
         Dispatch::Lint(args) => offline::lint(&args),
@@ -425,6 +448,13 @@ mod tests {
         );
         assert_eq!(parsed("pgweir check x"), Dispatch::Check("x".into()));
         assert_eq!(parsed("pgweir demo"), Dispatch::Demo);
+        assert_eq!(
+            parsed("pgweir import p.ini -o w.toml"),
+            Dispatch::Import {
+                file: "p.ini".into(),
+                output: Some("w.toml".into())
+            }
+        );
         assert_eq!(parsed("pgweir explain"), Dispatch::Explain(None));
         assert_eq!(
             parsed("pgweir lint --rules a,b --severity critical a.sql -"),

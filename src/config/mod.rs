@@ -17,6 +17,7 @@ pub mod effective;
 pub mod errors;
 pub mod field;
 pub mod file;
+pub mod import;
 pub mod ini;
 pub mod live;
 pub mod reference;
