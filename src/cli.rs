@@ -18,7 +18,7 @@ use crate::audit::wall::Wall;
 use crate::config::document::Dialect;
 use crate::config::{Config, ConfigErrors, reference};
 use crate::lint::policy;
-use crate::offline::{self, LintArgs};
+use crate::offline::{self, LintArgs, ReplayArgs};
 
 mod import;
 mod pgbouncer;
@@ -131,6 +131,8 @@ enum Command {
         after_help = "Exit code: 0 nothing found, 1 findings at or above --severity, 2 something could not be read."
     )]
     Lint(LintArgs),
+    /// Look for anti-patterns in what an audit trail tells of the past
+    Replay(ReplayArgs),
     /// Explain a rule, or list all of them
     Explain {
         /// Its name, such as missing-where
@@ -183,6 +185,8 @@ pub enum Dispatch {
     Reference(ReferenceFormat),
     /// Look for anti-patterns in files.
     Lint(LintArgs),
+    /// Look for anti-patterns in what an audit trail tells of the past.
+    Replay(ReplayArgs),
     /// Explain a rule, or list all of them.
     Explain(Option<String>),
     /// Check files of the audit trail, in the order in which they were written.
@@ -245,6 +249,7 @@ pub fn parse(
         }
         Some(Command::ConfigReference { .. }) => Dispatch::Reference(ReferenceFormat::Markdown),
         Some(Command::Lint(args)) => Dispatch::Lint(args),
+        Some(Command::Replay(args)) => Dispatch::Replay(args),
         Some(Command::Explain { rule }) => Dispatch::Explain(rule),
         Some(Command::Audit {
             command: AuditCommand::Verify { files, key_file },
@@ -365,6 +370,7 @@ pub fn main(
         Dispatch::Check(path) => exit(check(&path, &mut out, &mut err)),
         Dispatch::Reference(format) => exit(print_reference(format, &mut out)),
         Dispatch::Lint(args) => offline::lint(&args),
+        Dispatch::Replay(args) => offline::replay(&args),
         Dispatch::Explain(rule) => offline::explain(rule.as_deref()),
         Dispatch::AuditVerify(files, key) => verify(&files, key.as_deref(), &mut out, &mut err),
         Dispatch::Demo => demo(),

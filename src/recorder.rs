@@ -2,6 +2,7 @@
 //! audit trail, and the log lines about findings.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::audit::chain::Key;
 use crate::audit::findings::{Cost, Seen, announce, judged};
@@ -152,9 +153,10 @@ impl Sink for Recorder {
             }
             self.audited = config;
         }
+        let now_us = self.process.observer.micros(Instant::now());
         for report in batch {
             if let Some(trail) = &mut self.trail {
-                trail.record(report);
+                trail.record(report, now_us);
             }
             self.slow.look(report, slow);
             if lint && let Some(hits) = &report.hits {

@@ -16,7 +16,7 @@ use super::chain::{self, Key, Link};
 use super::observer::Report;
 use super::policy::{Effective, Policy};
 use crate::calendar;
-use crate::lint::observe::{Event, Execution, Subject};
+use crate::lint::observe::{Block, Event, Execution, Subject};
 use crate::sql::{self, Lexing};
 
 /// Longest normalised text in a line, in bytes.
@@ -162,7 +162,8 @@ impl Trail {
     }
 
     /// Writes down what was seen, if the policy covers it. What cannot be written is counted.
-    pub fn record(&mut self, report: &Report) {
+    /// `now_us` is the present in the clock of the reports.
+    pub fn record(&mut self, report: &Report, now_us: u64) {
         let Some(sample) = self.covers(report) else {
             return;
         };
@@ -172,6 +173,12 @@ impl Trail {
         if sample > 1 {
             fields.insert("sample".into(), sample.into());
         }
+        // When it happened, not when it is written down.
+        let ago = Duration::from_micros(now_us.saturating_sub(report.seen.done_us));
+        let at = SystemTime::now()
+            .checked_sub(ago)
+            .unwrap_or(SystemTime::UNIX_EPOCH);
+        fields.insert("at".into(), calendar::rfc3339_micros(at).into());
         self.keep(fields);
     }
 
@@ -297,7 +304,7 @@ impl Trail {
     }
 
     fn put(&mut self, mut fields: Map<String, Value>) {
-        fields.insert("at".into(), calendar::rfc3339(SystemTime::now()).into());
+        (fields.entry("at")).or_insert_with(|| calendar::rfc3339_micros(SystemTime::now()).into());
         let mut line = Value::Object(fields).to_string();
         // The brace comes back with the chain's value.
         line.pop();
@@ -397,6 +404,11 @@ fn statement(sent_us: u64, done_us: u64, execution: &Execution, report: &Report)
         "bytes": execution.bytes,
         "wait_us": execution.wait_us,
         "server_us": done_us.saturating_sub(sent_us),
+        "tx": match execution.block {
+            Block::None => "none",
+            Block::Open => "open",
+            Block::Failed => "failed",
+        },
         "sqlstate": execution.error.map(|state| String::from_utf8_lossy(&state).into_owned()),
         "findings": findings(report),
     })
@@ -485,7 +497,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("audit.jsonl");
         let mut trail = Trail::open(settings(path.clone()), Policy::everything()).expect("open");
-        trail.record(&report("INSERT INTO users (ssn) VALUES ('123-45-6789')"));
+        trail.record(
+            &report("INSERT INTO users (ssn) VALUES ('123-45-6789')"),
+            600,
+        );
         trail.flush().expect("flush");
         let text = std::fs::read_to_string(&path).expect("readable");
         assert!(!text.contains("6789"), "{text}");
@@ -510,9 +525,9 @@ mod tests {
             ..settings(path.clone())
         };
         let mut trail = Trail::open(full.clone(), Policy::everything()).expect("open");
-        trail.record(&report("SELECT 1"));
+        trail.record(&report("SELECT 1"), 600);
         trail.flush().expect("rotated");
-        trail.record(&report("SELECT 2"));
+        trail.record(&report("SELECT 2"), 600);
         drop(trail);
         // As after a restart.
         let again = TrailSettings {
@@ -520,7 +535,7 @@ mod tests {
             ..full
         };
         let mut trail = Trail::open(again, Policy::everything()).expect("open again");
-        trail.record(&report("SELECT 3"));
+        trail.record(&report("SELECT 3"), 600);
         trail.flush().expect("flush");
         let mut files: Vec<PathBuf> = std::fs::read_dir(dir.path())
             .expect("a directory")
@@ -560,16 +575,16 @@ mod tests {
             report
         };
         for _ in 0..30 {
-            trail.record(&ran(None));
+            trail.record(&ran(None), 600);
         }
-        trail.record(&ran(Some(*b"22012")));
+        trail.record(&ran(Some(*b"22012")), 600);
         trail.cover(
             Policy::of(
                 &crate::config::Config::from_toml("[audit]\npolicy = \"off\"\n").expect("valid"),
             )
             .expect("valid"),
         );
-        trail.record(&ran(Some(*b"22012")));
+        trail.record(&ran(Some(*b"22012")), 600);
         trail.flush().expect("written");
         let text = std::fs::read_to_string(&path).expect("readable");
         let lines: Vec<Value> = (text.lines().skip(1))
@@ -585,8 +600,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("audit.jsonl");
         let mut trail = Trail::open(settings(path.clone()), Policy::everything()).expect("opened");
-        trail.record(&report("SELECT 1"));
-        trail.record(&report("SELECT 2"));
+        trail.record(&report("SELECT 1"), 600);
+        trail.record(&report("SELECT 2"), 600);
         trail.flush().expect("written");
         drop(trail);
         let text = std::fs::read_to_string(&path).expect("readable");
@@ -594,7 +609,7 @@ mod tests {
         std::fs::write(&path, &text[..cut]).expect("written");
         assert!(verify(std::slice::from_ref(&path), None).is_err());
         let mut trail = Trail::open(settings(path.clone()), Policy::everything()).expect("opened");
-        trail.record(&report("SELECT 3"));
+        trail.record(&report("SELECT 3"), 600);
         trail.flush().expect("written");
         let text = std::fs::read_to_string(&path).expect("readable");
         let torn: Value = serde_json::from_str(text.lines().nth(2).expect("a line")).expect("JSON");
@@ -622,7 +637,7 @@ mod tests {
         );
         let mut kept = 0;
         while trail.failed() < 3 {
-            trail.record(&report("SELECT 1"));
+            trail.record(&report("SELECT 1"), 600);
             kept += 1;
         }
         assert!(
@@ -668,7 +683,7 @@ mod tests {
         });
         let mut lines = 0;
         while lines < 40_000 {
-            trail.record(&report("SELECT 1"));
+            trail.record(&report("SELECT 1"), 600);
             lines += 1;
             assert!(trail.pending.len() < MOST_PENDING + 8192);
         }

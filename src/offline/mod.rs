@@ -1,7 +1,7 @@
-//! The commands that look at SQL without a server: `pgweir lint`, `pgweir explain`.
+//! The commands that look at SQL without a server: `pgweir lint`, `pgweir replay`, `pgweir explain`.
 //!
-//! [`script`] lints files; [`case`], [`replay`] and [`score`] run labelled cases through the code that
-//! judges live traffic; [`explain()`] prints what the rules say of themselves.
+//! [`script`] lints files; [`case`], [`mod@replay`] and [`score`] run labelled cases through the code that
+//! judges live traffic; [`trail`] plays an audit trail to it; [`explain()`] prints what the rules say of themselves.
 
 pub mod case;
 pub mod explain;
@@ -11,6 +11,7 @@ pub mod report;
 pub mod sarif;
 pub mod score;
 pub mod script;
+pub mod trail;
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -110,6 +111,81 @@ pub fn lint(args: &LintArgs) -> ExitCode {
         None => files(args, &mut out, &mut std::io::stderr()),
     };
     end(result.and_then(|code| out.flush().map(|()| code).map_err(OfflineError::from)))
+}
+
+/// What `pgweir replay` is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct ReplayArgs {
+    /// Files of the audit trail in the order in which they were written; - is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// One JSON object per finding in the place of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Only these rules, those that are off by default included
+    #[arg(long, value_name = "RULE,…", value_delimiter = ',')]
+    pub rules: Vec<String>,
+    /// Fail for findings of this severity and above
+    #[arg(long, value_enum, default_value_t)]
+    pub severity: Threshold,
+}
+
+/// `pgweir replay`. Exit codes as of [`lint`].
+pub fn replay(args: &ReplayArgs) -> ExitCode {
+    let mut out = std::io::BufWriter::new(std::io::stdout());
+    let result = played(args, &mut out, &mut std::io::stderr());
+    end(result.and_then(|code| out.flush().map(|()| code).map_err(OfflineError::from)))
+}
+
+fn played(args: &ReplayArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8, OfflineError> {
+    let mut player = trail::Player::new(chosen(&args.rules)?);
+    for path in &args.files {
+        let read = match path == Path::new("-") {
+            true => player.play(&mut std::io::stdin().lock()),
+            false => std::fs::File::open(path)
+                .and_then(|file| player.play(&mut std::io::BufReader::new(file))),
+        };
+        read.map_err(|error| OfflineError::Read(path.display().to_string(), error))?;
+    }
+    let found = player.end();
+    if args.json {
+        for finding in &found {
+            writeln!(out, "{}", finding.json())?;
+        }
+    } else {
+        out.write_all(report::played(&found).as_bytes())?;
+    }
+    let tally = player.tally;
+    writeln!(
+        err,
+        "{} lines, {} statements, {} findings",
+        tally.lines,
+        tally.statements,
+        found.len()
+    )?;
+    for (count, what) in [
+        (
+            tally.unread,
+            "lines are none of an audit trail and were passed over",
+        ),
+        (tally.missing, "lines are missing, the trail says"),
+        (
+            tally.sampled,
+            "statements stand for others that were not written (audit_sample): sequences have holes",
+        ),
+    ] {
+        if count > 0 {
+            writeln!(err, "{count} {what}")?;
+        }
+    }
+    if tally.lines > 0 && tally.unread == tally.lines {
+        return Ok(FAILED);
+    }
+    let threshold = Severity::from(args.severity);
+    let failed = found
+        .iter()
+        .any(|finding| finding.hit.severity >= threshold);
+    Ok(if failed { FOUND } else { CLEAN })
 }
 
 /// `pgweir explain`. The exit code is 2 if there is no such rule.

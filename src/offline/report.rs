@@ -139,6 +139,54 @@ fn excerpt(text: &str, finding: &Finding) -> (String, String) {
     )
 }
 
+/// Findings of an audit trail as a table, with what they cost.
+#[must_use]
+pub fn played(findings: &[crate::audit::finding::Finding]) -> String {
+    use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, presets};
+    if findings.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new();
+    table
+        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(["found", "times", "server ms", "in", "instead"]);
+    // A terminal has its own width; into a file it may be wide.
+    if table.width().is_none() {
+        table.set_width(160);
+    }
+    for one in findings {
+        let place = match one.parent.is_empty() {
+            true => one.query.to_string(),
+            false => format!("{}\nafter {}", one.query, one.parent),
+        };
+        let hit = &one.hit;
+        table.add_row([
+            format!(
+                "{} {} ({})\n{}",
+                hit.severity.as_str(),
+                hit.rule.id,
+                hit.confidence.as_str(),
+                hit.message
+            ),
+            one.count.to_string(),
+            format!("{:.1}", one.cost.server_us as f64 / 1000.0),
+            format!(
+                "{place}\n{}/{} {}",
+                one.subject.database, one.subject.user, one.subject.app
+            ),
+            hit.suggestion.text.to_string(),
+        ]);
+    }
+    table.remove_style(TableComponent::MiddleIntersections);
+    for column in [1, 2] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    format!("{table}\n")
+}
+
 /// One object per line. Spans count bytes of the file.
 #[must_use]
 pub fn json(source: &Source) -> String {
