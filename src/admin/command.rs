@@ -86,7 +86,7 @@ pub const COMMANDS: &[Command] = &[
         name: "set rule",
         alias: None,
         form: "SET RULE '<rule>[:<kind>]' ACTION '<action>' [FOR] [DATABASE '<db>'] [USER '<user>'] [APP '<name>']",
-        help: "Changes what is done about a rule (off, log, notice, block), at once and for clients that are connected too, until the next RELOAD.",
+        help: "Changes what is done about a rule (off, log, notice, annotate, block), at once and for clients that are connected too, until the next RELOAD.",
         needs: Rights::Admin,
         takes: Takes::Assignment,
         run: |env, argument| Box::pin(execute::set(env, argument)),

@@ -1,5 +1,5 @@
 //! What is to be done about rules: `[lint.rules.ID]`, `[[lint.override]]`, and the keys `lint_off`,
-//! `lint_notice` and `lint_block`.
+//! `lint_notice`, `lint_annotate` and `lint_block`.
 //!
 //! ```toml
 //! [lint]
@@ -141,7 +141,7 @@ pub(super) fn read(document: &Document, errors: &mut Vec<ConfigError>) -> RuleSe
             _ => reader.overrides(&entry.value, entry.place),
         }
     }
-    for action in ["off", "notice", "block"] {
+    for action in ["off", "notice", "annotate", "block"] {
         let key = format!("lint_{action}");
         // Of a key that an included file repeats, the last counts.
         let last = (document.entries.iter())
@@ -398,7 +398,7 @@ fn profile_key(found: &mut FirewallSettings, key: &str, value: &Raw) -> Result<(
 }
 
 /// What a rule is given.
-const WANTED: &str = "wants an action: \"off\", \"log\", \"notice\" or \"block\"";
+const WANTED: &str = "wants an action: \"off\", \"log\", \"notice\", \"annotate\" or \"block\"";
 
 #[cfg(test)]
 mod tests {

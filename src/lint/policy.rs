@@ -174,7 +174,7 @@ impl Policy {
 }
 
 fn no_action(word: &str) -> String {
-    format!("{word:?} is no action; there are off, log, notice and block")
+    format!("{word:?} is no action; there are off, log, notice, annotate and block")
 }
 
 /// The rule and the action of these names.
@@ -194,6 +194,10 @@ pub fn judge(rule: &str, kind: &str, action: &str) -> Result<(&'static Rule, Act
         None => Err(no_action(action)),
         Some(Action::Block) if !rule.enforce.may_block() => Err(format!(
             "rule {} is known only after the fact and cannot block; use notice",
+            rule.id
+        )),
+        Some(Action::Annotate) if !rule.class.is_of_text() => Err(format!(
+            "rule {} is known only after the fact, when its statement has been sent; use notice",
             rule.id
         )),
         Some(action) => Ok((rule, action)),
@@ -234,6 +238,7 @@ impl Effective {
         // Whoever compiles the policy refuses this; a default may still ask for it.
         match action {
             Action::Block if !rule.enforce.may_block() => Action::Notice,
+            Action::Annotate if !rule.class.is_of_text() => Action::Log,
             other => other,
         }
     }

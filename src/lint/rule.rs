@@ -20,6 +20,12 @@ pub enum Class {
 }
 
 impl Class {
+    /// Whether its rules are hit before the statement is sent.
+    #[must_use]
+    pub const fn is_of_text(self) -> bool {
+        matches!(self, Class::Shape | Class::Ddl | Class::Security)
+    }
+
     /// The word in documentation, findings and SHOW.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -121,13 +127,21 @@ pub enum Action {
     Log,
     /// Also, the client gets a NoticeResponse.
     Notice,
+    /// Also, the server gets the statement with the rule's name in a comment behind it.
+    Annotate,
     /// The statement is refused.
     Block,
 }
 
 impl Action {
     /// All of them, weakest first.
-    pub const ALL: [Action; 4] = [Action::Off, Action::Log, Action::Notice, Action::Block];
+    pub const ALL: [Action; 5] = [
+        Action::Off,
+        Action::Log,
+        Action::Notice,
+        Action::Annotate,
+        Action::Block,
+    ];
 
     /// The word in configuration, findings and SHOW.
     #[must_use]
@@ -136,6 +150,7 @@ impl Action {
             Action::Off => "off",
             Action::Log => "log",
             Action::Notice => "notice",
+            Action::Annotate => "annotate",
             Action::Block => "block",
         }
     }

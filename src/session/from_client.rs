@@ -11,6 +11,8 @@ use crate::pool::is_ascii_safe;
 use crate::server::inflight::{Entry, Kind, Reply};
 use crate::server::statements::{Effect, Refusal};
 use crate::session::clients::ClientState;
+use crate::session::watch::Watched;
+use crate::session::watch::annotate::annotated;
 use crate::sql::{self, Analysis, Flags, Lexing};
 use crate::wire::tag::{backend, frontend};
 use crate::wire::write::{self, Severity};
@@ -351,10 +353,10 @@ impl Session {
     fn query(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
         let watched = match frame.is_whole() {
             true => self.watch_query(read::query(frame.body)?),
-            false => self.watch_unread().map_or(Ok(false), Err),
+            false => (self.watch_unread()).map_or_else(|| Ok(Watched::default()), Err),
         };
-        let plain = match watched {
-            Ok(plain) => plain,
+        let watched = match watched {
+            Ok(watched) => watched,
             Err(refusal) => {
                 self.refuse_whole(refusal, frame, gather);
                 return Ok(());
@@ -364,7 +366,19 @@ impl Session {
             if frame.is_whole() && !self.startup.is_empty() {
                 self.watch_resets(read::query(frame.body)?);
             }
-            self.pass(frame, gather, Some(Kind::Query));
+            match &watched.comment {
+                Some(comment) if frame.is_whole() => {
+                    let text = annotated(read::query(frame.body)?, comment);
+                    write::query(gather.put(), &text);
+                    self.owe(Entry {
+                        kind: Kind::Query,
+                        reply: Reply::Forward,
+                        statement: 0,
+                        effect: None,
+                    });
+                }
+                _ => self.pass(frame, gather, Some(Kind::Query)),
+            }
             return Ok(());
         }
         let text = match frame.is_whole() {
@@ -384,7 +398,7 @@ impl Session {
                 self.flags = self.flags.union(Flags::UNANALYSED);
                 None
             }
-            Some(text) if safe && (plain || sql::is_plain(text)) => None,
+            Some(text) if safe && (watched.plain || sql::is_plain(text)) => None,
             Some(text) => {
                 let analysis = self.analyse(text);
                 self.note(&analysis);
@@ -396,6 +410,7 @@ impl Session {
                 renamed
             }
         };
+        let renamed = renamed.or_else(|| Some(annotated(text?, watched.comment.as_ref()?)));
         if let Some(renamed) = renamed {
             write::query(gather.put(), &renamed);
         } else {

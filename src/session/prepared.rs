@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::from_client::{Frame, Step};
 use super::gather::Gather;
+use super::watch::annotate::annotated;
 use super::{Named, Session, Stop};
 use crate::error::SqlState;
 use crate::server::inflight::{Entry, Kind, Reply};
@@ -23,6 +24,15 @@ use crate::wire::{FrameError, Header, TxStatus, limits, read, write};
 
 /// Name of the statement that is sent to fail; see [`Session::refuse`].
 const REFUSED: &[u8] = b"_pgweir_refused";
+
+/// The definition of a statement with a comment behind its text.
+fn with_comment(parse: &read::Parse<'_>, comment: &str) -> Vec<u8> {
+    let mut definition = annotated(parse.text, comment);
+    definition.push(0);
+    let types = parse.definition.get(parse.text.len() + 1..);
+    definition.extend_from_slice(types.unwrap_or_default());
+    definition
+}
 
 fn entry(kind: Kind, reply: Reply, statement: u32, effect: Option<Effect>) -> Entry<Effect> {
     Entry {
@@ -40,11 +50,15 @@ impl Session {
     }
 
     pub(super) fn parse(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
+        let mut comment = None;
         if frame.body.len() == frame.header.body_len as usize {
             let parse = read::parse(frame.body)?;
-            if let Some(refusal) = self.watch_parse(parse.name, parse.text) {
-                self.refuse_with(refusal, gather);
-                return Ok(());
+            match self.watch_parse(parse.name, parse.text) {
+                Ok(watched) => comment = watched.comment,
+                Err(refusal) => {
+                    self.refuse_with(refusal, gather);
+                    return Ok(());
+                }
             }
         } else if let Some(refusal) = self.watch_unread() {
             self.refuse_with(refusal, gather);
@@ -57,7 +71,15 @@ impl Session {
             if whole && !self.startup.is_empty() {
                 self.watch_resets(read::parse(frame.body)?.text);
             }
-            self.pass(frame, gather, Some(Kind::Parse));
+            match comment.filter(|_| whole) {
+                Some(comment) => {
+                    let parse = read::parse(frame.body)?;
+                    let definition = with_comment(&parse, &comment);
+                    write::parse(gather.put(), parse.name, &definition);
+                    self.owe(entry(Kind::Parse, Reply::Forward, 0, None));
+                }
+                None => self.pass(frame, gather, Some(Kind::Parse)),
+            }
             return Ok(());
         }
         if frame.body.len() < frame.header.body_len as usize {
@@ -65,6 +87,7 @@ impl Session {
         }
         let parse = read::parse(frame.body)?;
         if parse.name.is_empty()
+            && comment.is_none()
             && let Some(same) = self.unnamed.clone()
             && *same.definition == *parse.definition
             // What a backslash means depends on a parameter that may have changed.
@@ -92,11 +115,20 @@ impl Session {
             }
             return Ok(());
         }
+        let changed = comment.map(|comment| with_comment(&parse, &comment));
+        let definition = changed.as_deref().unwrap_or(parse.definition);
         if parse.name.is_empty() {
-            self.remember_unnamed(parse.definition, analysis);
-            gather.keep(frame.at, frame.end());
+            self.remember_unnamed(definition, analysis);
+            match &changed {
+                Some(definition) => write::parse(gather.put(), b"", definition),
+                None => gather.keep(frame.at, frame.end()),
+            }
         } else if self.renames() {
-            self.parse_named(parse.name, parse.definition, &analysis, gather);
+            self.parse_named(parse.name, definition, &analysis, gather);
+        } else if changed.is_some() {
+            self.note(&analysis);
+            write::parse(gather.put(), parse.name, definition);
+            self.owe(entry(Kind::Parse, Reply::Forward, 0, None));
         } else {
             // Names are left alone: the statement stays on this server, and whoever uses it finds
             // out. What its text does is noted now, since Execute does not say.
@@ -218,7 +250,8 @@ impl Session {
             // A server has to fail for it.
             return Ok(false);
         }
-        self.watch_parse(parse.name, parse.text);
+        // Not refused: that was asked above.
+        let _ = self.watch_parse(parse.name, parse.text);
         self.pool.stats.update(|totals| totals.client_parses += 1);
         let named = Named {
             statement,

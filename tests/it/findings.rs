@@ -602,3 +602,49 @@ fn an_application_with_django_loads_rows_one_by_one() {
 fn an_application_with_sqlalchemy_loads_rows_one_by_one() {
     application("sqlalchemy");
 }
+
+#[test]
+fn the_server_sees_which_rules_a_statement_hits() {
+    for (postgres, mode) in each_postgres().zip(["transaction", "session"]) {
+        let database = postgres.database();
+        let pgweir = Setup::new()
+            .set("pool_mode", mode)
+            .set("lint_annotate", "select-star")
+            .database("app", postgres, &database)
+            .start();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let config = format!(
+                "host=127.0.0.1 port={} user=t_trust dbname=app",
+                pgweir.port()
+            );
+            let (client, connection) = tokio_postgres::connect(&config, tokio_postgres::NoTls)
+                .await
+                .expect("a login");
+            tokio::spawn(connection);
+            let view = "CREATE VIEW mine AS SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+            client.batch_execute(view).await.expect("a view");
+            let text = "SELECT * FROM mine -- all of it";
+            let expected = format!("{text}\n/*lint='select-star'*/");
+            for message in client.simple_query(text).await.expect("a row") {
+                if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
+                    assert_eq!(row.get("query"), Some(expected.as_str()), "simple, {mode}");
+                }
+            }
+            // Named, and used again: one statement on the server.
+            let statement = client.prepare(text).await.expect("prepared");
+            for _ in 0..3 {
+                let row = client.query_one(&statement, &[]).await.expect("a row");
+                assert_eq!(row.get::<_, &str>("query"), expected, "named, {mode}");
+            }
+            let rows = client.query_typed(text, &[]).await.expect("rows");
+            assert_eq!(rows[0].get::<_, &str>("query"), expected, "unnamed, {mode}");
+            let plain = "SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+            let row = client.query_one(plain, &[]).await.expect("a row");
+            assert_eq!(row.get::<_, &str>(0), plain);
+        });
+    }
+}

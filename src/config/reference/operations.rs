@@ -107,6 +107,13 @@ pub(super) const KEYS: &[Key] = &[
     )
     .ours(),
     Key::process(
+        "lint_annotate",
+        "",
+        Names(|s| &mut s.lint_annotate),
+        "Rules whose statements the server gets with a comment behind them, `/*lint='select-star'*/`, so that they are recognised in `pg_stat_activity` and in its log.",
+    )
+    .ours(),
+    Key::process(
         "lint_block",
         "",
         Names(|s| &mut s.lint_block),

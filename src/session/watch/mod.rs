@@ -4,6 +4,7 @@
 //! ledger; a ReadyForQuery hands all that is complete over to the worker's [`Reports`]. Nothing
 //! here decides what is relayed, except that a text may be refused before it is sent.
 
+pub(super) mod annotate;
 mod replies;
 mod reports;
 mod requests;
@@ -30,6 +31,15 @@ use crate::lint::texts::Looked;
 use crate::net::PeerAddr;
 use crate::server::statements::Refusal;
 use crate::sql::{self, Lexing};
+
+/// What is to be known of a text before it is sent.
+#[derive(Default)]
+pub(super) struct Watched {
+    /// It is known to be plain ([`sql::is_plain`]).
+    pub(super) plain: bool,
+    /// A comment to send behind it.
+    pub(super) comment: Option<String>,
+}
 
 /// Names and portals that are remembered for a client; what is beyond is not reported.
 const MOST_NAMES: usize = 4096;

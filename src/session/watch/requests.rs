@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Bound, MOST_NAMES, joined};
+use super::{Bound, MOST_NAMES, Watched, annotate, joined};
 use crate::lint::firewall::Mode;
 use crate::lint::hit::Hit;
 use crate::lint::judge;
@@ -21,16 +21,16 @@ impl Session {
         self.context.reports.texts.borrow_mut().look(text, lexing)
     }
 
-    /// A simple Query is about to be sent. Whether it is known to be plain ([`crate::sql::is_plain`]),
-    /// or why it is not sent.
-    pub(in crate::session) fn watch_query(&mut self, text: &[u8]) -> Result<bool, Refusal> {
+    /// A simple Query is about to be sent. What is to be known of it, or why it is not sent.
+    pub(in crate::session) fn watch_query(&mut self, text: &[u8]) -> Result<Watched, Refusal> {
         if self.watch.is_none() {
-            return Ok(false);
+            return Ok(Watched::default());
         }
+        let lexing = self.lexing();
         let looked = self.look(text);
         let now = self.now();
         let Some(watch) = &mut self.watch else {
-            return Ok(false);
+            return Ok(Watched::default());
         };
         let mut hits = watch.judge(&looked);
         if let Some((hit, refusal)) = watch.guarded(&looked) {
@@ -44,7 +44,11 @@ impl Session {
             self.report_refusal(&looked, hits);
             return Err(refusal);
         }
-        let plain = looked.plain;
+        let known = hits.as_deref().unwrap_or(looked.hits());
+        let watched = Watched {
+            plain: looked.plain,
+            comment: annotate::comment(&watch.effective, known, text, lexing),
+        };
         let bound = Bound {
             values: looked.literals,
             looked,
@@ -56,7 +60,7 @@ impl Session {
         watch.batch = watch.batch.wrapping_add(1);
         watch.unnamed = None;
         watch.send(bound, now, 0, true, &self.context.reports.observer);
-        Ok(plain)
+        Ok(watched)
     }
 
     /// Whether the rules refuse a text, whatever its values.
@@ -68,30 +72,42 @@ impl Session {
     }
 
     /// A Parse is about to be sent or answered.
-    pub(in crate::session) fn watch_parse(&mut self, name: &[u8], text: &[u8]) -> Option<Refusal> {
-        self.watch.as_ref()?;
-        let looked = self.look(text);
-        let watch = self.watch.as_mut()?;
+    pub(in crate::session) fn watch_parse(
+        &mut self,
+        name: &[u8],
+        text: &[u8],
+    ) -> Result<Watched, Refusal> {
+        if self.watch.is_none() {
+            return Ok(Watched::default());
+        }
+        let (looked, lexing) = (self.look(text), self.lexing());
+        let Some(watch) = &mut self.watch else {
+            return Ok(Watched::default());
+        };
         // Elsewhere it is seen when it is bound.
         let protects = (watch.guard.as_ref())
             .is_some_and(|guard| guard.with(|profile| profile.mode == Mode::Protect));
         if protects && let Some((hit, Some(refusal))) = watch.guarded(&looked) {
             let hits = joined(&looked, None, hit);
             self.report_refusal(&looked, Some(hits));
-            return Some(refusal);
+            return Err(refusal);
         }
         // What depends on the session's state is decided at Bind.
         if let Some(refusal) = watch.refusal(looked.hits()) {
             self.report_refusal(&looked, None);
-            return Some(refusal);
+            return Err(refusal);
         }
+        let watched = Watched {
+            plain: looked.plain,
+            comment: annotate::comment(&watch.effective, looked.hits(), text, lexing),
+        };
         if name.is_empty() {
             watch.unnamed = Some(looked);
             watch.fresh = true;
         } else if watch.named.len() < MOST_NAMES || watch.named.contains_key(name) {
             watch.named.insert(name.into(), looked);
         }
-        None
+        Ok(watched)
     }
 
     /// A Bind is about to be sent. `rest` is its body behind the names, if all of it is there.
