@@ -7,8 +7,9 @@ use super::challenge::{self, Candidate, Check, Opening, Proof, Random, Turn};
 use super::error::LoginError;
 use super::handshake::{Handshake, Request, Step, Transport};
 use super::line::{Line, cut_short};
+use super::secrets::{Found, Secrets};
 use crate::auth::{ScramKeys, vault};
-use crate::config::{Config, Secret, SslMode};
+use crate::config::{AuthType, Config, Secret, SslMode};
 use crate::derivation::Derivation;
 use crate::net::Stream;
 use crate::timer::timeout;
@@ -61,6 +62,8 @@ pub struct Login {
     pub scram_keys: Option<ScramKeys>,
     /// The password, if the client showed it in clear.
     pub password: Option<Secret>,
+    /// The user's stored secret, if a server was asked for it.
+    pub stored: Option<Secret>,
     /// Bytes that were received after the last message of the login.
     pub leftover: Vec<u8>,
 }
@@ -87,13 +90,15 @@ pub async fn accept(
     config: &Config,
     tls: &TlsContext,
     derivation: &Derivation,
+    secrets: &impl Secrets,
 ) -> Result<Accepted, LoginError> {
     let mut line = Line::new(stream);
     let limit = config.settings.client_login_timeout;
     let result = if limit.is_zero() {
-        converse(&mut line, config, tls, derivation).await
+        converse(&mut line, config, tls, derivation, secrets).await
     } else {
-        timeout(limit, converse(&mut line, config, tls, derivation))
+        let conversation = converse(&mut line, config, tls, derivation, secrets);
+        timeout(limit, conversation)
             .await
             .unwrap_or(Err(LoginError::Timeout))
     };
@@ -108,12 +113,18 @@ async fn converse(
     config: &Config,
     tls: &TlsContext,
     derivation: &Derivation,
+    secrets: &impl Secrets,
 ) -> Result<Accepted, LoginError> {
     let request = match startup(line, config, tls).await? {
         Started::Request(request) => *request,
         Started::Other(accepted) => return Ok(accepted),
     };
-    let Some(proof) = authenticate(line, &request, config, derivation).await? else {
+    let found = match config.secrets.contains_key(&request.user) {
+        true => Found::NotAsked,
+        false if !asks_for_secrets(config) => Found::NotAsked,
+        false => (secrets.secret(config, &request.database, &request.user)).await,
+    };
+    let Some(mut proof) = authenticate(line, &request, config, derivation, &found).await? else {
         return Ok(Accepted::Closed);
     };
     if !exists(config, &request.database) {
@@ -122,7 +133,11 @@ async fn converse(
     let Some(stream) = line.stream.take() else {
         return Ok(Accepted::Closed);
     };
+    if let Found::Secret(secret) = found {
+        proof.stored = Some(secret);
+    }
     Ok(Accepted::Login(Box::new(Login {
+        stored: proof.stored,
         stream,
         user: request.user,
         database: request.database,
@@ -134,6 +149,14 @@ async fn converse(
         password: proof.password,
         leftover: std::mem::take(&mut line.received),
     })))
+}
+
+/// Whether the way of the login depends on secrets.
+fn asks_for_secrets(config: &Config) -> bool {
+    !matches!(
+        config.settings.auth_type,
+        AuthType::Any | AuthType::Cert | AuthType::Peer
+    )
 }
 
 fn exists(config: &Config, database: &str) -> bool {
@@ -203,7 +226,11 @@ async fn authenticate(
     request: &Request,
     config: &Config,
     derivation: &Derivation,
+    found: &Found,
 ) -> Result<Option<Proof>, LoginError> {
+    if let Found::Failed(why) = found {
+        return Err(LoginError::Lookup(why.clone()));
+    }
     let user = request.user.as_str();
     let no_random = |e: vault::NoRandomness| LoginError::Unavailable(e.to_string());
     let random = Random {
@@ -214,8 +241,8 @@ async fn authenticate(
         config.settings.auth_type,
         config.settings.scram_iterations,
         user,
-        config.secrets.contains_key(user),
-        Candidate::look_up(config, user),
+        config.secrets.contains_key(user) || matches!(found, Found::Secret(_)),
+        Candidate::look_up(config, user, found),
         derivation.vault(),
         random,
     )?;

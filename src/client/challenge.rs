@@ -20,6 +20,10 @@ use crate::wire::tag::{backend, frontend};
 use crate::wire::{limits, tag, write};
 
 use super::error::LoginError;
+use super::secrets::Found;
+
+/// A verifier with the iterations that servers use, which nobody can prove anything against.
+const SCRAM_FORM: &str = "SCRAM-SHA-256$4096:AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// What is known about the name a client gave.
 pub struct Candidate {
@@ -30,22 +34,30 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Looks `user` up. The stand-in for unknown users has the form of the first stored secret, so
-    /// that the method offered does not tell who exists.
-    pub fn look_up(config: &Config, user: &str) -> Candidate {
+    /// Looks `user` up, in the file and in what a server said. The stand-in for unknown users has the
+    /// form of the last secret that a server told, or of the first in the file, so that the method
+    /// offered does not tell who exists.
+    pub fn look_up(config: &Config, user: &str, found: &Found) -> Candidate {
         let parse = |text: &Secret| StoredSecret::parse(text.expose());
-        match config.secrets.get(user).map(parse) {
+        let known = match found {
+            Found::Secret(secret) => Some(secret),
+            _ => config.secrets.get(user),
+        };
+        let form = || match found {
+            Found::Nobody(Some(other)) => parse(other),
+            // What servers store, if nothing else is known.
+            Found::Nobody(None) => StoredSecret::parse(SCRAM_FORM),
+            _ => (config.secrets.values().next())
+                .map_or_else(|| StoredSecret::Plain(Secret::new("")), parse),
+        };
+        match known.map(parse) {
             Some(secret) => Candidate {
                 genuine: !secret.is_empty(),
                 secret,
             },
             None => Candidate {
                 genuine: false,
-                secret: config
-                    .secrets
-                    .values()
-                    .next()
-                    .map_or_else(|| StoredSecret::Plain(Secret::new("")), parse),
+                secret: form(),
             },
         }
     }
@@ -145,6 +157,8 @@ pub struct Proof {
     pub keys: Option<ScramKeys>,
     /// The password, if the client showed it.
     pub password: Option<Secret>,
+    /// The user's stored secret, if a server was asked for it.
+    pub stored: Option<Secret>,
 }
 
 /// Begins the authentication of `user` as `auth_type` asks.
@@ -397,7 +411,7 @@ fn finish(
             Ok(Proof {
                 last_words,
                 keys: keep_keys.then_some(proven.keys),
-                password: None,
+                ..Proof::default()
             })
         }
         Err(ScramError::WrongProof) => Err(LoginError::WrongPassword { user }),

@@ -59,6 +59,9 @@ pub enum LoginError {
     /// The client is who it says, but the database does not exist.
     #[error("no such database: {0}")]
     NoSuchDatabase(String),
+    /// The server could not be asked for the user's secret.
+    #[error("{0}")]
+    Lookup(String),
     /// `client_login_timeout` passed.
     #[error("login took longer than client_login_timeout")]
     Timeout,
@@ -92,7 +95,7 @@ impl ClientFacing for LoginError {
             LoginError::WrongPassword { .. } => SqlState::INVALID_PASSWORD,
             LoginError::NoSuchDatabase(_) => SqlState::INVALID_CATALOG,
             LoginError::Timeout => SqlState::QUERY_CANCELED,
-            LoginError::Unavailable(_) => SqlState::CANNOT_CONNECT_NOW,
+            LoginError::Unavailable(_) | LoginError::Lookup(_) => SqlState::CANNOT_CONNECT_NOW,
         }
     }
 
@@ -107,6 +110,7 @@ impl ClientFacing for LoginError {
     fn fault(&self) -> Fault {
         match self {
             LoginError::Unavailable(_) => Fault::Pooler,
+            LoginError::Lookup(_) => Fault::Server,
             _ => Fault::Client,
         }
     }

@@ -18,6 +18,11 @@ impl Database {
     }
 }
 
+/// Whether a name is the console's.
+pub(super) fn is_console(name: &str) -> bool {
+    CONSOLE_NAMES.contains(&name)
+}
+
 impl Config {
     /// The database that clients reach by `name`: its own section, else the `*` section under that
     /// name. `None` if there is neither, and for the console.

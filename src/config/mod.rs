@@ -28,6 +28,7 @@ pub mod zero;
 
 mod checks;
 mod lint;
+pub mod lookup;
 
 pub use audit::AuditOverride;
 pub use errors::{ConfigError, ConfigErrors};
@@ -257,6 +258,12 @@ pub struct Database {
     pub user: Option<String>,
     /// Password for `user` (or for the client's user, if `user` is unset).
     pub password: Option<Secret>,
+    /// Who asks for secrets; `None` is the global setting. See [`lookup`].
+    pub auth_user: Option<String>,
+    /// What is asked; `None` is the global setting.
+    pub auth_query: Option<String>,
+    /// Where it is asked; `None` is the global setting.
+    pub auth_dbname: Option<String>,
     /// Server connections per pool; `None` is `default_pool_size`.
     pub pool_size: Option<u32>,
     /// Server connections kept open; `None` is the global setting.
@@ -332,6 +339,12 @@ pub struct Settings {
     pub auth_type: AuthType,
     /// The users file, if any.
     pub auth_file: Option<PathBuf>,
+    /// `auth_user`.
+    pub auth_user: Option<String>,
+    /// `auth_query`.
+    pub auth_query: String,
+    /// `auth_dbname`.
+    pub auth_dbname: Option<String>,
     /// Users with every right on the console.
     pub admin_users: Vec<String>,
     /// Users who may only SHOW on the console.

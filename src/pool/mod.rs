@@ -9,7 +9,7 @@ pub mod clock;
 pub mod cluster;
 pub mod key;
 pub mod lease;
-mod opening;
+pub mod opening;
 pub mod process;
 pub mod registry;
 pub mod snapshot;
@@ -177,6 +177,8 @@ pub struct Pool {
     last_client: Cell<Instant>,
     scram_keys: RefCell<Option<ScramKeys>>,
     password: RefCell<Option<Secret>>,
+    /// The user's secret as a server told it.
+    stored: RefCell<Option<Secret>>,
     next_host: Cell<usize>,
     /// The cluster that its servers are of.
     cluster: RefCell<Option<Arc<Cluster>>>,
@@ -234,6 +236,7 @@ impl Pool {
             last_client: Cell::new(Instant::now()),
             scram_keys: RefCell::default(),
             password: RefCell::default(),
+            stored: RefCell::default(),
             next_host: Cell::new(0),
             cluster: RefCell::new(cluster),
             home,
@@ -430,7 +433,12 @@ impl Pool {
 
     /// A client logged in to this pool, with what it proved on the way; servers are logged in to
     /// with that if nothing else is configured.
-    pub fn client_came(&self, keys: Option<ScramKeys>, password: Option<Secret>) {
+    pub fn client_came(
+        &self,
+        keys: Option<ScramKeys>,
+        password: Option<Secret>,
+        stored: Option<Secret>,
+    ) {
         self.clients.set(self.clients.get() + 1);
         self.stats.update(|totals| totals.logins += 1);
         if keys.is_some() {
@@ -438,6 +446,9 @@ impl Pool {
         }
         if password.is_some() {
             *self.password.borrow_mut() = password;
+        }
+        if stored.is_some() {
+            *self.stored.borrow_mut() = stored;
         }
     }
 

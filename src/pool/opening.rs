@@ -4,10 +4,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::lease::CheckoutError;
-use super::process::Level;
+use super::process::{Level, Process};
 use super::{Failure, Listed, Pool};
 use crate::auth::StoredSecret;
-use crate::config::Host;
+use crate::config::{Config, Database, Host};
 use crate::error::{ClientFacing, SqlState};
 use crate::server::conn::{Server, ServerShared, ServerState};
 use crate::server::connect::{self, ConnectError, ConnectSpec, Connected, Credentials};
@@ -209,9 +209,9 @@ impl Pool {
             proved.password.borrow().clone(),
             proved.scram_keys.borrow().clone(),
         );
-        let stored = config
-            .secrets
-            .get(&*self.key.user)
+        let told = proved.stored.borrow();
+        let stored = (config.secrets.get(&*self.key.user))
+            .or(told.as_ref())
             .map(|secret| StoredSecret::parse(secret.expose()));
         ConnectSpec {
             host: database.hosts[turn % database.hosts.len()].clone(),
@@ -402,5 +402,32 @@ impl Drop for Opening<'_> {
         if self.failed {
             self.pool.state.borrow_mut().failed();
         }
+    }
+}
+
+/// How a connection outside all pools is made, with nothing but what is configured of its user.
+pub fn side_spec(
+    process: &Process,
+    config: &Config,
+    database: &Database,
+    user: &str,
+    host: &Host,
+) -> ConnectSpec {
+    // The password of the entry belongs to the entry's user, if it has one.
+    let own = database.user.as_deref().is_none_or(|own| own == user);
+    let stored = (config.secrets.get(user)).map(|secret| StoredSecret::parse(secret.expose()));
+    ConnectSpec {
+        host: host.clone(),
+        tls: process.tls.load().servers.clone(),
+        user: user.to_owned(),
+        database: (database.dbname.clone()).unwrap_or_else(|| database.name.clone()),
+        credentials: Credentials {
+            password: database.password.clone().filter(|_| own),
+            stored,
+            scram_keys: None,
+        },
+        params: Vec::new(),
+        timeout: config.settings.server_connect_timeout,
+        settings: config.settings.clone(),
     }
 }

@@ -107,6 +107,16 @@ impl Side {
             .unwrap_or(Err(SideError::Late))
     }
 
+    /// Sends one statement with one parameter, as text.
+    ///
+    /// # Errors
+    /// [`SideError`].
+    pub async fn ask_about(&mut self, text: &str, value: &str) -> Result<Rows, SideError> {
+        timeout(PATIENCE, self.exchange_with(text, Some(value)))
+            .await
+            .unwrap_or(Err(SideError::Late))
+    }
+
     /// The answer to `EXPLAIN (FORMAT JSON, VERBOSE)` of a statement, with a generic plan if it has
     /// parameters. Nothing of it is executed, and the transaction stays as it was.
     ///
@@ -171,6 +181,10 @@ impl Side {
     }
 
     async fn exchange(&mut self, text: &str) -> Result<Rows, SideError> {
+        self.exchange_with(text, None).await
+    }
+
+    async fn exchange_with(&mut self, text: &str, value: Option<&str>) -> Result<Rows, SideError> {
         let mut out = Vec::new();
         write::message(&mut out, frontend::PARSE, |out| {
             out.push(0);
@@ -178,8 +192,19 @@ impl Side {
             // The end of the text, and no types.
             out.extend([0, 0, 0]);
         });
-        // The unnamed portal of the unnamed statement, no formats, no values, text back.
-        write::message(&mut out, frontend::BIND, |out| out.extend([0; 8]));
+        // The unnamed portal of the unnamed statement, no formats, the value, text back.
+        write::message(&mut out, frontend::BIND, |out| {
+            out.extend([0; 4]);
+            match value {
+                None => out.extend([0; 2]),
+                Some(value) => {
+                    out.extend([0, 1]);
+                    out.extend(u32::try_from(value.len()).unwrap_or(0).to_be_bytes());
+                    out.extend(value.as_bytes());
+                }
+            }
+            out.extend([0; 2]);
+        });
         write::message(&mut out, frontend::EXECUTE, |out| out.extend([0; 5]));
         write::empty(&mut out, frontend::SYNC);
         self.stream.write_all(&out).await?;

@@ -25,6 +25,8 @@ use crate::session::context::Context;
 use crate::session::{self, Start};
 use crate::wire::write::{self, Severity};
 
+use super::lookup::Lookups;
+
 /// A client that one worker has logged in and another one serves.
 pub struct Arrival {
     stream: Detached,
@@ -44,6 +46,7 @@ struct Admitted {
     permits: Vec<Permit>,
     scram_keys: Option<ScramKeys>,
     password: Option<Secret>,
+    stored: Option<Secret>,
     config: Arc<Config>,
     key: PoolKey,
 }
@@ -61,6 +64,7 @@ pub(super) struct Logins {
     pub(super) peers: Vec<mpsc::UnboundedSender<Arrival>>,
     pub(super) control: Control,
     pub(super) console: Arc<admin::Shared>,
+    pub(super) lookups: Rc<Lookups>,
 }
 
 impl Logins {
@@ -90,7 +94,14 @@ impl Logins {
             .await;
             return;
         };
-        let accepted = accept(stream, &config, &process.tls, &self.derivation).await;
+        let accepted = accept(
+            stream,
+            &config,
+            &process.tls,
+            &self.derivation,
+            &*self.lookups,
+        )
+        .await;
         let login = match accepted {
             Ok(Accepted::Login(login)) => login,
             Ok(Accepted::Cancel { stream, pid, key }) => {
@@ -270,6 +281,7 @@ impl Logins {
             permits,
             scram_keys: login.scram_keys.take().filter(|_| own),
             password: login.password.take().filter(|_| own),
+            stored: login.stored.take().filter(|_| own),
             config,
             key,
         })
@@ -295,7 +307,7 @@ impl Logins {
                 pools.get_or_create(&client.key, &client.config, &client.database)
             }
         };
-        pool.client_came(client.scram_keys, client.password);
+        pool.client_came(client.scram_keys, client.password, client.stored);
         let application_name = client
             .params
             .iter()

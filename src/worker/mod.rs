@@ -5,6 +5,7 @@
 //! happens on one tick: no timer runs per query.
 
 mod login;
+mod lookup;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -81,12 +82,14 @@ async fn serve(seed: Seed, started: oneshot::Sender<()>) -> std::io::Result<()> 
         seed.cancel_keys,
         seed.derivation.clone(),
     );
+    let lookups = lookup::Lookups::new(seed.process.clone(), seed.derivation.clone());
     let logins = Rc::new(Logins {
         context: context.clone(),
         derivation: seed.derivation,
         peers: seed.peers,
         control: seed.control,
         console: seed.console,
+        lookups: lookups.clone(),
     });
     let mut accepting: Vec<tokio::task::JoinHandle<()>> = Vec::new();
     for mut acceptor in seed.listeners.acceptors()? {
@@ -129,6 +132,7 @@ async fn serve(seed: Seed, started: oneshot::Sender<()>) -> std::io::Result<()> 
             Some(arrival) = arrivals.recv() => logins.clone().arrive(arrival),
             _ = tick.tick() => {
                 round += 1;
+                lookups.tick(Instant::now());
                 upkeep(&context, round % POOL_ROUNDS == 0);
             }
         }

@@ -14,6 +14,7 @@
 mod advisor;
 mod audit;
 mod auth;
+mod auth_query;
 mod cancel;
 mod differential;
 mod drivers;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
+use super::super::secrets::{Found, Secrets};
 use super::*;
 use crate::auth::{md5, sasl, scram_client};
 use crate::config::document::Dialect;
@@ -52,6 +53,9 @@ fn config(auth_type: AuthType) -> Config {
         max_replica_lag: None,
         user: None,
         password: None,
+        auth_user: None,
+        auth_query: None,
+        auth_dbname: None,
         pool_size: None,
         min_pool_size: None,
         reserve_pool_size: None,
@@ -184,6 +188,24 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Peer<S> {
     }
 }
 
+/// A server that knows two users of database `asked`.
+struct Asked;
+
+impl Secrets for Asked {
+    async fn secret(&self, _: &Config, database: &str, user: &str) -> Found {
+        match (database, user) {
+            ("asked", "remote") => Found::Secret(Secret::new(verifier_text())),
+            ("asked", "hash") => Found::Secret(Secret::new(format!("md5{}", "0".repeat(32)))),
+            ("asked", "broken") => Found::Failed("auth_query failed".to_owned()),
+            ("asked", "second") => {
+                Found::Nobody(Some(Secret::new("md500000000000000000000000000000000")))
+            }
+            ("asked", _) => Found::Nobody(None),
+            _ => Found::NotAsked,
+        }
+    }
+}
+
 /// Runs `script` as the client of one login over a unix socket pair.
 async fn run<T>(
     config: &Config,
@@ -193,7 +215,7 @@ async fn run<T>(
     let (tls, derivation) = (bundle(config), Derivation::new().unwrap());
     let mut peer = Peer { io: far };
     tokio::join!(
-        accept(Stream::from_unix(near), config, &tls, &derivation),
+        accept(Stream::from_unix(near), config, &tls, &derivation, &Asked),
         script(&mut peer)
     )
 }
@@ -210,7 +232,7 @@ async fn run_tcp<T>(
     let near = listener.accept().await.unwrap().0;
     let (tls, derivation) = (bundle(config), Derivation::new().unwrap());
     tokio::join!(
-        accept(Stream::from_tcp(near), config, &tls, &derivation),
+        accept(Stream::from_tcp(near), config, &tls, &derivation, &Asked),
         script(Peer { io: far })
     )
 }
@@ -244,6 +266,58 @@ async fn any_takes_everyone_and_trust_the_known() {
     .await;
     assert!(matches!(result, Err(LoginError::Refused { .. })));
     assert_eq!(error.0, "28000");
+}
+
+#[tokio::test]
+async fn who_is_in_no_file_is_asked_for() {
+    let mut config = config(AuthType::ScramSha256);
+    let database = config.databases["db"].clone();
+    config.databases.insert("asked".to_owned(), database);
+    let (result, ()) = run(&config, async |p| {
+        p.startup("remote", "asked").await;
+        p.scram(VERIFIER_PASSWORD).await;
+    })
+    .await;
+    let login_ = login(result);
+    assert!(login_.scram_keys.is_some() && login_.stored.is_some());
+    for (user, database) in [("remote", "db"), ("nobody", "asked"), ("remote", "asked")] {
+        let (result, error) = run(&config, async |p| {
+            p.startup(user, database).await;
+            p.scram("wrong").await;
+            p.error().await
+        })
+        .await;
+        assert!(
+            matches!(result, Err(LoginError::WrongPassword { .. })),
+            "{user}"
+        );
+        assert_eq!(error.0, "28P01", "{user} {database}");
+    }
+    let (_, error) = run(&config, async |p| {
+        p.startup("broken", "asked").await;
+        p.error().await
+    })
+    .await;
+    assert_eq!(error, ("57P03".to_owned(), "auth_query failed".to_owned()));
+    // A user who does not exist is asked for the same as one who does.
+    config.settings.auth_type = AuthType::Md5;
+    for (user, code) in [("nobody", 10), ("remote", 10), ("hash", 5), ("second", 5)] {
+        let (_, asked) = run(&config, async |p| {
+            p.startup(user, "asked").await;
+            p.request().await.0
+        })
+        .await;
+        assert_eq!(asked, code, "{user}");
+    }
+    config.settings.auth_type = AuthType::Trust;
+    let (result, ()) = run(&config, async |p| p.startup("remote", "asked").await).await;
+    login(result);
+    let (result, _) = run(&config, async |p| {
+        p.startup("nobody", "asked").await;
+        p.error().await
+    })
+    .await;
+    assert!(matches!(result, Err(LoginError::Refused { .. })));
 }
 
 #[tokio::test]
@@ -499,7 +573,7 @@ async fn a_real_driver_logs_in() {
         driver.user(user).password(password).dbname("db");
         let serve = async {
             let mut login =
-                login(accept(Stream::from_unix(near), &config, &tls, &derivation).await);
+                login(accept(Stream::from_unix(near), &config, &tls, &derivation, &Asked).await);
             let mut out = std::mem::take(&mut login.prelude);
             write::authentication_ok(&mut out);
             write::ready_for_query(&mut out, crate::wire::TxStatus::Idle);

@@ -1,8 +1,8 @@
 //! Keys about listening, logins, TLS and sockets.
 
 use super::super::field::Field::{
-    Addresses, Auth, Bool, Count, File, HttpAddress, Millis, Mode, Names, Port, Protocols, Seconds,
-    Size32, Ssl, Text,
+    Addresses, Auth, Bool, Count, File, HttpAddress, Millis, Mode, Names, OptText, Port, Protocols,
+    Seconds, Size32, Ssl, Text,
 };
 use super::Key;
 
@@ -71,6 +71,24 @@ pub(super) const KEYS: &[Key] = &[
         "",
         File(|s| &mut s.auth_file),
         "File with users and secrets, one `\"user\" \"secret\"` per line; a secret is a password, an MD5 hash or a SCRAM-SHA-256 verifier as in `pg_authid.rolpassword`. Passwords in clear text also serve for logins to the server. Read again on reload. A relative path starts at the directory of the TOML file; in a pgbouncer.ini at the working directory.",
+    ),
+    Key::process(
+        "auth_user",
+        "",
+        OptText(|s| &mut s.auth_user),
+        "Who asks the server for the secrets of users that are not in `auth_file`, by `auth_query`. Its own secret is in `auth_file`, unless the server wants none. Not set: who is not in `auth_file` cannot log in. Users of the console are never asked for.",
+    ),
+    Key::process(
+        "auth_query",
+        "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid WHERE rolname=$1 AND rolcanlogin",
+        Text(|s| &mut s.auth_query),
+        "Asks for the secret of the user `$1`: one row with the name and what `pg_authid.rolpassword` holds, or no row. A NULL in the place of the secret is nobody's password. It runs at each login, on connections that serve nothing else; nothing is remembered. `pg_authid` can be read by superusers only: better let `auth_user` call a function that is `SECURITY DEFINER`.",
+    ),
+    Key::process(
+        "auth_dbname",
+        "",
+        OptText(|s| &mut s.auth_dbname),
+        "Entry of `[databases]` where `auth_query` runs. Not set: in the database that the client asked for.",
     ),
     Key::process(
         "scram_iterations",

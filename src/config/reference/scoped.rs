@@ -72,6 +72,21 @@ pub(super) const DATABASE: &[Key] = &[
         "Password towards the server. Not set: the user's entry in `auth_file`.",
     ),
     database(
+        "auth_user",
+        OptText(|d| &mut d.database.auth_user),
+        "Who asks for the secrets of this database's users. Not set: the global setting.",
+    ),
+    database(
+        "auth_query",
+        OptText(|d| &mut d.database.auth_query),
+        "Asks for the secret of a user. Not set: the global setting.",
+    ),
+    database(
+        "auth_dbname",
+        OptText(|d| &mut d.database.auth_dbname),
+        "Entry of `[databases]` where `auth_query` runs for this one. Not set: the global setting, else this one.",
+    ),
+    database(
         "pool_size",
         OptCount(1, ANY, |d| &mut d.database.pool_size),
         "Server connections per pool. Not set: `default_pool_size`.",

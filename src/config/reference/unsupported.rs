@@ -9,20 +9,11 @@ type Row = (&'static str, Option<&'static str>);
 /// Source: PgBouncer, "Configuration File". Keys whose value only switches something off, or names
 /// the only thing that pgweir does, are accepted with that value.
 const PROCESS: &[Row] = &[
-    ("auth_dbname", None),
     ("auth_hba_file", None),
     ("auth_ident_file", None),
     ("auth_ldap_options", None),
-    ("auth_query", None),
-    ("auth_user", None),
     ("peer_id", Some("0")),
     ("so_reuseport", Some("0")),
-];
-
-const DATABASE: &[Row] = &[
-    ("auth_dbname", None),
-    ("auth_query", None),
-    ("auth_user", None),
 ];
 
 /// What is to be said about a key of PgBouncer that has no row: `None` if PgBouncer does not know
@@ -30,8 +21,7 @@ const DATABASE: &[Row] = &[
 pub fn unsupported(section: &Section, name: &str) -> Option<Option<&'static str>> {
     let rows = match section {
         Section::Process => PROCESS,
-        Section::Database(_) => DATABASE,
-        Section::User(_) => return None,
+        Section::Database(_) | Section::User(_) => return None,
     };
     rows.iter()
         .find(|(known, _)| *known == name)

@@ -59,6 +59,12 @@ impl Setup {
         self
     }
 
+    /// The users file does not have this one.
+    pub(crate) fn forget(mut self, user: &str) -> Self {
+        self.userlist.retain(|(name, _)| name != user);
+        self
+    }
+
     /// The section `[audit]`, as TOML.
     pub(crate) fn audit(mut self, text: &str) -> Self {
         self.audit = text.parse().expect("TOML");
