@@ -9,9 +9,10 @@ use super::handshake::{Handshake, Request, Step, Transport};
 use super::line::{Line, cut_short};
 use super::secrets::{Found, Secrets};
 use crate::auth::{ScramKeys, vault};
+use crate::config::hba::{Asking, Method};
 use crate::config::{AuthType, Config, Secret, SslMode};
 use crate::derivation::Derivation;
-use crate::net::Stream;
+use crate::net::{PeerAddr, Stream};
 use crate::timer::timeout;
 use crate::tls::{self, TlsContext};
 
@@ -119,12 +120,14 @@ async fn converse(
         Started::Request(request) => *request,
         Started::Other(accepted) => return Ok(accepted),
     };
+    let way = way_in(line, &request, config)?;
     let found = match config.secrets.contains_key(&request.user) {
         true => Found::NotAsked,
-        false if !asks_for_secrets(config) => Found::NotAsked,
+        false if !asks_for_secrets(way.auth) => Found::NotAsked,
         false => (secrets.secret(config, &request.database, &request.user)).await,
     };
-    let Some(mut proof) = authenticate(line, &request, config, derivation, &found).await? else {
+    let Some(mut proof) = authenticate(line, &request, &way, config, derivation, &found).await?
+    else {
         return Ok(Accepted::Closed);
     };
     if !exists(config, &request.database) {
@@ -152,11 +155,51 @@ async fn converse(
 }
 
 /// Whether the way of the login depends on secrets.
-fn asks_for_secrets(config: &Config) -> bool {
-    !matches!(
-        config.settings.auth_type,
-        AuthType::Any | AuthType::Cert | AuthType::Peer
-    )
+fn asks_for_secrets(auth: AuthType) -> bool {
+    !matches!(auth, AuthType::Any | AuthType::Cert | AuthType::Peer)
+}
+
+/// How a client proves who it is.
+struct Way {
+    auth: AuthType,
+    /// The map of names to use.
+    map: Option<String>,
+}
+
+/// What the configuration wants of this client.
+fn way_in(line: &Line, request: &Request, config: &Config) -> Result<Way, LoginError> {
+    if config.settings.auth_type != AuthType::Hba {
+        return Ok(Way {
+            auth: config.settings.auth_type,
+            map: None,
+        });
+    }
+    let stream = line.stream.as_ref().ok_or_else(cut_short)?;
+    let replication = request.replication.as_deref().unwrap_or_default();
+    let asking = Asking {
+        from: match stream.peer() {
+            PeerAddr::Tcp(addr) => Some(addr.ip()),
+            PeerAddr::Unix => None,
+            PeerAddr::Gone => return Err(cut_short()),
+        },
+        to: stream.local_ip(),
+        tls: stream.is_tls(),
+        database: &request.database,
+        user: &request.user,
+        // `replication = database` is a connection to that database.
+        physical: matches!(
+            replication.to_ascii_lowercase().as_str(),
+            "on" | "true" | "yes" | "1" | "t" | "y"
+        ),
+    };
+    let found = config.hba.find(&asking).ok_or(LoginError::NoMethod)?;
+    match found.method {
+        Method::Reject => Err(LoginError::Rejected),
+        Method::Auth(auth) => Ok(Way {
+            auth,
+            map: found.map.clone(),
+        }),
+    }
 }
 
 fn exists(config: &Config, database: &str) -> bool {
@@ -224,6 +267,7 @@ async fn startup(
 async fn authenticate(
     line: &mut Line,
     request: &Request,
+    way: &Way,
     config: &Config,
     derivation: &Derivation,
     found: &Found,
@@ -238,7 +282,7 @@ async fn authenticate(
         nonce: vault::nonce().map_err(no_random)?,
     };
     let opening = challenge::open(
-        config.settings.auth_type,
+        way.auth,
         config.settings.scram_iterations,
         user,
         config.secrets.contains_key(user) || matches!(found, Found::Secret(_)),
@@ -256,14 +300,14 @@ async fn authenticate(
             }));
         }
         Opening::Certificate => {
-            check_certificate(line, user)?;
+            check_certificate(line, user, way, config)?;
             return Ok(Some(Proof {
                 last_words: out,
                 ..Proof::default()
             }));
         }
         Opening::Peer => {
-            check_peer(line, user).await?;
+            check_peer(line, user, way, config).await?;
             return Ok(Some(Proof {
                 last_words: out,
                 ..Proof::default()
@@ -319,14 +363,30 @@ async fn run(check: Check, derivation: &Derivation) -> Result<Proof, LoginError>
     }
 }
 
-/// The certificate was verified by the TLS handshake; its common name must be the user's, exactly.
-fn check_certificate(line: &Line, user: &str) -> Result<(), LoginError> {
+impl Way {
+    /// Whether whoever is called `name` elsewhere may be `user` here.
+    fn allows(&self, config: &Config, name: &str, user: &str) -> bool {
+        match &self.map {
+            Some(map) => config.ident.allows(map, name, user),
+            None => name == user,
+        }
+    }
+}
+
+/// The certificate was verified by the TLS handshake; its common name must be the user's, exactly,
+/// or lead to it by the map.
+fn check_certificate(
+    line: &Line,
+    user: &str,
+    way: &Way,
+    config: &Config,
+) -> Result<(), LoginError> {
     let name = line
         .stream
         .as_ref()
         .and_then(Stream::tls_info)
         .and_then(|info| info.peer_common_name);
-    if name.as_deref() == Some(user) {
+    if name.is_some_and(|name| way.allows(config, &name, user)) {
         return Ok(());
     }
     Err(LoginError::Refused {
@@ -335,14 +395,14 @@ fn check_certificate(line: &Line, user: &str) -> Result<(), LoginError> {
     })
 }
 
-async fn check_peer(line: &Line, user: &str) -> Result<(), LoginError> {
+async fn check_peer(line: &Line, user: &str, way: &Way, config: &Config) -> Result<(), LoginError> {
     let cred = line.stream.as_ref().and_then(Stream::peer_cred);
     if let Some(cred) = cred {
         let name = tokio::task::spawn_blocking(move || crate::net::account::user_name(cred.uid))
             .await
             .map_err(|e| LoginError::Unavailable(e.to_string()))?
             .map_err(|e| LoginError::Unavailable(format!("looking up user {}: {e}", cred.uid)))?;
-        if name.as_deref() == Some(user) {
+        if name.is_some_and(|name| way.allows(config, &name, user)) {
             return Ok(());
         }
     }

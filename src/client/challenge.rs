@@ -187,6 +187,13 @@ pub fn open(
         }
         AuthType::Cert => return Ok(Opening::Certificate),
         AuthType::Peer => return Ok(Opening::Peer),
+        // Whoever calls has looked up what the file says.
+        AuthType::Hba => {
+            return Err(LoginError::Refused {
+                method: "hba",
+                user: user.to_owned(),
+            });
+        }
         AuthType::Plain => {
             request(&mut first, 3, &[]);
             State::Cleartext

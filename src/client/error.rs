@@ -59,6 +59,12 @@ pub enum LoginError {
     /// The client is who it says, but the database does not exist.
     #[error("no such database: {0}")]
     NoSuchDatabase(String),
+    /// `auth_hba_file` lets nobody in like this.
+    #[error("login rejected")]
+    Rejected,
+    /// No line of `auth_hba_file` fits.
+    #[error("no authentication method is found")]
+    NoMethod,
     /// The server could not be asked for the user's secret.
     #[error("{0}")]
     Lookup(String),
@@ -88,9 +94,11 @@ impl ClientFacing for LoginError {
             | LoginError::Protocol(_)
             | LoginError::Scram(_)
             | LoginError::UnencryptedData(_) => SqlState::PROTOCOL_VIOLATION,
-            LoginError::SslRequired | LoginError::NoUser | LoginError::Refused { .. } => {
-                SqlState::INVALID_AUTHORIZATION
-            }
+            LoginError::SslRequired
+            | LoginError::NoUser
+            | LoginError::Rejected
+            | LoginError::NoMethod
+            | LoginError::Refused { .. } => SqlState::INVALID_AUTHORIZATION,
             LoginError::BadParameter(_) => SqlState::INVALID_PARAMETER_VALUE,
             LoginError::WrongPassword { .. } => SqlState::INVALID_PASSWORD,
             LoginError::NoSuchDatabase(_) => SqlState::INVALID_CATALOG,

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::compile::{LONGEST_USERS_FILE, Places, read_text};
 use super::document::{Document, Place, Section};
 use super::effective::CONSOLE_NAMES;
+use super::hba::ident::Ident;
+use super::hba::{self, Hba, Method};
 use super::{
     AuthType, Config, ConfigError, Database, SYSLOG_FACILITIES, Secret, SslMode, TlsSettings,
 };
@@ -44,6 +46,16 @@ impl Check<'_> {
             .push(self.document.error_at(place, section.path(key), message));
     }
 
+    /// Mistakes in a file that a key names.
+    fn lines(&mut self, key: &str, path: &Path, faults: Vec<hba::Fault>) {
+        for fault in faults {
+            let mut error = (self.document).error_at(Place::default(), key, fault.message);
+            error.file = path.display().to_string();
+            error.line = fault.line;
+            self.errors.push(error);
+        }
+    }
+
     fn process(&mut self, key: &str, message: impl Into<String>) {
         self.fault(&Section::Process, key, message);
     }
@@ -68,6 +80,7 @@ pub(super) fn check(
     log_level(config, &mut check);
     syslog(config, &mut check);
     users_file(config, &mut check);
+    hba_files(config, &mut check);
 }
 
 fn listeners(config: &Config, check: &mut Check<'_>) {
@@ -170,6 +183,9 @@ fn logins(config: &Config, check: &mut Check<'_>) {
             "cert needs client certificates; set client_tls_sslmode to verify-ca or verify-full",
         );
     }
+    if settings.auth_type == AuthType::Hba && settings.auth_hba_file.is_none() {
+        check.process("auth_type", "hba needs auth_hba_file");
+    }
     if settings.auth_type == AuthType::Peer && settings.unix_socket_dir.is_empty() {
         check.process(
             "auth_type",
@@ -268,4 +284,67 @@ fn users_file(config: &mut Config, check: &mut Check<'_>) {
             .secrets
             .insert(entry.user, Secret::new(entry.secret.as_str()));
     }
+}
+
+/// Reads `auth_ident_file` and `auth_hba_file`.
+fn hba_files(config: &mut Config, check: &mut Check<'_>) {
+    if let Some(path) = config.settings.auth_ident_file.clone() {
+        match read_text(&path, LONGEST_USERS_FILE) {
+            Ok(text) => match Ident::parse(&text) {
+                Ok(ident) => config.ident = Arc::new(ident),
+                Err(faults) => check.lines("auth_ident_file", &path, faults),
+            },
+            Err(why) => check.process("auth_ident_file", format!("{}: {why}", path.display())),
+        }
+    }
+    let Some(path) = config.settings.auth_hba_file.clone() else {
+        return;
+    };
+    let text = match read_text(&path, LONGEST_USERS_FILE) {
+        Ok(text) => text,
+        Err(why) => {
+            check.process("auth_hba_file", format!("{}: {why}", path.display()));
+            return;
+        }
+    };
+    // Files that it names are beside it.
+    let beside = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let mut names = |name: &str| {
+        let path = beside.join(name);
+        let text = read_text(&path, LONGEST_USERS_FILE);
+        text.map(|text| text.to_string())
+            .map_err(|why| format!("{}: {why}", path.display()))
+    };
+    let hba = match Hba::parse(&text, &mut names) {
+        Ok(hba) => hba,
+        Err(faults) => return check.lines("auth_hba_file", &path, faults),
+    };
+    let verifies = matches!(
+        config.settings.client_tls.mode,
+        SslMode::VerifyCa | SslMode::VerifyFull
+    );
+    let mut faults = Vec::new();
+    for line in hba.lines() {
+        let message = match (&line.map, line.method) {
+            (Some(map), _) if !config.ident.has(map) => {
+                format!("there is no map {map:?} in auth_ident_file")
+            }
+            (_, Method::Auth(AuthType::Cert)) if !verifies => {
+                "cert needs client certificates; set client_tls_sslmode to verify-ca or verify-full"
+                    .to_owned()
+            }
+            _ => continue,
+        };
+        faults.push(hba::Fault {
+            line: line.number,
+            message,
+        });
+    }
+    check.lines("auth_hba_file", &path, faults);
+    for (line, note) in &hba.notes {
+        config
+            .notes
+            .push(format!("{}:{line}: {note}", path.display()));
+    }
+    config.hba = Arc::new(hba);
 }

@@ -341,6 +341,8 @@ impl Build<'_> {
             lint: RuleSettings::default(),
             accepted: self.accepted,
             notes: self.notes,
+            hba: Arc::default(),
+            ident: Arc::default(),
             audit: Vec::new(),
         };
         (config, self.places, errors)

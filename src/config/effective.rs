@@ -158,7 +158,7 @@ impl Config {
                 "auth_type is any: every user name is let in without a password and the server decides; set auth_type and auth_file to check logins here".to_owned(),
             ),
             AuthType::Plain | AuthType::Md5 | AuthType::ScramSha256 | AuthType::Trust
-                if self.secrets.is_empty() =>
+                if self.secrets.is_empty() && settings.auth_user.is_none() =>
             {
                 all.push(format!(
                     "auth_type is {} but no user is known, so nobody can log in; set auth_file",

@@ -27,6 +27,7 @@ pub mod userlist;
 pub mod zero;
 
 mod checks;
+pub mod hba;
 mod lint;
 pub mod lookup;
 
@@ -126,6 +127,8 @@ pub enum AuthType {
     Cert,
     /// The operating system's user of a unix socket's other end must be the user name.
     Peer,
+    /// As the first line of `auth_hba_file` says that fits the client.
+    Hba,
 }
 
 impl AuthType {
@@ -139,6 +142,7 @@ impl AuthType {
             AuthType::ScramSha256 => "scram-sha-256",
             AuthType::Cert => "cert",
             AuthType::Peer => "peer",
+            AuthType::Hba => "hba",
         }
     }
 }
@@ -339,6 +343,10 @@ pub struct Settings {
     pub auth_type: AuthType,
     /// The users file, if any.
     pub auth_file: Option<PathBuf>,
+    /// `auth_hba_file`.
+    pub auth_hba_file: Option<PathBuf>,
+    /// `auth_ident_file`.
+    pub auth_ident_file: Option<PathBuf>,
     /// `auth_user`.
     pub auth_user: Option<String>,
     /// `auth_query`.
@@ -538,6 +546,10 @@ pub struct Config {
     pub users: BTreeMap<String, User>,
     /// Users and secrets of `auth_file`: stored secret by name, as text.
     pub secrets: BTreeMap<String, Secret>,
+    /// Who may log in from where and how, for `auth_type = hba`.
+    pub hba: Arc<hba::Hba>,
+    /// Which names elsewhere are which users.
+    pub ident: Arc<hba::ident::Ident>,
     /// What is said about single rules, in the order of the file.
     pub lint: RuleSettings,
     /// Keys of a `pgbouncer.ini` that have nothing to do here, as written;

@@ -259,6 +259,8 @@ fn unset() -> Settings {
         http_listen: None,
         auth_type: AuthType::ScramSha256,
         auth_file: None,
+        auth_hba_file: None,
+        auth_ident_file: None,
         auth_user: None,
         auth_query: String::new(),
         auth_dbname: None,

@@ -75,6 +75,8 @@ fn zero(
         lint: RuleSettings::default(),
         accepted: BTreeMap::new(),
         notes: Vec::new(),
+        hba: Arc::default(),
+        ident: Arc::default(),
         audit: Vec::new(),
     };
     match login(env) {

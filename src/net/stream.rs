@@ -248,6 +248,15 @@ impl Stream {
         }
     }
 
+    /// The address that the other end connected to; `None` for a unix socket.
+    pub fn local_ip(&self) -> Option<std::net::IpAddr> {
+        match &self.kind {
+            Kind::Tcp(socket) => socket.local_addr().ok().map(|addr| addr.ip()),
+            Kind::Unix(_) => None,
+            Kind::Tls(session) => session.get_ref().0.local_ip(),
+        }
+    }
+
     /// Whether this is a unix socket.
     pub fn is_unix(&self) -> bool {
         matches!(self.peer(), PeerAddr::Unix)

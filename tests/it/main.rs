@@ -24,6 +24,7 @@ mod faults;
 mod findings;
 mod firewall;
 mod harness;
+mod hba;
 mod identity;
 mod licences;
 mod limits;

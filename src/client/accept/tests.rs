@@ -87,6 +87,8 @@ fn config(auth_type: AuthType) -> Config {
         databases: BTreeMap::from([("db".to_owned(), Arc::new(database))]),
         fallback: None,
         users: BTreeMap::new(),
+        hba: Arc::default(),
+        ident: Arc::default(),
         audit: Vec::new(),
         lint: crate::config::RuleSettings::default(),
         secrets: secrets
@@ -304,7 +306,9 @@ async fn who_is_in_no_file_is_asked_for() {
     for (user, code) in [("nobody", 10), ("remote", 10), ("hash", 5), ("second", 5)] {
         let (_, asked) = run(&config, async |p| {
             p.startup(user, "asked").await;
-            p.request().await.0
+            let asked = p.request().await.0;
+            p.io.shutdown().await.unwrap();
+            asked
         })
         .await;
         assert_eq!(asked, code, "{user}");

@@ -18,7 +18,7 @@ pub(super) const POOL_MODES: [PoolMode; 3] = [
     PoolMode::Transaction,
     PoolMode::Statement,
 ];
-pub(super) const AUTH_TYPES: [AuthType; 7] = [
+pub(super) const AUTH_TYPES: [AuthType; 8] = [
     AuthType::Any,
     AuthType::Trust,
     AuthType::Plain,
@@ -26,6 +26,7 @@ pub(super) const AUTH_TYPES: [AuthType; 7] = [
     AuthType::ScramSha256,
     AuthType::Cert,
     AuthType::Peer,
+    AuthType::Hba,
 ];
 pub(super) const SSL_MODES: [SslMode; 6] = [
     SslMode::Disable,
@@ -218,7 +219,7 @@ pub(super) fn pool_mode(raw: &Raw) -> Result<PoolMode, String> {
 }
 
 pub(super) fn auth_type(raw: &Raw) -> Result<AuthType, String> {
-    if let Ok(name @ ("hba" | "ldap" | "pam")) = text(raw) {
+    if let Ok(name @ ("ldap" | "pam")) = text(raw) {
         return Err(format!(
             "{name:?} is not supported yet; one of {}",
             AUTH_TYPES.map(AuthType::as_str).join(", ")

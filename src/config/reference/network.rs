@@ -63,7 +63,7 @@ pub(super) const KEYS: &[Key] = &[
         "auth_type",
         "md5",
         Auth(|s| &mut s.auth_type),
-        "How clients prove who they are. `scram-sha-256` and `md5`: with the secret in `auth_file`; `md5` uses SCRAM for a user whose stored secret is a SCRAM verifier. `plain`: password in clear text, use TLS. `cert`: TLS client certificate whose common name is the user. `peer`: the operating system's user at the other end of the unix socket. `trust`: no password, but the user must be known. `any`: any name without a password; the server decides. When a TOML file sets neither this nor `auth_file`: if PGPASSWORD is in the environment, `scram-sha-256` with that one user (PGUSER, else USER), and the password is also used towards the server; otherwise `any`, which is refused if pgweir then listens beyond loopback or a database has a stored password.",
+        "How clients prove who they are. `scram-sha-256` and `md5`: with the secret in `auth_file`; `md5` uses SCRAM for a user whose stored secret is a SCRAM verifier. `plain`: password in clear text, use TLS. `cert`: TLS client certificate whose common name is the user. `peer`: the operating system's user at the other end of the unix socket. `trust`: no password, but the user must be known. `hba`: as `auth_hba_file` says. `any`: any name without a password; the server decides. When a TOML file sets neither this nor `auth_file`: if PGPASSWORD is in the environment, `scram-sha-256` with that one user (PGUSER, else USER), and the password is also used towards the server; otherwise `any`, which is refused if pgweir then listens beyond loopback or a database has a stored password.",
     )
     .toml("scram-sha-256", "MD5 is broken and being removed from PostgreSQL"),
     Key::process(
@@ -71,6 +71,18 @@ pub(super) const KEYS: &[Key] = &[
         "",
         File(|s| &mut s.auth_file),
         "File with users and secrets, one `\"user\" \"secret\"` per line; a secret is a password, an MD5 hash or a SCRAM-SHA-256 verifier as in `pg_authid.rolpassword`. Passwords in clear text also serve for logins to the server. Read again on reload. A relative path starts at the directory of the TOML file; in a pgbouncer.ini at the working directory.",
+    ),
+    Key::process(
+        "auth_hba_file",
+        "",
+        File(|s| &mut s.auth_hba_file),
+        "Who may log in from where and how, in the form of `pg_hba.conf`, for `auth_type = hba`; the first line that fits counts. Types local, host, hostssl, hostnossl; databases and users as names, lists, `all`, `@file`, users and databases as `/pattern`, `sameuser`, `replication`; addresses as numbers, `all`, `samehost`; methods trust, reject, password, md5, scram-sha-256, peer, cert, with `map=`. A line that cannot be used refuses the file as a whole. Read again on reload.",
+    ),
+    Key::process(
+        "auth_ident_file",
+        "",
+        File(|s| &mut s.auth_ident_file),
+        "Which names of the operating system (peer) or of certificates (cert) are which users, in the form of `pg_ident.conf`, for lines of `auth_hba_file` with `map=`. Read again on reload.",
     ),
     Key::process(
         "auth_user",

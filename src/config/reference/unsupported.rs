@@ -9,8 +9,6 @@ type Row = (&'static str, Option<&'static str>);
 /// Source: PgBouncer, "Configuration File". Keys whose value only switches something off, or names
 /// the only thing that pgweir does, are accepted with that value.
 const PROCESS: &[Row] = &[
-    ("auth_hba_file", None),
-    ("auth_ident_file", None),
     ("auth_ldap_options", None),
     ("peer_id", Some("0")),
     ("so_reuseport", Some("0")),

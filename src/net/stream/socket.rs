@@ -77,6 +77,15 @@ impl Socket {
         }
     }
 
+    pub(super) fn local_ip(&self) -> Option<std::net::IpAddr> {
+        let addr = match &self.state {
+            State::Tcp(socket) => socket.local_addr(),
+            State::Parked(Parked::Tcp(socket)) => socket.local_addr(),
+            _ => return None,
+        };
+        addr.ok().map(|addr| addr.ip())
+    }
+
     pub(super) fn apply_options(&self, options: &TcpOptions) -> io::Result<()> {
         match &self.state {
             State::Tcp(socket) => crate::net::sockopt::apply_tcp(socket, options),

@@ -1,0 +1,340 @@
+//! Who may log in from where and how: a file in the form of `pg_hba.conf`.
+//!
+//! ```text
+//! # type   database  user     address        method         options
+//! local    all       all                     peer           map=mine
+//! hostssl  pay       /^app_   10.0.0.0/8     cert
+//! host     all       @staff   all            scram-sha-256
+//! host     all       all      0.0.0.0/0      reject
+//! ```
+//!
+//! Lines are looked at in order, and the first that fits counts. PgBouncer leaves out a line that it
+//! cannot read; a `reject` with a typing mistake then lets everybody in. Here such a file is refused.
+//!
+//! Source: PostgreSQL manual, "The pg_hba.conf File"; PgBouncer, "HBA File Format".
+
+mod address;
+pub mod ident;
+mod words;
+
+use std::net::IpAddr;
+
+use regex::Regex;
+
+use self::address::Addresses;
+use self::words::{Word, words};
+use super::AuthType;
+
+/// How somebody is let in, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Not at all.
+    Reject,
+    /// In this way.
+    Auth(AuthType),
+}
+
+/// What a client is and wants.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// Its address; `None` for a unix socket.
+    pub from: Option<IpAddr>,
+    /// The address that it connected to.
+    pub to: Option<IpAddr>,
+    /// Its connection is encrypted.
+    pub tls: bool,
+    /// The database's name.
+    pub database: &'a str,
+    /// Its name.
+    pub user: &'a str,
+    /// It wants to replicate whole servers: no database is meant.
+    pub physical: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Local,
+    Host,
+    HostSsl,
+    HostNoSsl,
+    /// GSSAPI encryption, which there is none of here.
+    Never,
+}
+
+#[derive(Clone, Debug)]
+enum Name {
+    All,
+    SameUser,
+    Replication,
+    Is(String),
+    Like(Regex),
+}
+
+/// One line.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Its number in the file, from 1.
+    pub number: u32,
+    kind: Kind,
+    databases: Vec<Name>,
+    users: Vec<Name>,
+    addresses: Addresses,
+    /// What is done.
+    pub method: Method,
+    /// The map of names to use, for methods that learn a name from elsewhere.
+    pub map: Option<String>,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, Default)]
+pub struct Hba {
+    lines: Vec<Line>,
+    /// What the operator should know, with its line.
+    pub notes: Vec<(u32, String)>,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Its number, from 1.
+    pub line: u32,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Two files are the same if they were written the same; see [`Hba::parse`].
+impl PartialEq for Hba {
+    fn eq(&self, other: &Self) -> bool {
+        format!("{:?}", self.lines) == format!("{:?}", other.lines)
+    }
+}
+
+impl Eq for Hba {}
+
+impl Hba {
+    /// Reads a file's text; `names` reads the names of a file that is written as `@file`.
+    ///
+    /// # Errors
+    /// Every line that cannot be used.
+    pub fn parse(
+        text: &str,
+        names: &mut dyn FnMut(&str) -> Result<String, String>,
+    ) -> Result<Self, Vec<Fault>> {
+        let (mut hba, mut faults) = (Self::default(), Vec::new());
+        for (number, words) in words(text) {
+            let fault = |message| Fault {
+                line: number,
+                message,
+            };
+            let read = words.and_then(|words| line(number, words, names));
+            match read {
+                Ok(Some(line)) => {
+                    if line.kind == Kind::Never {
+                        let note = "never fits: there is no GSSAPI encryption here";
+                        hba.notes.push((number, note.to_owned()));
+                    }
+                    hba.lines.push(line);
+                }
+                Ok(None) => {}
+                Err(message) => faults.push(fault(message)),
+            }
+        }
+        match faults.is_empty() {
+            true => Ok(hba),
+            false => Err(faults),
+        }
+    }
+
+    /// The line that says what is done; `None` if none fits.
+    #[must_use]
+    pub fn find(&self, asking: &Asking<'_>) -> Option<&Line> {
+        self.lines.iter().find(|line| line.fits(asking))
+    }
+
+    /// All lines.
+    #[must_use]
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+}
+
+impl Line {
+    fn fits(&self, asking: &Asking<'_>) -> bool {
+        let here = match (self.kind, asking.from) {
+            (Kind::Local, None) => true,
+            (Kind::Host, Some(_)) => true,
+            (Kind::HostSsl, Some(_)) => asking.tls,
+            (Kind::HostNoSsl, Some(_)) => !asking.tls,
+            _ => false,
+        };
+        let from = || {
+            asking
+                .from
+                .is_none_or(|from| self.addresses.hold(from, asking.to))
+        };
+        let database = |name: &Name| match name {
+            Name::Replication => asking.physical,
+            // `all` does not mean replication, as in PostgreSQL.
+            _ if asking.physical => false,
+            Name::All => true,
+            Name::SameUser => asking.database == asking.user,
+            Name::Is(name) => name == asking.database,
+            Name::Like(pattern) => pattern.is_match(asking.database),
+        };
+        let user = |name: &Name| match name {
+            Name::All => true,
+            Name::Is(name) => name == asking.user,
+            Name::Like(pattern) => pattern.is_match(asking.user),
+            Name::SameUser | Name::Replication => false,
+        };
+        here && from() && self.databases.iter().any(database) && self.users.iter().any(user)
+    }
+}
+
+/// Reads a line's words; `None` for a line that is empty.
+fn line(
+    number: u32,
+    words: Vec<Vec<Word>>,
+    files: &mut dyn FnMut(&str) -> Result<String, String>,
+) -> Result<Option<Line>, String> {
+    let mut fields = words.into_iter();
+    let Some(kind) = fields.next() else {
+        return Ok(None);
+    };
+    let one = |field: Vec<Word>, what: &str| -> Result<Word, String> {
+        let [word]: [Word; 1] =
+            (field.try_into()).map_err(|_| format!("{what}: one word is wanted, not a list"))?;
+        Ok(word)
+    };
+    let kind = one(kind, "type")?.text;
+    let kind = match kind.as_str() {
+        "local" => Kind::Local,
+        "host" | "hostnogssenc" => Kind::Host,
+        "hostssl" => Kind::HostSsl,
+        "hostnossl" => Kind::HostNoSsl,
+        "hostgssenc" => Kind::Never,
+        other => {
+            return Err(format!(
+                "type {other:?} is none of local, host, hostssl, hostnossl, hostgssenc, hostnogssenc"
+            ));
+        }
+    };
+    let databases = fields.next().ok_or("the database is missing")?;
+    let databases = names(databases, true, files)?;
+    let users = fields.next().ok_or("the user is missing")?;
+    let users = names(users, false, files)?;
+    let addresses = match kind {
+        Kind::Local => Addresses::All,
+        _ => {
+            let address = one(fields.next().ok_or("the address is missing")?, "address")?;
+            let rest: Vec<Vec<Word>> = fields.collect();
+            let mask = (rest.first().and_then(|field| field.first()))
+                .and_then(|word| word.text.parse::<IpAddr>().ok());
+            let read = address::read(&address.text, mask)?;
+            fields = rest.into_iter();
+            if mask.is_some() {
+                fields.next();
+            }
+            read
+        }
+    };
+    let method = one(fields.next().ok_or("the method is missing")?, "method")?.text;
+    let method = method_of(&method, kind)?;
+    let mut map = None;
+    for field in fields {
+        let option = one(field, "option")?.text;
+        match option.split_once('=') {
+            Some(("map", name))
+                if matches!(method, Method::Auth(AuthType::Peer | AuthType::Cert)) =>
+            {
+                map = Some(name.to_owned());
+            }
+            Some(("map", _)) => return Err("map works with peer and cert only".to_owned()),
+            _ => return Err(format!("option {option:?} is not known; there is map=NAME")),
+        }
+    }
+    Ok(Some(Line {
+        number,
+        kind,
+        databases,
+        users,
+        addresses,
+        method,
+        map,
+    }))
+}
+
+fn method_of(method: &str, kind: Kind) -> Result<Method, String> {
+    let auth = match method {
+        "reject" => return Ok(Method::Reject),
+        "trust" => AuthType::Trust,
+        "password" => AuthType::Plain,
+        "md5" => AuthType::Md5,
+        "scram-sha-256" => AuthType::ScramSha256,
+        "peer" if kind == Kind::Local => AuthType::Peer,
+        "peer" => return Err("method peer works with local lines only".to_owned()),
+        "cert" if kind == Kind::HostSsl => AuthType::Cert,
+        "cert" => return Err("method cert works with hostssl lines only".to_owned()),
+        "ldap" | "pam" | "gss" | "sspi" | "ident" | "radius" | "bsd" | "oauth" => {
+            return Err(format!(
+                "method {method} is not supported; there are trust, reject, password, md5, scram-sha-256, peer and cert"
+            ));
+        }
+        other => {
+            return Err(format!(
+                "method {other:?} is not known; there are trust, reject, password, md5, scram-sha-256, peer and cert"
+            ));
+        }
+    };
+    Ok(Method::Auth(auth))
+}
+
+/// The names of a field. What stands in quotes is a name, whatever it says.
+fn names(
+    field: Vec<Word>,
+    databases: bool,
+    files: &mut dyn FnMut(&str) -> Result<String, String>,
+) -> Result<Vec<Name>, String> {
+    let mut found = Vec::new();
+    for word in field {
+        if word.quoted {
+            found.push(Name::Is(word.text));
+            continue;
+        }
+        match word.text.as_str() {
+            "all" => found.push(Name::All),
+            "sameuser" if databases => found.push(Name::SameUser),
+            "replication" if databases => found.push(Name::Replication),
+            "samerole" | "samegroup" if databases => {
+                return Err(format!(
+                    "{} asks who is a member of what, which only the server knows; name databases",
+                    word.text
+                ));
+            }
+            text => match text.split_at_checked(1) {
+                Some(("+", _)) if !databases => {
+                    return Err(format!(
+                        "{text} asks who is a member of what, which only the server knows; name users, or use @file or /pattern"
+                    ));
+                }
+                Some(("@", file)) => {
+                    let text = files(file)?;
+                    for (line, words) in words(&text) {
+                        let words = words.map_err(|why| format!("@{file}, line {line}: {why}"))?;
+                        found.extend((words.into_iter().flatten()).map(|word| Name::Is(word.text)));
+                    }
+                }
+                Some(("/", pattern)) => {
+                    let pattern = Regex::new(pattern)
+                        .map_err(|error| format!("{text} is no pattern: {error}"))?;
+                    found.push(Name::Like(pattern));
+                }
+                _ => found.push(Name::Is(word.text)),
+            },
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;
