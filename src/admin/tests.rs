@@ -48,6 +48,8 @@ dbname = "other"
 [users.boss]
 pool_size = 3
 pool_mode = "session"
+[peers.2]
+host = "/run/two"
 [[lint.firewall]]
 name = "web"
 mode = "learn"

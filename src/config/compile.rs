@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 
 use super::document::{Dialect, Document, Entry, Place, Raw, Section};
 use super::field::Reading;
-use super::reference::{self, DatabaseDraft, Slot};
+use super::reference::{self, DatabaseDraft, PeerDraft, Slot};
 use super::suggest::nearest;
 use super::{
-    Config, ConfigError, ConfigErrors, Database, Host, RuleSettings, Settings, User, audit, checks,
-    cluster, file, ini, lint, zero,
+    Config, ConfigError, ConfigErrors, Database, Host, Peer, RuleSettings, Settings, User, audit,
+    checks, cluster, file, ini, lint, zero,
 };
 
 /// Longest configuration file that is read, in bytes.
@@ -149,6 +149,7 @@ pub fn compile(
         settings,
         databases: BTreeMap::new(),
         users: BTreeMap::new(),
+        peers: BTreeMap::new(),
         places: Places::default(),
         errors: Vec::new(),
         accepted: BTreeMap::new(),
@@ -193,6 +194,7 @@ struct Build<'d> {
     settings: Settings,
     databases: BTreeMap<String, DatabaseDraft>,
     users: BTreeMap<String, User>,
+    peers: BTreeMap<String, PeerDraft>,
     places: Places,
     errors: Vec<ConfigError>,
     accepted: BTreeMap<&'static str, String>,
@@ -225,6 +227,13 @@ impl Build<'_> {
                     self.users.insert(name.clone(), User::default());
                     if name.is_empty() || name.contains('\0') {
                         self.fault(*place, section.path(""), "is not the name of a user");
+                    }
+                }
+                Section::Peer(name) => {
+                    self.peers.insert(name.clone(), peer_draft());
+                    if peer_number(name).is_none() {
+                        let why = "is not the number of a peer, 1 to 16383";
+                        self.fault(*place, section.path(""), why);
                     }
                 }
             }
@@ -281,6 +290,10 @@ impl Build<'_> {
                 let kept = self.users.get_mut(name).filter(|_| !replaced);
                 field.read(kept.unwrap_or(&mut User::default()), value, how)
             }
+            (Slot::Peer(field), Section::Peer(name)) => {
+                let kept = self.peers.get_mut(name).filter(|_| !replaced);
+                field.read(kept.unwrap_or(&mut peer_draft()), value, how)
+            }
             _ => Ok(()),
         };
         if let Err(why) = done {
@@ -330,6 +343,24 @@ impl Build<'_> {
                 databases.insert(name, database);
             }
         }
+        let mut peers = BTreeMap::new();
+        for (name, draft) in self.peers {
+            let section = Section::Peer(name.clone());
+            match draft.host {
+                None => {
+                    let place = self.places.of(&section, "host");
+                    let why = "must be set; it is where that process alone can be reached";
+                    errors.push(self.document.error_at(place, section.path("host"), why));
+                }
+                Some(host) => {
+                    let peer = Peer {
+                        host: Host::parse(host, draft.port),
+                        pool_size: draft.pool_size,
+                    };
+                    peers.extend(peer_number(&name).map(|number| (number, peer)));
+                }
+            }
+        }
         let config = Config {
             path: path.map(Path::to_path_buf),
             dialect: self.document.dialect,
@@ -337,6 +368,7 @@ impl Build<'_> {
             databases,
             fallback,
             users: self.users,
+            peers,
             secrets: BTreeMap::new(),
             lint: RuleSettings::default(),
             accepted: self.accepted,
@@ -377,6 +409,21 @@ fn unknown_key(section: &Section, name: &str, value: &Raw) -> Option<String> {
         )),
         None => Some("unknown key".into()),
     }
+}
+
+/// A peer with nothing set.
+fn peer_draft() -> PeerDraft {
+    PeerDraft {
+        host: None,
+        port: 6432,
+        pool_size: None,
+    }
+}
+
+/// The number of a peer, as `peer_id` has it.
+fn peer_number(name: &str) -> Option<u16> {
+    let number = name.parse::<u16>().ok();
+    number.filter(|number| (1..=16_383).contains(number))
 }
 
 /// A database with nothing set.

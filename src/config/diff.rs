@@ -21,6 +21,8 @@ pub struct ConfigDiff {
     pub adjusted: BTreeSet<String>,
     /// Users whose overrides are others, new or gone.
     pub users: BTreeSet<String>,
+    /// Whether the other processes on the port are others.
+    pub peers: bool,
     /// Whether users or secrets of the users file are others.
     pub secrets: bool,
     /// Whether something else is done about rules.
@@ -68,6 +70,7 @@ pub fn diff(old: &Config, new: &Config) -> ConfigDiff {
             diff.users.insert(name.clone());
         }
     }
+    diff.peers = old.peers != new.peers;
     diff.secrets = old.secrets != new.secrets;
     diff.lint = !old.lint.same(&new.lint);
     diff.audit = old.audit.len() != new.audit.len()
@@ -99,6 +102,8 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
     to.listen_addr.clone_from(&from.listen_addr);
     to.listen_port = from.listen_port;
     to.listen_backlog = from.listen_backlog;
+    to.so_reuseport = from.so_reuseport;
+    to.peer_id = from.peer_id;
     to.unix_socket_dir.clone_from(&from.unix_socket_dir);
     to.unix_socket_mode = from.unix_socket_mode;
     to.unix_socket_group.clone_from(&from.unix_socket_group);
@@ -213,7 +218,7 @@ mod tests {
     fn in_force_keeps_exactly_the_keys_that_need_a_restart() {
         let old = config("");
         let new = config(
-            "listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_backlog = 5\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nunix_socket_group = \"1\"\nuser = \"x\"\nhttp_listen = \"\"\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlint_inline_suppress = false\nlint_inline_suppress_security = true\naudit_file = \"/x/a\"\naudit_on_full = \"block\"\naudit_key_file = \"/x/k\"\naudit_max_size = 1\naudit_max_age = 1\nlog_stats = false\n",
+            "listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_backlog = 5\nso_reuseport = true\npeer_id = 3\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nunix_socket_group = \"1\"\nuser = \"x\"\nhttp_listen = \"\"\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlint_inline_suppress = false\nlint_inline_suppress_security = true\naudit_file = \"/x/a\"\naudit_on_full = \"block\"\naudit_key_file = \"/x/k\"\naudit_max_size = 1\naudit_max_age = 1\nlog_stats = false\n",
         );
         let asked: BTreeSet<_> = diff(&old, &new).needs_restart.into_iter().collect();
         let all: BTreeSet<_> = reference::keys()

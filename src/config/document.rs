@@ -46,6 +46,8 @@ pub enum Section {
     Database(String),
     /// One user by login name.
     User(String),
+    /// Another process on the same port, by its number as written.
+    Peer(String),
 }
 
 impl Section {
@@ -55,6 +57,7 @@ impl Section {
             Section::Process => return format!("pgweir.{key}"),
             Section::Database(name) => ("databases", name),
             Section::User(name) => ("users", name),
+            Section::Peer(name) => ("peers", name),
         };
         let plain = !name.is_empty()
             && name

@@ -40,6 +40,11 @@ impl Config {
         }))
     }
 
+    /// See [`Settings::peer_id`](super::Settings::peer_id).
+    pub fn peer_id(&self) -> u16 {
+        u16::try_from(self.settings.peer_id).unwrap_or(0)
+    }
+
     fn user(&self, name: &str) -> Option<&User> {
         self.users.get(name)
     }

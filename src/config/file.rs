@@ -20,7 +20,7 @@ use super::suggest::nearest;
 use super::{audit, lint};
 
 /// The sections of the file.
-const SECTIONS: [&str; 5] = ["pgweir", "databases", "users", "lint", "audit"];
+const SECTIONS: [&str; 6] = ["pgweir", "databases", "users", "peers", "lint", "audit"];
 
 /// Reads TOML. Mistakes of form are recorded in the document with all that could be read besides.
 pub fn parse(file: &str, text: &str) -> Document {
@@ -62,10 +62,10 @@ pub fn parse(file: &str, text: &str) -> Document {
         for (item, value) in in_order(table) {
             let place = lines.place(item.span().start);
             let item_name = item.get_ref().to_string();
-            let section = if name == "databases" {
-                Section::Database(item_name.clone())
-            } else {
-                Section::User(item_name.clone())
+            let section = match name {
+                "databases" => Section::Database(item_name.clone()),
+                "peers" => Section::Peer(item_name.clone()),
+                _ => Section::User(item_name.clone()),
             };
             match value.get_ref() {
                 DeValue::Table(table) => {
@@ -95,13 +95,14 @@ fn unknown_section(name: &str) -> String {
     if super::reference::find(&Section::Process, name).is_some() {
         return "belongs into a section; write [pgweir] above it".into();
     }
-    "unknown section; there are [pgweir], [databases.NAME], [users.NAME], [lint] and [audit]".into()
+    "unknown section; there are [pgweir], [databases.NAME], [users.NAME], [peers.N], [lint] and [audit]".into()
 }
 
 fn section_form(name: &str) -> &'static str {
     match name {
         "databases" => "databases.NAME",
         "users" => "users.NAME",
+        "peers" => "peers.N",
         "lint" => "lint",
         "audit" => "audit",
         _ => "pgweir",

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::document::Dialect;
 use super::field::Field;
-use super::reference::{self, DatabaseDraft, Key, Slot};
+use super::reference::{self, DatabaseDraft, Key, PeerDraft, Slot};
 use super::{Config, ConfigErrors, Database, Settings, User, compile, diff, file};
 
 /// The configuration as TOML, with comments about what is different from before. It holds the
@@ -39,6 +39,7 @@ pub fn toml(config: &Config) -> Result<Zeroizing<String>, ConfigErrors> {
         .chain(difference.recycled.iter().cloned())
         .chain(difference.adjusted.iter().cloned())
         .chain(difference.users.iter().cloned())
+        .chain(difference.peers.then(|| "peers".to_owned()))
         .collect();
     match keys.is_empty() {
         true => Ok(out),
@@ -90,6 +91,19 @@ fn write(out: &mut String, config: &Config) -> std::fmt::Result {
         for key in reference::keys() {
             if let Slot::User(field) = &key.slot {
                 pair(out, key.name, field, &mut overrides, "")?;
+            }
+        }
+    }
+    for (id, peer) in &config.peers {
+        writeln!(out, "\n[peers.{id}]")?;
+        let mut draft = PeerDraft {
+            host: Some(peer.host.host().to_owned()),
+            port: peer.host.port(),
+            pool_size: peer.pool_size,
+        };
+        for key in reference::keys() {
+            if let Slot::Peer(field) = &key.slot {
+                pair(out, key.name, field, &mut draft, key.default)?;
             }
         }
     }
@@ -286,12 +300,18 @@ max_packet_size = 65536
 verbose = 1
 pkt_buf = 8192
 log_stats = 0
+peer_id = 2
+so_reuseport = 1
+[peers]
+1 = host=/run/one pool_size=3
+2 = host=10.0.0.2 port=7000
 ");
         let (text, toml) = again(&config);
         assert_eq!(toml.settings, config.settings);
         assert_eq!(toml.databases, config.databases);
         assert_eq!(toml.fallback, config.fallback);
         assert_eq!(toml.users, config.users);
+        assert_eq!((toml.peers.len(), &toml.peers), (2, &config.peers));
         for part in [
             "# - pkt_buf is left out: it has no effect: ",
             "# - It holds passwords",
@@ -353,6 +373,7 @@ log_stats = 0
             let (name, kind) = (key.name, key.kind());
             let text = match key.section() {
                 "pgweir" => format!("[pgbouncer]\n{name} = {value}\n"),
+                "peers.N" => continue,
                 "users.NAME" => format!("[users]\nu = {name}={value}\n"),
                 _ => format!("[databases]\nd = {name}={value}\n"),
             };

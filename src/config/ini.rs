@@ -124,7 +124,7 @@ impl Reader<'_> {
             other => {
                 let hint = match nearest(other, SECTIONS) {
                     Some(near) => format!("did you mean [{near}]?"),
-                    None => "there are [databases], [users] and [pgbouncer]".into(),
+                    None => "there are [databases], [users], [peers] and [pgbouncer]".into(),
                 };
                 let message = format!("unknown section; {hint}");
                 self.document.fault(place, other, message);
@@ -149,11 +149,7 @@ impl Reader<'_> {
                 "stands before the first section; write [pgbouncer] above it",
             ),
             Some(Current::Unknown) => {}
-            Some(Current::Peers) => self.document.fault(
-                place,
-                format!("peers.{key}"),
-                "peers are not supported yet; pgweir serves one port with several threads instead",
-            ),
+            Some(Current::Peers) => self.connection_string(place, Section::Peer(key), value),
             Some(Current::Process) => self.document.entries.push(Entry {
                 section: Section::Process,
                 key,

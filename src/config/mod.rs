@@ -320,6 +320,15 @@ pub struct User {
     pub client_idle_timeout: Option<Duration>,
 }
 
+/// One entry of `[peers]`: another process on the same port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Where it alone listens.
+    pub host: Host,
+    /// Cancel requests that are passed on to it at once; `None` is `default_pool_size`.
+    pub pool_size: Option<u32>,
+}
+
 /// The settings of the whole process. A [`Duration`] of zero switches a timeout off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -331,6 +340,10 @@ pub struct Settings {
     pub listen_port: u16,
     /// Length of the kernel's queue of connections not yet accepted.
     pub listen_backlog: u32,
+    /// Other processes may listen on the same port.
+    pub so_reuseport: bool,
+    /// Number among those processes; 0: there are none.
+    pub peer_id: u32,
     /// Directory of the unix socket; empty: none.
     pub unix_socket_dir: String,
     /// Mode of the unix socket.
@@ -544,6 +557,8 @@ pub struct Config {
     pub fallback: Option<Arc<Database>>,
     /// Overrides by login name.
     pub users: BTreeMap<String, User>,
+    /// Processes on the same port by their `peer_id`, perhaps this one among them.
+    pub peers: BTreeMap<u16, Peer>,
     /// Users and secrets of `auth_file`: stored secret by name, as text.
     pub secrets: BTreeMap<String, Secret>,
     /// Who may log in from where and how, for `auth_type = hba`.

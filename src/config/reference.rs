@@ -8,6 +8,7 @@
 mod accepted;
 mod network;
 mod operations;
+mod peers;
 mod pooling;
 mod render;
 mod scoped;
@@ -37,6 +38,17 @@ pub struct DatabaseDraft {
     pub database: Database,
 }
 
+/// A peer while its keys are being read: `host` and `port` make [`super::Peer::host`] together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerDraft {
+    /// The host as written.
+    pub host: Option<String>,
+    /// Its port.
+    pub port: u16,
+    /// See [`super::Peer::pool_size`].
+    pub pool_size: Option<u32>,
+}
+
 /// The section of a key with its kind and place.
 pub enum Slot {
     /// `[pgweir]`, in an ini `[pgbouncer]`.
@@ -45,6 +57,8 @@ pub enum Slot {
     Database(Field<DatabaseDraft>),
     /// `[users.NAME]`.
     User(Field<User>),
+    /// `[peers.N]`.
+    Peer(Field<PeerDraft>),
 }
 
 /// One key.
@@ -124,6 +138,7 @@ impl Key {
             Slot::Process(_) => "pgweir",
             Slot::Database(_) => "databases.NAME",
             Slot::User(_) => "users.NAME",
+            Slot::Peer(_) => "peers.N",
         }
     }
 
@@ -133,6 +148,7 @@ impl Key {
             Slot::Process(field) => field.kind(),
             Slot::Database(field) => field.kind(),
             Slot::User(field) => field.kind(),
+            Slot::Peer(field) => field.kind(),
         }
     }
 
@@ -143,20 +159,22 @@ impl Key {
             (Slot::Process(_), Section::Process)
                 | (Slot::Database(_), Section::Database(_))
                 | (Slot::User(_), Section::User(_))
+                | (Slot::Peer(_), Section::Peer(_))
         )
     }
 }
 
 /// The table, by subject.
-const TABLE: [&[Key]; 5] = [
+const TABLE: [&[Key]; 6] = [
     network::KEYS,
     pooling::KEYS,
     operations::KEYS,
     scoped::DATABASE,
     scoped::USER,
+    peers::PEER,
 ];
 
-/// All keys, in the order of the reference: process, databases, users.
+/// All keys, in the order of the reference: process, databases, users, peers.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
     TABLE.iter().flat_map(|part| part.iter())
 }
@@ -253,6 +271,8 @@ fn unset() -> Settings {
         listen_addr: Vec::<IpAddr>::new(),
         listen_port: 0,
         listen_backlog: 0,
+        so_reuseport: false,
+        peer_id: 0,
         unix_socket_dir: String::new(),
         unix_socket_mode: 0,
         unix_socket_group: String::new(),

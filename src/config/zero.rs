@@ -71,6 +71,7 @@ fn zero(
         databases: BTreeMap::new(),
         fallback: Some(Arc::new(fallback(hosts))),
         users: BTreeMap::new(),
+        peers: BTreeMap::new(),
         secrets: BTreeMap::new(),
         lint: RuleSettings::default(),
         accepted: BTreeMap::new(),

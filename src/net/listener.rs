@@ -92,8 +92,8 @@ impl Listeners {
         let mut sockets = Vec::new();
         for ip in &settings.listen_addr {
             let addr = SocketAddr::new(*ip, settings.listen_port);
-            let socket =
-                bind_tcp(addr, backlog).map_err(|source| BindError::Tcp { addr, source })?;
+            let socket = bind_tcp(addr, backlog, settings.so_reuseport)
+                .map_err(|source| BindError::Tcp { addr, source })?;
             sockets.push(Bound::Tcp(socket));
         }
         let mut file = None;
@@ -214,9 +214,12 @@ fn is_connection_error(error: &io::Error) -> bool {
     )
 }
 
-fn bind_tcp(addr: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
+fn bind_tcp(addr: SocketAddr, backlog: i32, shared: bool) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
     if addr.is_ipv6() {
         // `::` next to `0.0.0.0` must not collide.
         socket.set_only_v6(true)?;

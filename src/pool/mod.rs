@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod key;
 pub mod lease;
 pub mod opening;
+pub mod peers;
 pub mod process;
 pub mod registry;
 pub mod snapshot;

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::cluster::Cluster;
 use super::key::PoolKey;
+use super::peers::PeerPools;
 use crate::audit::findings::Findings;
 use crate::audit::observer::Observer;
 use crate::audit::statements::Statements;
@@ -92,6 +93,8 @@ pub struct Process {
     /// How values are compared without being kept.
     pub hashing: Hashing,
     counters: DashMap<(Level, Box<str>), Arc<Counter>, foldhash::fast::RandomState>,
+    /// Cancel requests on their way to other processes.
+    pub peers: PeerPools,
     next_id: AtomicU64,
 }
 
@@ -120,6 +123,7 @@ impl Process {
             wall: ArcSwap::from_pointee(wall),
             hashing: Hashing::random(),
             counters: DashMap::default(),
+            peers: PeerPools::default(),
             next_id: AtomicU64::new(1),
         }
     }

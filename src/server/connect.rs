@@ -122,20 +122,50 @@ pub async fn send_cancel(server: &ServerShared, limit: Duration) -> Result<(), C
                 Asked::Declined(_) => return Err(ConnectError::TlsRefused),
             };
         }
-        let mut out = Vec::new();
-        startup::write_cancel(&mut out, server.pid, &server.key);
-        stream.write_all(&out).await?;
-        let mut sink = [0; 256];
-        loop {
-            match stream.read_some(&mut sink).await {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => return Ok(()),
-                Err(e) => return Err(ConnectError::Io(e)),
-            }
-        }
+        ask_to_cancel(stream, server.pid, &server.key).await
     })
     .await
+}
+
+/// Passes a client's cancel request on to another process that may know its key; `connected` is
+/// called when that process has been reached. Returns when it is through with the request.
+///
+/// # Errors
+/// It could not be reached, or was not through within `limit`.
+pub async fn pass_cancel(
+    host: &Host,
+    pid: u32,
+    key: &[u8],
+    limit: Duration,
+    connected: impl FnOnce(),
+) -> Result<(), ConnectError> {
+    limited(limit, host, async {
+        let target = Target {
+            host,
+            tcp: TcpOptions::default(),
+        };
+        let stream = target.dial(Duration::ZERO).await?;
+        connected();
+        ask_to_cancel(stream, pid, key).await
+    })
+    .await
+}
+
+/// Sends a CancelRequest and waits for the other side's end of the connection: then it has been
+/// dealt with.
+async fn ask_to_cancel(mut stream: Stream, pid: u32, key: &[u8]) -> Result<(), ConnectError> {
+    let mut out = Vec::new();
+    startup::write_cancel(&mut out, pid, key);
+    stream.write_all(&out).await?;
+    let mut sink = [0; 256];
+    loop {
+        match stream.read_some(&mut sink).await {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => return Ok(()),
+            Err(e) => return Err(ConnectError::Io(e)),
+        }
+    }
 }
 
 async fn limited<T>(

@@ -8,6 +8,7 @@ use ring::rand::SecureRandom;
 use subtle::ConstantTimeEq;
 
 use super::context::Context;
+use super::peers;
 use crate::pool::upkeep::CancelUnderWay;
 use crate::server::connect;
 use crate::session::clients::Signal;
@@ -21,10 +22,14 @@ pub struct Place {
     pub client: u64,
 }
 
-/// Keys given to clients of this process, by the number that stands for the process id.
+/// A secret and whose it is.
+type Held = (Box<[u8]>, Place);
+
+/// Keys given to clients of this process, by the number that stands for the process id. With peers
+/// part of that number is taken, so that several clients may have the same one.
 #[derive(Default)]
 pub struct CancelKeys {
-    keys: DashMap<u32, (Box<[u8]>, Place), foldhash::fast::RandomState>,
+    keys: DashMap<u32, Vec<Held>, foldhash::fast::RandomState>,
     random: Option<ring::rand::SystemRandom>,
 }
 
@@ -42,40 +47,53 @@ impl CancelKeys {
         })
     }
 
-    /// Makes a key for a client that speaks protocol `3.minor`. The key is valid until the guard
-    /// is dropped. `None` if the system has no randomness to give.
-    pub fn issue(self: &Arc<Self>, place: Place, minor: u16) -> Option<CancelKey> {
+    /// Makes a key for a client that speaks protocol `3.minor`, in the process with this `peer_id`
+    /// (0 for one without peers). The key is valid until the guard is dropped. `None` if the system
+    /// has no randomness to give.
+    pub fn issue(self: &Arc<Self>, place: Place, minor: u16, peer_id: u16) -> Option<CancelKey> {
         let random = self.random.as_ref()?;
         let mut bytes = [0; LONG + 4];
         loop {
             random.fill(&mut bytes).ok()?;
-            let (pid, key) = bytes.split_first_chunk::<4>()?;
+            let (pid, key) = bytes.split_first_chunk_mut::<4>()?;
+            peers::mark(pid, key, peer_id);
             // Positive, as process ids are.
             let pid = u32::from_be_bytes(*pid) & 0x7fff_ffff;
             if pid == 0 {
                 continue;
             }
             let key: Box<[u8]> = key[..if minor >= 2 { LONG } else { SHORT }].into();
-            if let dashmap::Entry::Vacant(free) = self.keys.entry(pid) {
-                free.insert((key.clone(), place));
+            let mut same = self.keys.entry(pid).or_default();
+            if same.is_empty() || peer_id != 0 {
+                same.reserve_exact(1);
+                same.push((key, place));
+                drop(same);
                 return Some(CancelKey {
                     keys: self.clone(),
                     pid,
+                    client: place.client,
                 });
             }
         }
     }
 
-    /// The client that holds this key. Takes the same time whatever part of the secret is right.
-    pub fn find(&self, pid: u32, key: &[u8]) -> Option<Place> {
+    /// The client that holds this key, in the process with this `peer_id`. Takes the same time
+    /// whatever part of the secret is right.
+    pub fn find(&self, pid: u32, key: &[u8], peer_id: u16) -> Option<Place> {
+        let key = peers::as_given(key, peer_id);
         let entry = self.keys.get(&pid)?;
-        let (known, place) = entry.value();
-        bool::from(known.as_ref().ct_eq(key)).then_some(*place)
+        let mut found = None;
+        for (known, place) in entry.value() {
+            if bool::from(known.as_ref().ct_eq(&key)) {
+                found = Some(*place);
+            }
+        }
+        found
     }
 
     /// Number of keys in force.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.keys.iter().map(|same| same.len()).sum()
     }
 
     /// Whether there are none.
@@ -88,19 +106,28 @@ impl CancelKeys {
 pub struct CancelKey {
     keys: Arc<CancelKeys>,
     pid: u32,
+    client: u64,
 }
 
 impl CancelKey {
     /// What BackendKeyData says: the number that stands for the process id, and the secret.
     pub fn show(&self) -> (u32, Box<[u8]>) {
-        let key = self.keys.keys.get(&self.pid);
-        (self.pid, key.map(|key| key.0.clone()).unwrap_or_default())
+        let same = self.keys.keys.get(&self.pid);
+        let key = same.as_ref().and_then(|same| {
+            let own = same.iter().find(|(_, place)| place.client == self.client);
+            own.map(|(key, _)| key.clone())
+        });
+        (self.pid, key.unwrap_or_default())
     }
 }
 
 impl Drop for CancelKey {
     fn drop(&mut self) {
-        self.keys.keys.remove(&self.pid);
+        let client = self.client;
+        self.keys.keys.remove_if_mut(&self.pid, |_, same| {
+            same.retain(|(_, place)| place.client != client);
+            same.is_empty()
+        });
     }
 }
 
@@ -138,16 +165,39 @@ mod tests {
             client: 7,
         };
         for minor in [0, 2] {
-            let key = keys.issue(place, minor).unwrap();
+            let key = keys.issue(place, minor, 0).unwrap();
             let (pid, secret) = key.show();
             assert_eq!(secret.len(), if minor == 2 { 32 } else { 4 });
-            assert_eq!(keys.find(pid, &secret), Some(place));
-            assert_eq!(keys.find(pid, &secret[..3]), None);
-            assert_eq!(keys.find(pid, &[&secret[..], &[0]].concat()), None);
-            assert_eq!(keys.find(pid ^ 1, &secret), None);
+            assert_eq!(keys.find(pid, &secret, 0), Some(place));
+            assert_eq!(keys.find(pid, &secret[..3], 0), None);
+            assert_eq!(keys.find(pid, &[&secret[..], &[0]].concat(), 0), None);
+            assert_eq!(keys.find(pid ^ 1, &secret, 0), None);
             drop(key);
-            assert_eq!(keys.find(pid, &secret), None);
+            assert_eq!(keys.find(pid, &secret, 0), None);
         }
         assert!(keys.is_empty());
+    }
+
+    /// With peers there are few numbers: many clients share one and still have their own keys.
+    #[test]
+    fn clients_of_a_peer_have_keys_of_their_own() {
+        let keys = CancelKeys::new();
+        let place = |client| Place { worker: 0, client };
+        let held: Vec<_> = (0..70_000u64)
+            .map(|client| keys.issue(place(client), 0, 300).unwrap())
+            .collect();
+        assert_eq!(keys.len(), held.len());
+        assert!(keys.keys.len() < held.len());
+        for (client, key) in held.iter().enumerate().step_by(997) {
+            let (pid, mut secret) = key.show();
+            assert_eq!(pid.to_be_bytes()[1..3], 300u16.to_le_bytes());
+            // It has been passed on twice.
+            secret[3] -= 2;
+            assert_eq!(keys.find(pid, &secret, 300), Some(place(client as u64)));
+            secret[0] ^= 1;
+            assert_eq!(keys.find(pid, &secret, 300), None);
+        }
+        drop(held);
+        assert!(keys.is_empty() && keys.keys.is_empty());
     }
 }

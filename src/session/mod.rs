@@ -18,6 +18,7 @@ pub mod gather;
 mod lineage;
 pub mod machine;
 mod parameters;
+pub mod peers;
 pub mod pin;
 mod prepared;
 mod route;

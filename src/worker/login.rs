@@ -22,6 +22,7 @@ use crate::server::permit::Permit;
 use crate::session::cancel::{CancelKey, Place};
 use crate::session::clients::{ClientShared, Identity};
 use crate::session::context::Context;
+use crate::session::peers::{self, Destination};
 use crate::session::{self, Start};
 use crate::wire::write::{self, Severity};
 
@@ -105,9 +106,7 @@ impl Logins {
         let login = match accepted {
             Ok(Accepted::Login(login)) => login,
             Ok(Accepted::Cancel { stream, pid, key }) => {
-                if let Some(Place { worker, client }) = self.context.cancel_keys.find(pid, &key) {
-                    self.control.cancel(worker, client).await;
-                }
+                self.cancel(pid, &key, &config).await;
                 // Only now: libpq takes the end of this connection for "it is done".
                 drop(stream);
                 return;
@@ -147,6 +146,26 @@ impl Logins {
             Err(turned) => {
                 let who = Who::known(id, &login);
                 turn_away(login.stream, who, turned, &config).await;
+            }
+        }
+    }
+
+    /// Somebody wants a query cancelled, perhaps one that another process serves.
+    async fn cancel(&self, pid: u32, key: &[u8], config: &Config) {
+        let own = config.peer_id();
+        match peers::destination(pid, key, own) {
+            Destination::Here => {
+                let found = self.context.cancel_keys.find(pid, key, own);
+                if let Some(Place { worker, client }) = found {
+                    self.control.cancel(worker, client).await;
+                }
+            }
+            Destination::Peer(id, key) => match config.peers.get(&id) {
+                Some(peer) => peers::pass_on(&self.context, id, peer, pid, &key).await,
+                None => tracing::debug!(peer = id, "a cancel request of a peer that is not known"),
+            },
+            Destination::Nowhere => {
+                tracing::warn!("a cancel request was passed on too often; look at [peers]");
             }
         }
     }
@@ -294,7 +313,8 @@ impl Logins {
             worker: context.worker,
             client: client.id,
         };
-        let Some(key) = context.cancel_keys.issue(place, client.minor) else {
+        let Some(key) = (context.cancel_keys).issue(place, client.minor, client.config.peer_id())
+        else {
             tracing::error!("the system has no random numbers: a client is turned away");
             return;
         };
@@ -348,7 +368,8 @@ impl Logins {
             worker: self.context.worker,
             client: id,
         };
-        let Some(key): Option<CancelKey> = self.context.cancel_keys.issue(place, login.minor)
+        let Some(key): Option<CancelKey> =
+            (self.context.cancel_keys).issue(place, login.minor, config.peer_id())
         else {
             return;
         };

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod databases;
 pub mod findings;
 pub mod firewall;
+pub mod peers;
 pub mod pools;
 pub mod process;
 pub mod statements;
@@ -137,6 +138,18 @@ pub const SHOWS: &[Show] = &[
         ],
         rows: process::mem,
         about: "Caches: average bytes per entry, entries, and bytes in all.",
+    },
+    Show {
+        name: "peer_pools",
+        columns: peers::PEER_POOLS,
+        rows: peers::peer_pools,
+        about: "Cancel requests on their way to other processes on the same port.",
+    },
+    Show {
+        name: "peers",
+        columns: peers::PEERS,
+        rows: peers::peers,
+        about: "The processes that share the port, as the configuration names them.",
     },
     Show {
         name: "pools",

@@ -44,9 +44,9 @@ pub fn lists(view: &View<'_>) -> Vec<Row> {
     let rows: [(&'static str, usize); 14] = [
         ("databases", databases::names(view).len() + 1),
         ("users", databases::user_names(view).len()),
-        ("peers", 0),
+        ("peers", view.config.peers.len()),
         ("pools", view.snapshot.whole_pools().len() + 1),
-        ("peer_pools", 0),
+        ("peer_pools", super::peers::peer_pools(view).len()),
         ("free_clients", 0),
         ("used_clients", clients + console),
         ("login_clients", login),

@@ -216,7 +216,7 @@ fn values_of_the_rows() {
         .iter()
         .map(|row| format!("{}={}", row["list"], row["items"]))
         .collect();
-    assert_eq!(lists[..4], ["databases=3", "users=3", "peers=0", "pools=2"]);
+    assert_eq!(lists[..4], ["databases=3", "users=3", "peers=1", "pools=2"]);
 }
 
 #[test]

@@ -89,6 +89,7 @@ fn config(auth_type: AuthType) -> Config {
         users: BTreeMap::new(),
         hba: Arc::default(),
         ident: Arc::default(),
+        peers: BTreeMap::new(),
         audit: Vec::new(),
         lint: crate::config::RuleSettings::default(),
         secrets: secrets

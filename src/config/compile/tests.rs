@@ -253,6 +253,14 @@ fn cross_checks() {
             "config:3: databases.a.params: the parameter \"TimeZone\" is set twice",
         ),
         (
+            "[peers.0]\nhost = \"/x\"\n",
+            "config:1: peers.0: is not the number of a peer",
+        ),
+        (
+            "[peers.1]\nport = 7000\n",
+            "config:1: peers.1.host: must be set",
+        ),
+        (
             "[users.\"\"]\n",
             "config:1: users.\"\": is not the name of a user",
         ),

@@ -93,7 +93,7 @@ no equals sign hidden
 ";
     let document = read(text);
     let lines: Vec<u32> = document.errors.iter().map(|e| e.line).collect();
-    assert_eq!(lines, [1, 3, 4, 5, 6, 7, 8, 11, 12, 14, 15, 16]);
+    assert_eq!(lines, [1, 3, 4, 5, 6, 7, 8, 12, 14, 15, 16]);
     let shown = format!("{:?}", document.errors);
     assert!(!shown.contains("hidden"), "{shown}");
     assert!(shown.contains("did you mean [pgbouncer]"));

@@ -30,6 +30,20 @@ pub(super) const KEYS: &[Key] = &[
     )
     .needs_restart(),
     Key::process(
+        "so_reuseport",
+        "0",
+        Bool(|s| &mut s.so_reuseport),
+        "Let several processes listen on the same address and port; the kernel spreads connections over them. Each has its own pools and limits, and its own `unix_socket_dir`. For a restart without a pause, or to run beside another version. Set `peer_id` and the peers too, or cancel requests get lost.",
+    )
+    .needs_restart(),
+    Key::process(
+        "peer_id",
+        "0",
+        Count(0, 16_383, |s| &mut s.peer_id),
+        "Number of this process among those that share its port; the others are in the sections `peers`. It is part of the key that clients cancel with, so that a cancel request that reaches another process is passed on to this one. 0: there are no others.",
+    )
+    .needs_restart(),
+    Key::process(
         "unix_socket_dir",
         "/tmp",
         Text(|s| &mut s.unix_socket_dir),

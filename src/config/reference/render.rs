@@ -42,6 +42,10 @@ pub fn toml() -> String {
     for key in keys().filter(|key| matches!(key.slot, Slot::User(_))) {
         entry(&mut out, key, "#");
     }
+    out.push_str("\n# Another process on the same port, by its peer_id.\n#[peers.N]\n");
+    for key in keys().filter(|key| matches!(key.slot, Slot::Peer(_))) {
+        entry(&mut out, key, "#");
+    }
     out
 }
 
@@ -157,6 +161,7 @@ fn toml_value(key: &Key) -> String {
             matches!(field, super::Field::Params(_)),
         ),
         Slot::User(field) => (field.is_bare_in_toml(default), false, false),
+        Slot::Peer(field) => (field.is_bare_in_toml(default), false, false),
     };
     match default {
         _ if table => "{}".into(),

@@ -54,9 +54,9 @@ fn a_stale_socket_is_replaced_and_a_file_is_not() {
 
 #[test]
 fn tcp_errors_name_the_address() {
-    let first = bind_tcp("127.0.0.1:0".parse().unwrap(), 16).unwrap();
+    let first = bind_tcp("127.0.0.1:0".parse().unwrap(), 16, false).unwrap();
     let addr = first.local_addr().unwrap();
-    let source = bind_tcp(addr, 16).unwrap_err();
+    let source = bind_tcp(addr, 16, false).unwrap_err();
     let error = BindError::Tcp { addr, source }.to_string();
     assert!(error.contains(&addr.to_string()), "{error}");
 }

@@ -1,6 +1,7 @@
 //! Started as PgBouncer is started, with PgBouncer's files.
 
 mod logs;
+mod peers;
 
 use std::process::Command;
 

@@ -218,12 +218,17 @@ impl Pgweir {
     /// until it takes connections. `{dir}` and `{port}` in the text are filled in; the users file
     /// is `{dir}/userlist.txt`.
     pub(crate) fn start_ini(text: &str, options: &[&str]) -> Self {
+        Self::start_ini_on(text, options, None)
+    }
+
+    /// As [`start_ini`](Self::start_ini), on a port that somebody may listen on already.
+    pub(crate) fn start_ini_on(text: &str, options: &[&str], port: Option<u16>) -> Self {
         let dir = run_dir().join(format!("w{}", unique()));
         std::fs::create_dir(&dir).expect("a directory for pgweir");
         let program = dir.join("pgbouncer");
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_pgweir"), &program).expect("a link");
         for attempt in 0.. {
-            let port = free_port().expect("a free port");
+            let port = port.unwrap_or_else(|| free_port().expect("a free port"));
             let mut command = Command::new(&program);
             command.args(options).arg(dir.join("pgbouncer.ini"));
             write_ini(&dir, port, text);
