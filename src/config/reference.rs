@@ -9,6 +9,7 @@ mod accepted;
 mod network;
 mod operations;
 mod peers;
+pub mod pgbouncer;
 mod pooling;
 mod render;
 mod scoped;
