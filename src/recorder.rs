@@ -2,10 +2,11 @@
 //! audit trail, and the log lines about findings.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use crate::audit::chain::Key;
-use crate::audit::findings::{Cost, Seen, announce, judged};
+use crate::audit::findings::{Cost, Seen, announce, judged, may_tell};
+use crate::audit::inbox::Letter;
 use crate::audit::observer::{Report, Sink};
 use crate::audit::policy as audit;
 use crate::audit::slow::SlowLog;
@@ -174,8 +175,14 @@ impl Sink for Recorder {
             return;
         }
         let action = self.action(&found.subject, &found.hit);
-        if action != Action::Off && judged(&found.hit, &found.subject.app).is_some() {
-            announce(&self.process.findings, &Seen::detection(found, action));
+        if action == Action::Off || judged(&found.hit, &found.subject.app).is_none() {
+            return;
+        }
+        let seen = Seen::detection(found, action);
+        announce(&self.process.findings, &seen);
+        // Whatever is stronger cannot be done about what is over; the policy made it a notice.
+        if action == Action::Notice && may_tell(&found.hit) {
+            self.tell(found.conn, &seen);
         }
     }
 
@@ -191,6 +198,20 @@ impl Sink for Recorder {
 }
 
 impl Recorder {
+    /// Lets a client know of a finding, unless it is acknowledged.
+    fn tell(&self, client: u64, seen: &Seen<'_>) {
+        let inboxes = &self.process.observer.inboxes;
+        if !inboxes.has(client) {
+            return;
+        }
+        let id = seen.id();
+        let acknowledged = (self.process.findings.lock().find(&id))
+            .is_some_and(|finding| finding.status(SystemTime::now()) == "acknowledged");
+        if !acknowledged {
+            inboxes.put(client, &id, || Letter::about(seen.hit));
+        }
+    }
+
     /// Writes what is left and waits for the disk.
     fn close(&mut self) {
         self.process.wall.load().save(true);

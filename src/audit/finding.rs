@@ -242,7 +242,7 @@ fn json(value: &Value) -> Json {
 }
 
 /// The same for the same thing in every process: the rule and twelve digits.
-fn id(seen: &Seen<'_>) -> Box<str> {
+pub(super) fn id(seen: &Seen<'_>) -> Box<str> {
     let mut context = Context::new(&SHA256);
     let object = seen.hit.object.as_deref().unwrap_or_default();
     for part in [

@@ -68,6 +68,14 @@ impl<'a> Seen<'a> {
     }
 }
 
+impl Seen<'_> {
+    /// The name of its finding.
+    #[must_use]
+    pub fn id(&self) -> Box<str> {
+        super::finding::id(self)
+    }
+}
+
 /// See the module.
 pub struct Findings {
     map: HashMap<u64, Finding, foldhash::fast::RandomState>,

@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod finding;
 pub mod findings;
+pub mod inbox;
 pub mod observer;
 pub mod policy;
 pub mod sample;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use super::inbox::Inboxes;
 use crate::lint::engine::Engine;
 use crate::lint::hit::Hit;
 use crate::lint::observe::{Detection, Observation};
@@ -52,6 +53,8 @@ pub struct Observer {
     /// Shapes whose result values the engine wants, and whether there are any.
     armed: ArcSwap<HashSet<u64>>,
     any_armed: AtomicBool,
+    /// What clients are to be told of what was found.
+    pub inboxes: Arc<Inboxes>,
     closed: AtomicBool,
     started: Instant,
 }
@@ -76,6 +79,7 @@ impl Observer {
             unwritten: AtomicU64::new(0),
             armed: ArcSwap::default(),
             any_armed: AtomicBool::new(false),
+            inboxes: Arc::default(),
             closed: AtomicBool::new(false),
             started: Instant::now(),
         }

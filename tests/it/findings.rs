@@ -274,6 +274,58 @@ fn a_client_is_told_once_if_that_is_wanted() {
     }
 }
 
+/// Sequences are judged on a thread of their own: the client hears of it with the next reply.
+#[test]
+fn a_client_is_told_once_of_a_loop_if_that_is_wanted() {
+    for postgres in each_postgres() {
+        let (pgweir, _) = start(postgres, "transaction", "lint_notice", "n-plus-one");
+        let mut client = Peer::login(pgweir.address(), "t_trust", "app");
+        client.query("CREATE TABLE post (id int, author_id int)");
+        client.query("INSERT INTO post SELECT n, n FROM generate_series(1, 8) n");
+        let page = |client: &mut Peer| -> String {
+            let mut told = String::new();
+            let mut ask = |sql: &str| {
+                for message in client.query(sql) {
+                    if message.tag == b'N' {
+                        told += &String::from_utf8_lossy(&message.body);
+                    }
+                }
+            };
+            ask("SELECT id, author_id FROM post ORDER BY id");
+            for id in 1..=8 {
+                ask(&format!("SELECT author_id FROM post WHERE id = {id}"));
+            }
+            told
+        };
+        let mut told = page(&mut client);
+        if told.is_empty() {
+            told = eventually("the notice", || {
+                let answer = client.query("COPY post (id) TO STDOUT");
+                let at = answer.iter().position(|message| message.tag == b'N')?;
+                // Neither before nor among the rows of the COPY.
+                let end = answer.iter().position(|message| message.tag == b'c')?;
+                assert!(end < at, "{end} {at}");
+                Some(String::from_utf8_lossy(&answer[at].body).into_owned())
+            });
+        }
+        for wanted in ["WARNING", "QL001", "executions of one lookup", "n-plus-one"] {
+            assert!(told.contains(wanted), "{wanted} in {told}");
+        }
+        let hits = |wanted: usize| {
+            eventually("the finding", || {
+                let shown = findings(&pgweir, postgres);
+                (shown.matches(&format!("|n-plus-one||{wanted}|")).count() == 1).then_some(())
+            });
+        };
+        hits(1);
+        // The pause makes it another request.
+        std::thread::sleep(std::time::Duration::from_millis(2100));
+        assert_eq!(page(&mut client), "");
+        hits(2);
+        assert_eq!(page(&mut client), "", "once for each finding");
+    }
+}
+
 #[test]
 fn a_reload_changes_what_is_done_for_clients_that_are_there() {
     for postgres in each_postgres() {

@@ -103,7 +103,7 @@ pub(super) const KEYS: &[Key] = &[
         "lint_notice",
         "",
         Names(|s| &mut s.lint_notice),
-        "Rules of which the client is told by a NoticeResponse, once for each statement and session, as `rule` or `rule:kind`.",
+        "Rules of which the client is told by a NoticeResponse, once for each statement and session, as `rule` or `rule:kind`. Of what only several statements show (loops, repetition, transactions) it is told with the reply to a later statement of its own, once for each finding.",
     )
     .ours(),
     Key::process(

@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use super::Session;
 use super::lineage::Capture;
+use crate::audit::inbox;
 use crate::audit::observer::{Observer, Report};
 use crate::audit::wall::{self, Guard};
 use crate::error::SqlState;
@@ -94,6 +95,8 @@ pub(super) struct Watch {
     guard: Option<Arc<Guard>>,
     /// Rules and shapes that the client was told of.
     noticed: Vec<(u8, u64)>,
+    /// What it is to be told of what was found later, if it is to be told anything.
+    inbox: Option<inbox::Reader>,
 }
 
 impl Watch {
@@ -113,6 +116,7 @@ impl Watch {
             effective,
             guard: None,
             noticed: Vec::new(),
+            inbox: None,
         })
     }
 
@@ -238,6 +242,7 @@ impl Session {
         drop(app);
         let effective = self.context.process.effective(&subject);
         self.watch = Some(Watch::new(subject, effective));
+        self.renew_inbox();
         self.renew_guard();
         self.renew_thresholds();
         let secure = match self.me.addr {
@@ -259,6 +264,7 @@ impl Session {
             watch.effective = self.context.process.effective(&subject);
             watch.subject = Arc::new(subject);
         }
+        self.renew_inbox();
     }
 
     /// Something else is done about rules now.
@@ -266,8 +272,21 @@ impl Session {
         if let Some(watch) = &mut self.watch {
             watch.effective = self.context.process.effective(&watch.subject);
         }
+        self.renew_inbox();
         self.renew_guard();
         self.renew_thresholds();
+    }
+
+    /// Whether the client is told of what is found later. Once it was it keeps its inbox, which
+    /// knows of what.
+    fn renew_inbox(&mut self) {
+        if let Some(watch) = &mut self.watch
+            && watch.inbox.is_none()
+            && watch.effective.max() >= Action::Notice
+        {
+            let inboxes = &self.context.reports.observer.inboxes;
+            watch.inbox = Some(inboxes.open(self.me.id));
+        }
     }
 
     /// Which profile of the firewall is the client's.

@@ -164,11 +164,19 @@ impl Session {
     }
 
     /// Tells the client what the rules say of the request whose reply is about to pass, where it
-    /// asked for that: once for each rule and shape.
+    /// asked for that: once for each rule and shape. What was found later about statements before it,
+    /// as what only several of them show, is told with it.
     pub(in crate::session) fn put_notices(&mut self, gather: &mut Gather<'_>) {
         let Some(watch) = &mut self.watch else { return };
         if watch.effective.max() < Action::Notice {
             return;
+        }
+        if let Some(inbox) = &watch.inbox {
+            for letter in inbox.take() {
+                let more = [(b'H', &*letter.hint), (b'R', letter.rule)];
+                let state = SqlState(letter.state);
+                write::warning_with(gather.put(), state, &letter.message, &more);
+            }
         }
         let Some(front) = watch.pending.front() else {
             return;
