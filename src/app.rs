@@ -188,7 +188,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
         tokio::spawn(admin::sample(control.clone(), console.clone()));
         process.phase.advance(Phase::Running);
         tokio::spawn(signals::listen(control.clone()));
-        wait_for_end(&control).await;
+        wait_for_end(&control, listeners).await;
         Ok::<_, AppError>(())
     })?;
     control.shutdown(Phase::Stopped);
@@ -216,9 +216,12 @@ const ADVICE_ASKED: usize = 16;
 const LAST_REPORTS: Duration = Duration::from_secs(5);
 
 /// Returns when a shutdown is complete: everybody has left, what runs has finished, or the
-/// deadline has passed.
-async fn wait_for_end(control: &Control) {
+/// deadline has passed. The listening sockets are closed when it begins: as long as one of them is
+/// open anywhere in the process, the kernel takes connections that nobody will serve, and with
+/// `so_reuseport` takes them away from the process that would.
+async fn wait_for_end(control: &Control, listeners: Arc<Listeners>) {
     let process = control.process();
+    let mut listeners = Some(listeners);
     let mut began = None;
     loop {
         crate::timer::sleep(Duration::from_millis(50)).await;
@@ -226,11 +229,21 @@ async fn wait_for_end(control: &Control) {
         if phase < Phase::WaitForClients {
             continue;
         }
+        drop(listeners.take());
         let began = *began.get_or_insert_with(std::time::Instant::now);
         let deadline = process.config.load().settings.shutdown_timeout;
-        if !deadline.is_zero() && began.elapsed() >= deadline {
-            tracing::warn!("shutdown_timeout has passed: closing the clients that are left");
-            return;
+        if !deadline.is_zero() {
+            let elapsed = began.elapsed();
+            if elapsed >= deadline {
+                tracing::warn!("shutdown_timeout has passed: closing the clients that are left");
+                return;
+            }
+            if phase == Phase::WaitForClients && elapsed >= deadline / 2 {
+                tracing::info!(
+                    "half of shutdown_timeout has passed: clients are told to leave, each when it is in no transaction"
+                );
+                control.shutdown(Phase::WaitForServers);
+            }
         }
         match phase {
             Phase::Stopped => return,

@@ -30,7 +30,7 @@ pub(super) const KEYS: &[Key] = &[
         "shutdown_timeout",
         "0",
         Seconds(|s| &mut s.shutdown_timeout),
-        "After SIGTERM pgweir waits until all clients have left; after this time those that remain are told to. 0: it waits for ever, as PgBouncer does.",
+        "After SIGTERM pgweir waits until all clients have left. When half of this time has passed, those that remain are told to leave (57P01), each as soon as it is in no transaction; when all of it has passed, whoever is left is disconnected. Give the service manager a little more. 0: it waits for ever, as PgBouncer does.",
     )
     .ours(),
     Key::process(

@@ -2,6 +2,7 @@
 
 mod logs;
 mod peers;
+mod shutdown;
 
 use std::process::Command;
 
