@@ -53,6 +53,8 @@ pub struct ClientRow {
     pub application_name: String,
     /// Prepared statements it has.
     pub prepared: u32,
+    /// What it replicates: none, physical or logical.
+    pub replication: &'static str,
     /// Why it keeps its server beyond the transaction, comma separated; empty for no reason.
     pub pins: String,
 }

@@ -140,6 +140,7 @@ fn snapshot() -> Snapshot {
         tls: String::new(),
         application_name: "psql".into(),
         prepared: 3,
+        replication: "none",
         pins: "listen".into(),
     };
     let server = ServerRow {

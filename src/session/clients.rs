@@ -97,6 +97,8 @@ pub struct ClientShared {
     pub requested: Cell<Instant>,
     /// The server it has.
     pub server: RefCell<Option<Rc<ServerShared>>>,
+    /// What it replicates: none, physical or logical.
+    pub replication: Cell<&'static str>,
     /// Why it keeps its server beyond the transaction: bits of `session::pin`.
     pub pins: Cell<u8>,
     /// Since when its last words are being written.
@@ -144,6 +146,7 @@ impl ClientShared {
             logging_in: Cell::new(true),
             requested: Cell::new(now),
             server: RefCell::new(None),
+            replication: Cell::new("none"),
             pins: Cell::new(0),
             closing: Cell::new(None),
             prepared: Cell::new(0),

@@ -35,27 +35,27 @@ pub struct Arrival {
 }
 
 /// A client that has proved who it is and found a place under every limit.
-struct Admitted {
-    id: u64,
-    user: Arc<str>,
-    database: Arc<Database>,
-    asked: Arc<str>,
-    params: Vec<(String, String)>,
-    prelude: Vec<u8>,
-    leftover: Vec<u8>,
-    minor: u16,
+pub(super) struct Admitted {
+    pub(super) id: u64,
+    pub(super) user: Arc<str>,
+    pub(super) database: Arc<Database>,
+    pub(super) asked: Arc<str>,
+    pub(super) params: Vec<(String, String)>,
+    pub(super) prelude: Vec<u8>,
+    pub(super) leftover: Vec<u8>,
+    pub(super) minor: u16,
     permits: Vec<Permit>,
-    scram_keys: Option<ScramKeys>,
-    password: Option<Secret>,
-    stored: Option<Secret>,
-    config: Arc<Config>,
-    key: PoolKey,
+    pub(super) scram_keys: Option<ScramKeys>,
+    pub(super) password: Option<Secret>,
+    pub(super) stored: Option<Secret>,
+    pub(super) config: Arc<Config>,
+    pub(super) key: PoolKey,
 }
 
 /// Why a client that has proved who it is cannot be served.
-struct Turned {
-    state: SqlState,
-    text: String,
+pub(super) struct Turned {
+    pub(super) state: SqlState,
+    pub(super) text: String,
 }
 
 /// What logins on one worker need.
@@ -133,7 +133,14 @@ impl Logins {
             return;
         }
         let mut login = login;
+        let replication = login.replication.take().filter(|value| !is_off(value));
         match self.admit(id, &mut login, place, config.clone()) {
+            Ok(client) if replication.is_some() => {
+                let who = Who::known(id, &login);
+                let replication = replication.unwrap_or_default();
+                self.replication(login.stream, who, client, replication, &config)
+                    .await;
+            }
             Ok(client) => {
                 let owner = self.place(&client.key);
                 if owner == self.context.worker {
@@ -167,6 +174,22 @@ impl Logins {
             Destination::Nowhere => {
                 tracing::warn!("a cancel request was passed on too often; look at [peers]");
             }
+        }
+    }
+
+    /// Serves a replication connection to its end.
+    async fn replication(
+        self: &Rc<Self>,
+        mut stream: Stream,
+        who: Who,
+        client: Admitted,
+        replication: String,
+        config: &Config,
+    ) {
+        let (addr, tls) = (stream.peer(), tls_name(&stream));
+        match (self.replicate(&mut stream, client, replication, tls)).await {
+            Ok(why) => who.closes(addr, why, config),
+            Err(turned) => turn_away(stream, who, turned, config).await,
         }
     }
 
@@ -238,14 +261,6 @@ impl Logins {
         }
         if process.clients.get() > config.settings.max_client_conn {
             return Err(too_many("max_client_conn"));
-        }
-        if login
-            .replication
-            .as_deref()
-            .is_some_and(|value| !is_off(value))
-        {
-            let text = "replication connections are not supported".to_owned();
-            return turned(SqlState::FEATURE_NOT_SUPPORTED, text);
         }
         let asked = login.database.as_str();
         let Some(database) = config.database(asked) else {

@@ -6,6 +6,7 @@
 
 mod login;
 mod lookup;
+mod replication;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -345,6 +346,7 @@ fn snapshot(context: &Rc<Context>) -> Snapshot {
             tls: client.tls.to_string(),
             application_name: client.application_name.borrow().to_string(),
             prepared: client.prepared.get(),
+            replication: client.replication.get(),
             pins: Pins(client.pins.get()).names(),
         });
     });

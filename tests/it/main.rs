@@ -32,6 +32,7 @@ mod offline;
 mod prepared;
 mod relay;
 mod replicas;
+mod replication;
 mod server_login;
 mod smoke;
 mod state;

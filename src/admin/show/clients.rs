@@ -74,6 +74,7 @@ struct Socket<'a> {
     kind: &'static str,
     user: &'a str,
     database: &'a str,
+    replication: &'static str,
     state: &'static str,
     addr: &'a str,
     port: u16,
@@ -97,7 +98,7 @@ impl Socket<'_> {
             self.kind.into(),
             text(self.user),
             text(self.database),
-            "none".into(),
+            self.replication.into(),
             self.state.into(),
             text(self.addr),
             u32::from(self.port).into(),
@@ -148,6 +149,7 @@ fn local_of(view: &View<'_>, addr: &str) -> (String, u16) {
 fn client_socket<'a>(view: &View<'_>, client: &'a ClientRow) -> Socket<'a> {
     Socket {
         kind: "C",
+        replication: client.replication,
         user: &client.user,
         database: &client.database,
         state: client.state.as_str(),
@@ -170,6 +172,7 @@ fn client_socket<'a>(view: &View<'_>, client: &'a ClientRow) -> Socket<'a> {
 fn console_socket<'a>(view: &View<'_>, seen: &'a Seen) -> Socket<'a> {
     Socket {
         kind: "C",
+        replication: "none",
         user: &seen.user,
         database: &seen.database,
         state: "active",
@@ -192,6 +195,7 @@ fn console_socket<'a>(view: &View<'_>, seen: &'a Seen) -> Socket<'a> {
 fn server_socket<'a>(server: &'a ServerRow, application_name: &'a str) -> Socket<'a> {
     Socket {
         kind: "S",
+        replication: "none",
         user: &server.key.user,
         database: &server.key.database,
         state: server.state.as_str(),
