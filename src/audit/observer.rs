@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::inbox::Inboxes;
-use crate::lint::engine::Engine;
+use crate::lint::engine::{Engine, Evicted};
 use crate::lint::hit::Hit;
 use crate::lint::observe::{Detection, Observation};
 use crate::lint::texts::Suppressed;
@@ -45,8 +45,8 @@ pub struct Observer {
     /// The other end, until somebody looks at what is reported.
     receiver: Mutex<Option<Receiver<Vec<Report>>>>,
     dropped: AtomicU64,
-    /// Scopes that the engine forgot, and bytes that it keeps.
-    evicted: AtomicU64,
+    /// What the engine forgot, and bytes that it keeps.
+    evicted: Mutex<Evicted>,
     memory: AtomicU64,
     /// Lines that the audit trail could not write.
     unwritten: AtomicU64,
@@ -74,7 +74,7 @@ impl Observer {
             sender,
             receiver: Mutex::new(Some(receiver)),
             dropped: AtomicU64::new(0),
-            evicted: AtomicU64::new(0),
+            evicted: Mutex::default(),
             memory: AtomicU64::new(0),
             unwritten: AtomicU64::new(0),
             armed: ArcSwap::default(),
@@ -162,12 +162,10 @@ impl Observer {
         self.unwritten.load(Ordering::Relaxed)
     }
 
-    /// Scopes that the engine forgot to make room, and bytes that it keeps, roughly.
-    pub fn engine(&self) -> (u64, u64) {
-        (
-            self.evicted.load(Ordering::Relaxed),
-            self.memory.load(Ordering::Relaxed),
-        )
+    /// What the engine forgot to make room, and bytes that it keeps, roughly.
+    pub fn engine(&self) -> (Evicted, u64) {
+        let evicted = *self.evicted.lock();
+        (evicted, self.memory.load(Ordering::Relaxed))
     }
 
     /// A moment, in the engine's microseconds.
@@ -233,7 +231,7 @@ pub fn run(observer: &Observer, sink: &mut impl Sink) {
                 sink.detected(&detection);
             }
             sink.tick(&mut engine);
-            (observer.evicted).store(engine.evicted(), Ordering::Relaxed);
+            *observer.evicted.lock() = engine.evicted();
             (observer.memory).store(engine.memory() as u64, Ordering::Relaxed);
         }
     }

@@ -564,6 +564,10 @@ mod tests {
             texts.judge_by(&thresholds);
             let looked = texts.look(text.as_bytes(), Lexing::default());
             assert_eq!(rules(&looked), [rule]);
+            if rule == "too-many-joins" {
+                let message = &looked.hits()[0].message;
+                assert!(message.contains("beyond 1 the planner"), "{message}");
+            }
             texts.judge_by(&Thresholds::default());
         }
         let parses = texts.stats.parses;

@@ -86,11 +86,10 @@ pub(super) fn active(reading: &Reading<'_>) -> Values {
 
 pub(super) fn evicted(reading: &Reading<'_>) -> Values {
     let (findings, _, _) = reading.process.findings.lock().counters();
-    let (scopes, _) = reading.process.observer.engine();
-    vec![
-        (vec!["finding".to_owned()], findings as f64),
-        (vec!["scope".to_owned()], scopes as f64),
-    ]
+    let (engine, _) = reading.process.observer.engine();
+    ([("finding", findings)].into_iter().chain(engine.each()))
+        .map(|(kind, count)| (vec![kind.to_owned()], count as f64))
+        .collect()
 }
 
 pub(super) fn skipped(reading: &Reading<'_>) -> Values {

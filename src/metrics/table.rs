@@ -131,7 +131,7 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "pgweir_lint_state_evicted_total",
-        "Findings and scopes forgotten to make room.",
+        "What was forgotten to make room: findings, and of the sequence engine scopes (requests), transactions, runs, parents, repeats and windows (of a minute).",
         Series(&["kind"], findings::evicted),
     ),
     counter(

@@ -112,7 +112,7 @@ pub fn rows(findings: &Findings, names: &[String]) -> Vec<Row> {
 pub fn stats(view: &View<'_>) -> Vec<Row> {
     let texts = &view.snapshot.texts;
     let observer = &view.process.observer;
-    let (scopes, memory) = observer.engine();
+    let (engine, memory) = observer.engine();
     let findings = view.process.findings.lock();
     let (evicted, blocked, held_back) = findings.counters();
     let numbers = [
@@ -124,7 +124,12 @@ pub fn stats(view: &View<'_>) -> Vec<Row> {
         ("text_tables_emptied", texts.emptied),
         ("reports_dropped", observer.dropped()),
         ("audit_lines_lost", observer.unwritten()),
-        ("scopes_evicted", scopes),
+        ("scopes_evicted", engine.scopes),
+        ("transactions_evicted", engine.transactions),
+        ("runs_evicted", engine.runs),
+        ("parents_evicted", engine.parents),
+        ("repeats_evicted", engine.repeats),
+        ("windows_evicted", engine.windows),
         ("scope_bytes", memory),
         ("findings", findings.all().len() as u64),
         ("findings_evicted", evicted),

@@ -66,21 +66,24 @@ pub(super) struct Minute {
     clients: HashMap<u64, Client>,
     lifetimes: HashMap<u64, Window>,
     errors_seen: u64,
+    /// Windows that were forgotten to make room.
+    pub(super) evicted: u64,
 }
 
 fn whose(subject: &Subject) -> u64 {
     FixedState::default().hash_one((&subject.database, &subject.user))
 }
 
-fn bounded<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: &K) {
+fn bounded<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: &K, evicted: &mut u64) {
     if map.len() >= MOST && !map.contains_key(key) {
+        *evicted += map.len() as u64;
         map.clear();
     }
 }
 
 impl Minute {
     pub(super) fn connected(&mut self, seen: &Observation) {
-        bounded(&mut self.clients, &seen.conn);
+        bounded(&mut self.clients, &seen.conn, &mut self.evicted);
         let client = Client {
             since: seen.done_us,
             statements: 0,
@@ -103,7 +106,7 @@ impl Minute {
             return;
         }
         let key = FixedState::default().hash_one((&seen.subject.client, whose(&seen.subject)));
-        bounded(&mut self.lifetimes, &key);
+        bounded(&mut self.lifetimes, &key, &mut self.evicted);
         let window = self.lifetimes.entry(key).or_default();
         let enough = thresholds.connections;
         if window.add(seen.conn, client.since, enough, 10 * SECOND) {
@@ -144,7 +147,7 @@ impl Minute {
                 return;
             }
             if run.block == Block::Failed {
-                bounded(&mut self.failed, &seen.conn);
+                bounded(&mut self.failed, &seen.conn, &mut self.evicted);
                 let kept = (Arc::clone(&seen.subject), run.clone(), seen.done_us);
                 self.failed.insert(seen.conn, kept);
             } else {
@@ -164,7 +167,7 @@ impl Minute {
         let owner = whose(&seen.subject);
         if run.params == 0 && run.values.len > 0 && tables && run.shape != 0 {
             let key = (owner, run.shape);
-            bounded(&mut self.texts, &key);
+            bounded(&mut self.texts, &key, &mut self.evicted);
             let window = self.texts.entry(key).or_default();
             let enough = thresholds.texts;
             if window.add(run.stripped, seen.done_us, enough, MINUTE) {
@@ -190,7 +193,7 @@ impl Minute {
         found: &mut Vec<Detection>,
     ) {
         let key = (owner, run.stripped);
-        bounded(&mut self.comments, &key);
+        bounded(&mut self.comments, &key, &mut self.evicted);
         let (window, first) = (self.comments.entry(key))
             .or_insert_with(|| (Window::default(), Arc::clone(&run.text)));
         if !window.add(run.raw, seen.done_us, enough, MINUTE) {
@@ -241,7 +244,7 @@ impl Minute {
     ) {
         let Some(state) = run.error else { return };
         let key = (whose(subject), run.shape, state);
-        bounded(&mut self.errors, &key);
+        bounded(&mut self.errors, &key, &mut self.evicted);
         self.errors_seen += 1;
         let enough = thresholds.errors;
         let window = self.errors.entry(key).or_default();

@@ -16,6 +16,9 @@ use super::rules::runtime;
 use super::thresholds::Thresholds;
 use transaction::Transaction;
 
+pub use evicted::Evicted;
+
+mod evicted;
 mod lineage;
 mod loops;
 mod minute;
@@ -48,7 +51,7 @@ pub struct Engine {
     scopes: HashMap<Key, runs::Scope>,
     open: HashMap<u64, Transaction>,
     minute: minute::Minute,
-    evicted: u64,
+    evicted: Evicted,
     lineage: lineage::Lineage,
     /// From how much on rules speak; may be changed at any time.
     pub thresholds: Thresholds,
@@ -117,11 +120,12 @@ impl Engine {
                         let (_, &mut middle, _) = used.select_nth_unstable(middle);
                         self.scopes.retain(|_, scope| scope.last() > middle);
                     }
-                    self.evicted += (before - self.scopes.len()) as u64;
+                    self.evicted.scopes += (before - self.scopes.len()) as u64;
                 }
                 let before = found.len();
                 let scope = self.scopes.entry(key).or_default();
                 let explained = scope.add(seen, run, (&self.thresholds, &mut self.lineage), found);
+                self.evicted.take(&mut scope.evicted);
                 if found.len() > before {
                     self.pending.insert(key);
                 }
@@ -167,10 +171,12 @@ impl Engine {
         &self.lineage.armed
     }
 
-    /// Scopes that were forgotten to make room.
+    /// What was forgotten to make room.
     #[must_use]
-    pub fn evicted(&self) -> u64 {
-        self.evicted
+    pub fn evicted(&self) -> Evicted {
+        let mut evicted = self.evicted;
+        evicted.windows = self.minute.evicted;
+        evicted
     }
 
     /// Bytes kept of scopes and transactions. Texts and profiles are shared with the sessions and not
@@ -194,7 +200,7 @@ impl Engine {
             return;
         }
         if self.open.len() >= self.limits.scopes && !self.open.contains_key(&seen.conn) {
-            self.evicted += 1;
+            self.evicted.transactions += 1;
             return;
         }
         (self.open.entry(seen.conn))

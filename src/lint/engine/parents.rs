@@ -54,10 +54,12 @@ impl Parents {
         self.known.capacity() * size_of::<Parent>() + results.sum::<usize>()
     }
 
-    pub(super) fn add(&mut self, seen: &Observation, run: &Execution, result: bool) {
+    /// Takes an execution. `true` if another query was forgotten for it.
+    pub(super) fn add(&mut self, seen: &Observation, run: &Execution, result: bool) -> bool {
         let entry = (seen.done_us, run.rows);
         let Some(at) = (self.known.iter()).position(|known| known.shape == run.shape) else {
-            if self.known.len() >= MOST {
+            let full = self.known.len() >= MOST;
+            if full {
                 self.known.remove(0);
             }
             self.known.push(Parent {
@@ -69,7 +71,7 @@ impl Parents {
                 rows: run.rows,
                 result: run.result.clone(),
             });
-            return;
+            return full;
         };
         let known = &mut self.known[at];
         if seen.sent_us.saturating_sub(known.latest[3].0) > BEFORE {
@@ -82,6 +84,7 @@ impl Parents {
         if result {
             known.result.clone_from(&run.result);
         }
+        false
     }
 
     /// The parent of the run: by its values, else the nearest one with as many rows, else one that

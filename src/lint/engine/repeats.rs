@@ -172,43 +172,46 @@ impl Repeats {
         self.wrote(table);
     }
 
+    /// Takes an execution. `true` if another query was forgotten for it.
     pub(super) fn add(
         &mut self,
         seen: &Observation,
         run: &Execution,
         thresholds: &Thresholds,
         found: &mut Vec<Detection>,
-    ) {
+    ) -> bool {
         // An error asks for a retry; a write may change the answer.
         if run.error.is_some() || run.profile.opaque > 0 {
             for one in &mut self.known {
                 (one.near, one.told) = (Steps::default(), false);
             }
-            return;
+            return false;
         }
         for table in run.profile.facts.iter().flat_map(|facts| &facts.writes) {
             self.written_to(table);
         }
         let [facts] = run.profile.facts.as_slice() else {
-            return;
+            return false;
         };
         let counts = facts.command == Command::Select
             && !facts.reads.is_empty()
             && !facts.introspection
             && run.fetch == 0;
         if !counts || exempt(&seen.subject) {
-            return;
+            return false;
         }
         let key = (run.stripped ^ run.shape)
             .rotate_left(23)
             .wrapping_mul(0x9E37_79B9_7F4A_7C15)
             ^ run.values.all;
-        let at = self.find(key).unwrap_or_else(|| {
+        let known = self.find(key);
+        let evicted = known.is_none() && self.tags.len() >= MOST;
+        let at = known.unwrap_or_else(|| {
             let own = facts.reads.iter().any(|table| self.written.contains(table));
             self.begin(key, &run.profile, own)
         });
         let Some(one) = self.known.get_mut(at) else {
-            return;
+            return evicted;
         };
         if seen.sent_us.saturating_sub(one.near.done) > SECOND {
             one.near = Steps::default();
@@ -220,7 +223,7 @@ impl Repeats {
         one.near.add(seen);
         one.far.add(seen);
         if one.told || one.polls {
-            return;
+            return evicted;
         }
         let pure = !facts.volatile && facts.lock == RowLock::None;
         if pure && one.near.n >= thresholds.repeats && !one.near.even() {
@@ -229,7 +232,7 @@ impl Repeats {
             let text = format!("One query ran {n} times with the same parameters in one request.");
             let hit = Hit::new(&sequence::REPEATED, "", text).evidence("executions", n);
             found.push(detection(hit, &seen.subject, seen.conn, run, n, 0));
-            return;
+            return evicted;
         }
         let far = one.far;
         let long = seen.sent_us.saturating_sub(far.first) >= 5 * SECOND;
@@ -247,6 +250,7 @@ impl Repeats {
                 .evidence("interval_ms", ms);
             found.push(detection(hit, &seen.subject, seen.conn, run, far.n, 0));
         }
+        evicted
     }
 }
 

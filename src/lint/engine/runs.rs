@@ -8,6 +8,7 @@ use super::super::observe::{Block, Detection, Execution, Observation, Subject, V
 use super::super::rule::{Rule, Severity};
 use super::super::rules::sequence;
 use super::super::thresholds::Thresholds;
+use super::evicted::Fresh;
 use super::lineage::Lineage;
 use super::parents::{Choice, Parents};
 use super::{SECOND, detection, exempt, loops};
@@ -34,6 +35,8 @@ pub(super) struct Scope {
     repeats: super::repeats::Repeats,
     /// Transactions that began, to tell whether each write had its own.
     begun: u64,
+    /// What it forgot to make room since somebody counted.
+    pub(super) evicted: Fresh,
 }
 
 /// Executions of one shape, each sent soon after the answer to the one before.
@@ -128,7 +131,7 @@ impl Scope {
         self.statements += 1;
         self.last = seen.done_us;
         self.begun += u64::from(facts.command == Command::Begin);
-        self.repeats.add(seen, run, thresholds, found);
+        self.evicted.repeats += u32::from(self.repeats.add(seen, run, thresholds, found));
         let rule = match facts.command {
             Command::Select => Some(&sequence::N_PLUS_ONE),
             Command::Insert if one_row(run, facts) => Some(&sequence::ROW_INSERT),
@@ -145,7 +148,8 @@ impl Scope {
             explained = self.step(rule, (seen, run, facts), (thresholds, lineage), found);
         }
         if select && counts && run.rows >= 2 && facts.lock != RowLock::SkipLocked {
-            self.parents.add(seen, run, !run.result.is_empty());
+            let evicted = self.parents.add(seen, run, !run.result.is_empty());
+            self.evicted.parents += u32::from(evicted);
         }
         explained
     }
@@ -162,6 +166,7 @@ impl Scope {
             None => {
                 if self.runs.len() >= MOST {
                     self.runs.remove(0).settle(found);
+                    self.evicted.runs += 1;
                 }
                 self.runs.push(Run::new(rule, seen, run));
                 self.runs.len() - 1

@@ -99,7 +99,12 @@ fn series(steps: &[(&str, &[u64], u64, u64)]) -> Vec<Detection> {
     series_in(Engine::default(), steps)
 }
 
-fn series_in(mut engine: Engine, steps: &[(&str, &[u64], u64, u64)]) -> Vec<Detection> {
+fn series_in(engine: Engine, steps: &[(&str, &[u64], u64, u64)]) -> Vec<Detection> {
+    series_left(engine, steps).1
+}
+
+/// The engine afterwards, and what it found.
+fn series_left(mut engine: Engine, steps: &[(&str, &[u64], u64, u64)]) -> (Engine, Vec<Detection>) {
     let hashing = crate::lint::hashing::Hashing::seeded(1);
     let mut found = Vec::new();
     for (at, (sql, values, ms, rows)) in steps.iter().enumerate() {
@@ -128,7 +133,7 @@ fn series_in(mut engine: Engine, steps: &[(&str, &[u64], u64, u64)]) -> Vec<Dete
         engine.observe(&seen, &mut found);
     }
     engine.tick(u64::MAX / 2, &mut found);
-    found
+    (engine, found)
 }
 
 #[test]
@@ -209,6 +214,45 @@ fn the_operator_says_from_how_much_on() {
         series_in(engine, &steps).len()
     };
     assert_eq!((found(7), found(8)), (1, 0));
+}
+
+#[test]
+fn what_is_forgotten_is_counted() {
+    let texts = |what: &str| -> Vec<String> {
+        (0..70)
+            .map(|n| format!("SELECT a FROM {what}{n} WHERE id = $1"))
+            .collect()
+    };
+    let evicted = |what: &str, rows| {
+        let (texts, values) = (texts(what), (0..70).map(|n| [n]).collect::<Vec<[u64; 1]>>());
+        let steps: Vec<(&str, &[u64], u64, u64)> = (texts.iter().zip(&values))
+            .map(|(text, value)| (text.as_str(), &value[..], value[0] * 3, rows))
+            .collect();
+        series_left(Engine::default(), &steps).0.evicted()
+    };
+    let one = evicted("t", 1);
+    assert_eq!((one.runs, one.parents, one.repeats), (6, 0, 6));
+    let many = evicted("t", 5);
+    assert_eq!((many.runs, many.parents, many.repeats), (6, 38, 6));
+    assert_eq!((many.scopes, many.transactions, many.windows), (0, 0, 0));
+
+    let mut engine = Engine::new(Limits { scopes: 4 });
+    for conn in 0..9 {
+        let seen = Observation {
+            conn,
+            subject: Arc::default(),
+            sent_us: conn * 1000,
+            done_us: conn * 1000 + 1,
+            event: Event::Executed(Box::new(Execution {
+                block: Block::Open,
+                ..Execution::default()
+            })),
+        };
+        engine.observe(&seen, &mut Vec::new());
+    }
+    let evicted = engine.evicted();
+    assert_eq!(evicted.transactions, 5);
+    assert!(evicted.scopes > 0);
 }
 
 #[test]

@@ -145,8 +145,6 @@ fn insert_without_columns(cx: &mut Cx<'_, '_>) {
     }
 }
 
-/// The default of `join_collapse_limit` and of `from_collapse_limit`.
-const COLLAPSE: usize = 8;
 /// The default of `geqo_threshold`.
 const GENETIC: usize = 12;
 
@@ -183,6 +181,8 @@ fn too_many_joins(cx: &mut Cx<'_, '_>) {
         if block.select().is_none() || (count as u64) < cx.thresholds.relations {
             continue;
         }
+        // What join_collapse_limit is taken to be, by default the server's own.
+        let limit = cx.thresholds.relations.saturating_sub(1);
         let first = (block.relations.first()).map_or(-1, |relation| relation.location);
         let span = cx.token(first);
         let severity = if count > GENETIC {
@@ -199,7 +199,7 @@ fn too_many_joins(cx: &mut Cx<'_, '_>) {
                 &TOO_MANY_JOINS,
                 "",
                 format!(
-                    "{count} relations{part}: beyond {COLLAPSE} the planner keeps the written join order."
+                    "{count} relations{part}: beyond {limit} the planner keeps the written join order."
                 ),
             )
             .severity(severity)
