@@ -256,6 +256,51 @@ fn what_is_forgotten_is_counted() {
 }
 
 #[test]
+fn idle_time_names_the_last_statement_and_excuses_who_types() {
+    let idle = |app: &str| {
+        let mut engine = Engine::default();
+        let mut found = Vec::new();
+        for (at, sql) in ["BEGIN", "UPDATE t SET a = 'secret' WHERE id = 7"]
+            .iter()
+            .enumerate()
+        {
+            let profile = inspect(sql, &[], &Thresholds::default()).expect("valid");
+            let seen = Observation {
+                conn: 1,
+                subject: Arc::new(Subject {
+                    app: app.into(),
+                    ..Subject::default()
+                }),
+                sent_us: at as u64 * 1000,
+                done_us: at as u64 * 1000 + 1,
+                event: Event::Executed(Box::new(Execution {
+                    text: Arc::from(sql.as_bytes()),
+                    profile: Arc::new(profile),
+                    block: Block::Open,
+                    ..Execution::default()
+                })),
+            };
+            engine.observe(&seen, &mut found);
+        }
+        engine.tick(90 * SECOND, &mut found);
+        found
+    };
+    let found = idle("till");
+    let rules: Vec<&str> = found.iter().map(|one| one.hit.rule.id).collect();
+    assert_eq!(rules, ["idle-in-transaction", "long-transaction"]);
+    assert_eq!(found[0].hit.severity, Severity::Critical);
+    let evidence = format!("{:?}", found[0].hit.evidence);
+    assert!(evidence.contains("update t set a = ?"), "{evidence}");
+    assert!(!evidence.contains("secret"), "{evidence}");
+    for person in ["psql", "pgAdmin 4 - DB:shop", "DBeaver 24.1"] {
+        let found = idle(person);
+        assert_eq!(found[0].hit.severity, Severity::Info, "{person}");
+    }
+    assert_eq!(idle("psql").len(), 1, "nothing else of psql");
+    assert!(idle("pg_dump").is_empty());
+}
+
+#[test]
 fn waiting_for_a_server_is_not_its_time() {
     let slow = |wait_us: u64, server_us: u64| {
         let mut engine = Engine::default();

@@ -10,6 +10,7 @@ use super::super::rule::{Rule, Severity};
 use super::super::rules::sequence;
 use super::super::thresholds::Thresholds;
 use super::{SECOND, detection, exempt};
+use crate::sql::{self, Lexing};
 
 /// A transaction block that is open.
 pub(super) struct Transaction {
@@ -29,6 +30,17 @@ pub(super) struct Transaction {
     /// Tables that were written to, of which a few are kept.
     written: Vec<Box<str>>,
     failed: bool,
+    /// The last statement of the client.
+    latest: Arc<[u8]>,
+}
+
+/// Bytes of the last statement that are shown.
+const LATEST: usize = 500;
+
+/// Whether somebody types the statements: then pauses are thinking.
+fn is_person(subject: &Subject) -> bool {
+    let app = &*subject.app;
+    app == "psql" || app.starts_with("pgAdmin") || app.starts_with("DBeaver")
 }
 
 /// Names of written tables that are kept.
@@ -51,12 +63,14 @@ impl Transaction {
             told: [false; 5],
             written: Vec::new(),
             failed: false,
+            latest: Arc::clone(&run.text),
         }
     }
 
     pub(super) fn take(&mut self, seen: &Observation, run: &Execution) {
         self.last = seen.done_us;
         self.failed = run.block == Block::Failed;
+        self.latest = Arc::clone(&run.text);
         let Some(facts) = run.profile.facts.first() else {
             return;
         };
@@ -101,7 +115,8 @@ impl Transaction {
         thresholds: &Thresholds,
         found: &mut Vec<Detection>,
     ) {
-        if exempt(&self.subject) {
+        let person = is_person(&self.subject);
+        if exempt(&self.subject) && !person {
             return;
         }
         let silent = now.saturating_sub(self.last) / SECOND;
@@ -115,6 +130,9 @@ impl Transaction {
                 conn,
                 found,
             );
+        }
+        if exempt(&self.subject) {
+            return;
         }
         let age = now.saturating_sub(self.start) / SECOND;
         if age >= thresholds.long_s {
@@ -178,6 +196,15 @@ impl Transaction {
         }
         if slot == 4 {
             hit.severity = Severity::Warn;
+        }
+        if slot == 0 {
+            // Without its values: who looks for the place in the code knows it by its words.
+            let mut latest = sql::normalised(&self.latest, Lexing::default());
+            latest.truncate(LATEST);
+            hit = hit.evidence("last_statement", &*String::from_utf8_lossy(&latest));
+            if is_person(&self.subject) {
+                hit.severity = Severity::Info;
+            }
         }
         let run = Execution {
             text: Arc::clone(&self.text),

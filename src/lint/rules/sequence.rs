@@ -45,6 +45,11 @@ rule! {
 
 rule! {
     /// The client sent nothing for five seconds while its transaction was open.
+    ///
+    /// It holds its locks, keeps VACUUM from removing rows and occupies a server connection. The
+    /// evidence has the last statement, without its values, and the tables that were written to.
+    ///
+    /// Where somebody types (psql, pgAdmin, DBeaver) it is only informative.
     pub static IDLE = {
         id: "idle-in-transaction",
         title: "Idle in transaction",
