@@ -77,7 +77,11 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
         return Err(DaemonError::NeedsPidfile.into());
     }
     // Bound before the process leaves its terminal, so that whoever started it sees what is wrong.
-    let listeners = Arc::new(Listeners::bind(&config.settings)?);
+    let listeners = match Listeners::passed()? {
+        Some(passed) => passed,
+        None => Listeners::bind(&config.settings)?,
+    };
+    let listeners = Arc::new(listeners);
     if options.daemon {
         daemon::go_into_background()?;
     }

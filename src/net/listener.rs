@@ -37,6 +37,14 @@ pub enum BindError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The service manager passed something that cannot be listened on.
+    #[error("socket {number} of the service manager cannot be used: {source}")]
+    Passed {
+        /// Its place among those passed, from 0.
+        number: usize,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// Another program answers on the unix socket.
     #[error(
         "unix socket {path} is in use by another process; stop it or choose another unix_socket_dir or listen_port"
@@ -81,6 +89,33 @@ enum Registered {
 }
 
 impl Listeners {
+    /// The sockets that a service manager has opened for this process, if it has; then those of the
+    /// configuration are not opened, as in PgBouncer.
+    ///
+    /// Errors: one of them is neither a TCP nor a unix stream socket, or its mode cannot be set.
+    ///
+    /// Source: systemd, `sd_listen_fds(3)`.
+    pub fn passed() -> Result<Option<Listeners>, BindError> {
+        let mut passed = listenfd::ListenFd::from_env();
+        let mut sockets = Vec::new();
+        for number in 0..passed.len() {
+            let failed = |source| BindError::Passed { number, source };
+            if let Ok(Some(socket)) = passed.take_tcp_listener(number) {
+                socket.set_nonblocking(true).map_err(failed)?;
+                sockets.push(Bound::Tcp(socket));
+            } else if let Some(socket) = passed.take_unix_listener(number).map_err(failed)? {
+                socket.set_nonblocking(true).map_err(failed)?;
+                sockets.push(Bound::Unix(socket));
+            }
+        }
+        // The files of unix sockets are the service manager's.
+        let file = None;
+        Ok((!sockets.is_empty()).then_some(Listeners {
+            sockets,
+            _file: file,
+        }))
+    }
+
     /// Binds every address of `listen_addr` and the unix socket, and listens.
     ///
     /// A file left behind by a dead process is removed; one that answers is not. Errors name the
