@@ -178,7 +178,15 @@ impl Sink for Recorder {
         if action == Action::Off || judged(&found.hit, &found.subject.app).is_none() {
             return;
         }
-        let seen = Seen::detection(found, action);
+        let silence = (found.silence.as_ref()).filter(|silence| silence.covers(found.hit.rule));
+        let action = match silence {
+            Some(_) => Action::Log,
+            None => action,
+        };
+        let seen = Seen {
+            suppressed: silence.map(|silence| &*silence.reason),
+            ..Seen::detection(found, action)
+        };
         announce(&self.process.findings, &seen);
         // Whatever is stronger cannot be done about what is over; the policy made it a notice.
         if action == Action::Notice && may_tell(&found.hit) {

@@ -63,18 +63,46 @@ impl Comments {
             .or_else(|| REQUEST_KEYS.into_iter().find_map(|key| self.get(key)))
     }
 
-    /// Whether the comments name this rule, and not only all of them.
-    #[must_use]
-    pub fn names(&self, rule: &Rule) -> bool {
-        self.ignore.iter().any(|name| &**name == rule.id)
-    }
-
     /// Whether the comments ask for silence about this rule. Rules about security are not asked
     /// this way: whoever can write the statement could write the comment.
     #[must_use]
     pub fn ignores(&self, rule: &Rule) -> bool {
         rule.class != Class::Security
             && (self.ignore.iter()).any(|name| &**name == "*" || &**name == rule.id)
+    }
+}
+
+/// What the comments of a statement ask to keep silent about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Names of rules; `*` is all of them but those about security.
+    pub rules: Vec<Box<str>>,
+    /// Why; empty if the comment gives no reason.
+    pub reason: Box<str>,
+    /// Rules about security are silenced too where they are named.
+    pub security: bool,
+}
+
+impl Silence {
+    /// What these comments ask for, if it is anything. With `security` rules about security that
+    /// they name are silenced too.
+    #[must_use]
+    pub fn of(comments: &Comments, security: bool) -> Option<Silence> {
+        (!comments.ignore.is_empty()).then(|| Silence {
+            rules: comments.ignore.clone(),
+            reason: comments.reason.clone().unwrap_or_default(),
+            security,
+        })
+    }
+
+    /// Whether it is about this rule. What security may not be asked is decided here.
+    #[must_use]
+    pub fn covers(&self, rule: &Rule) -> bool {
+        let named = self.rules.iter().any(|name| **name == *rule.id);
+        match rule.class {
+            Class::Security => self.security && named,
+            _ => named || self.rules.iter().any(|name| **name == *"*"),
+        }
     }
 }
 
@@ -367,6 +395,25 @@ mod tests {
         }
         let other = comments("/* lint:ignore=other */ DELETE FROM t");
         assert!(!other.ignores(&crate::lint::rules::filter::MISSING_WHERE));
+    }
+
+    #[test]
+    fn silence_reaches_rules_about_security_only_by_name_and_leave() {
+        let rule = |id: &str| crate::lint::registry::find(id).expect("a rule");
+        let covers = |text: &str, id: &str, security: bool| {
+            Silence::of(&comments(text), security).is_some_and(|silence| silence.covers(rule(id)))
+        };
+        let (one, all) = (
+            "SELECT 1 /* lint:ignore=n-plus-one */",
+            "SELECT 1 /* lint:ignore=* */",
+        );
+        assert!(covers(one, "n-plus-one", false) && covers(all, "n-plus-one", false));
+        assert!(!covers(one, "long-transaction", false));
+        let named = "SELECT 1 /* lint:ignore=bulk-sensitive-read */";
+        let sensitive = "bulk-sensitive-read";
+        assert!(covers(named, sensitive, true) && !covers(named, sensitive, false));
+        assert!(!covers(all, sensitive, true), "it has to be named");
+        assert_eq!(Silence::of(&comments("SELECT 1 /* a */"), true), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::comment::Silence;
 use super::hit::Hit;
 use super::profile::Profile;
 
@@ -99,6 +100,8 @@ pub struct Execution {
     pub columns: Option<Arc<[Box<str>]>>,
     /// The server it ran on and why there, if somebody asks for that.
     pub server: Option<(Arc<str>, &'static str)>,
+    /// Rules that its comments ask to keep silent about.
+    pub silence: Option<Arc<Silence>>,
     /// Values of the result, if the engine asked for them by [`super::engine::Engine::armed`].
     pub result: Vec<ResultColumn>,
 }
@@ -159,6 +162,8 @@ pub struct Detection {
     pub shape: u64,
     /// Its text.
     pub text: Arc<[u8]>,
+    /// Rules that the statement's comments ask to keep silent about.
+    pub silence: Option<Arc<Silence>>,
     /// Shape of the parent, for `n-plus-one`; 0 for none.
     pub parent: u64,
     /// The parent's text.

@@ -72,6 +72,8 @@ pub struct Common {
     pub columns: Option<Arc<[Box<str>]>>,
     /// Trace or request id of its comments, hashed; 0 for none.
     pub trace: u64,
+    /// Rules that its comments ask to keep silent about.
+    pub silence: Option<Arc<comment::Silence>>,
     /// Hits that its comments ask to keep silent about, and why.
     pub suppressed: Option<Arc<Suppressed>>,
 }
@@ -399,13 +401,14 @@ impl Texts {
             columns,
         } = shape;
         let mut hits = judge::hits(&profile, text, &reading, &[]);
-        let suppressed: Vec<Hit> = match comments.ignore.is_empty() || !self.inline_suppress {
-            true => Vec::new(),
-            false => hits
-                .extract_if(.., |hit| {
-                    comments.ignores(hit.rule)
-                        || (self.suppress_security && comments.names(hit.rule))
-                })
+        let silence = match self.inline_suppress {
+            true => comment::Silence::of(&comments, self.suppress_security),
+            false => None,
+        };
+        let suppressed: Vec<Hit> = match &silence {
+            None => Vec::new(),
+            Some(silence) => hits
+                .extract_if(.., |hit| silence.covers(hit.rule))
                 .collect(),
         };
         let trace = comments
@@ -429,6 +432,7 @@ impl Texts {
             whole: text.len() <= sql::MAX_SCANNED,
             columns,
             trace,
+            silence: silence.map(Arc::new),
             suppressed: (!suppressed.is_empty()).then(|| {
                 Arc::new(Suppressed {
                     hits: suppressed,

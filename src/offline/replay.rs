@@ -208,6 +208,7 @@ impl Replay {
             wait_us: 0,
             trace: request.map_or(0, |id| self.hashing.bytes(id.as_bytes())),
             columns: step.columns.as_ref().map(names),
+            silence: comment::Silence::of(&text.comments, false).map(Arc::new),
             server: None,
             result: step
                 .result
@@ -232,8 +233,8 @@ impl Replay {
 
     fn detected(&mut self, found: Vec<crate::lint::observe::Detection>) {
         for detection in found {
-            let comments = comment::read(&detection.text, Lexing::default());
-            if !comments.ignores(detection.hit.rule) {
+            let silence = detection.silence.as_ref();
+            if !silence.is_some_and(|silence| silence.covers(detection.hit.rule)) {
                 add(&mut self.hits, detection.hit);
             }
         }

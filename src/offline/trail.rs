@@ -242,6 +242,7 @@ impl Player {
             wait_us: number("wait_us"),
             trace: 0,
             columns: looked.columns.clone(),
+            silence: looked.silence.clone(),
             server: None,
             result: Vec::new(),
         })))

@@ -252,6 +252,39 @@ fn a_refused_parse_makes_no_statement() {
     }
 }
 
+/// What a comment silences is counted for sequences as for statements, and nobody is told.
+#[test]
+fn a_comment_silences_a_loop() {
+    for postgres in each_postgres() {
+        let (pgweir, _) = start(postgres, "transaction", "lint_notice", "n-plus-one");
+        let mut client = Peer::login(pgweir.address(), "t_trust", "app");
+        client.query("CREATE TABLE post (id int, author_id int)");
+        client.query("INSERT INTO post SELECT n, n FROM generate_series(1, 8) n");
+        client.query("SELECT id, author_id FROM post ORDER BY id");
+        for id in 1..=8 {
+            client.query(&format!(
+                "SELECT author_id FROM post WHERE id = {id} /* lint:ignore=n-plus-one reason='eight at most' */"
+            ));
+        }
+        let id = eventually("the finding", || {
+            let shown = findings(&pgweir, postgres);
+            let line = shown.lines().find(|line| line.contains("|n-plus-one|"))?;
+            Some(line.split('|').next()?.to_owned())
+        });
+        let sql = format!("SHOW FINDING '{id}'");
+        let shown = pgweir.psql(postgres, "t_trust", "pgweir", &sql);
+        for wanted in ["status|suppressed", "suppression.reason|eight at most"] {
+            assert!(
+                shown.lines().any(|line| line == wanted),
+                "{wanted} in\n{shown}"
+            );
+        }
+        let answer = client.query("SELECT 1");
+        assert!(answer.iter().all(|message| message.tag != b'N'));
+        assert!(!pgweir.log().contains("n-plus-one:"), "{}", pgweir.log());
+    }
+}
+
 #[test]
 fn a_client_is_told_once_if_that_is_wanted() {
     for postgres in each_postgres() {

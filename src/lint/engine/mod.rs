@@ -235,6 +235,7 @@ fn detection(
         conn,
         shape: run.shape,
         text: Arc::clone(&run.text),
+        silence: run.silence.clone(),
         parent: 0,
         parent_text: Arc::from([]),
         again: false,

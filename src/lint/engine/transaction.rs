@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::comment::Silence;
 use super::super::facts::Command;
 use super::super::hit::Hit;
 use super::super::observe::{Block, Detection, Execution, Observation, Subject};
@@ -32,6 +33,8 @@ pub(super) struct Transaction {
     failed: bool,
     /// The last statement of the client.
     latest: Arc<[u8]>,
+    /// What the first statement with such a comment asks to keep silent about.
+    silence: Option<Arc<Silence>>,
 }
 
 /// Bytes of the last statement that are shown.
@@ -64,6 +67,7 @@ impl Transaction {
             written: Vec::new(),
             failed: false,
             latest: Arc::clone(&run.text),
+            silence: None,
         }
     }
 
@@ -71,6 +75,9 @@ impl Transaction {
         self.last = seen.done_us;
         self.failed = run.block == Block::Failed;
         self.latest = Arc::clone(&run.text);
+        if self.silence.is_none() {
+            self.silence.clone_from(&run.silence);
+        }
         let Some(facts) = run.profile.facts.first() else {
             return;
         };
@@ -209,6 +216,7 @@ impl Transaction {
         let run = Execution {
             text: Arc::clone(&self.text),
             shape: self.shape,
+            silence: self.silence.clone(),
             ..Execution::default()
         };
         found.push(detection(hit, &self.subject, conn, &run, self.trips, 0));

@@ -96,7 +96,7 @@ pub(super) fn report(
         binary: _,
     } = pending.bound;
     let columns = looked.columns.clone();
-    let suppressed = looked.suppressed.clone();
+    let (suppressed, silence) = (looked.suppressed.clone(), looked.silence.clone());
     let stripped = looked.shape ^ looked.literals.all;
     let hits = hits.or_else(|| looked.shared_hits());
     Report {
@@ -132,6 +132,7 @@ pub(super) fn report(
                     .map(|capture| capture.finish(columns.as_deref()))
                     .unwrap_or_default(),
                 columns,
+                silence,
                 server: outcome.server.clone(),
             })),
         },
