@@ -6,6 +6,7 @@
 pub mod case;
 pub mod explain;
 pub mod finding;
+pub mod fix;
 pub mod replay;
 pub mod report;
 pub mod sarif;
@@ -70,6 +71,10 @@ pub struct LintArgs {
     /// Fail for findings of this severity and above
     #[arg(long, value_enum, default_value_t)]
     pub severity: Threshold,
+    /// Change what can be changed safely, in the files themselves, and tell of the rest; - is written to
+    /// standard output
+    #[arg(long, conflicts_with = "cases")]
+    pub fix: bool,
     /// Run labelled cases (JSON lines) instead of files
     #[arg(long, value_name = "FILE", conflicts_with = "files")]
     pub cases: Option<PathBuf>,
@@ -84,6 +89,9 @@ pub enum OfflineError {
     /// A file cannot be read.
     #[error("{0}: {1}")]
     Read(String, std::io::Error),
+    /// A file cannot be changed.
+    #[error("{0}: cannot be changed: {1}")]
+    Change(String, std::io::Error),
     /// Nobody takes what is printed.
     #[error("cannot write: {0}")]
     Write(#[from] std::io::Error),
@@ -269,7 +277,36 @@ fn files(args: &LintArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8
         };
         let text = String::from_utf8(bytes)
             .unwrap_or_else(|error| error.into_bytes().iter().map(|&b| char::from(b)).collect());
-        let linted = script::lint(&text, &rules);
+        let mut text = text;
+        let mut linted = script::lint(&text, &rules);
+        if args.fix {
+            let fixes = fix::fixes(&text, &linted.findings);
+            let fixed = fix::apply(&text, &fixes);
+            let lines = report::Lines::of(&text);
+            for fix in &fixes {
+                let (line, column) = lines.position(fix.start);
+                writeln!(err, "{name}:{line}:{column}: fixed: {}", fix.rule)?;
+            }
+            if path == Path::new("-") {
+                out.write_all(fixed.as_bytes())?;
+            } else if !fixes.is_empty()
+                && let Err(error) = replace(path, &fixed)
+            {
+                writeln!(err, "pgweir: {}", OfflineError::Change(name.clone(), error))?;
+                code = FAILED;
+                continue;
+            }
+            linted = script::lint(&fixed, &rules);
+            text = fixed;
+        }
+        // Standard output has the file.
+        if args.fix && path == Path::new("-") {
+            let found = linted.findings.iter().any(|f| f.hit.severity >= threshold);
+            if found && code == CLEAN {
+                code = FOUND;
+            }
+            continue;
+        }
         let lines = report::Lines::of(&text);
         for skipped in &linted.skipped {
             let (line, column) = lines.position(skipped.at);
@@ -298,6 +335,30 @@ fn files(args: &LintArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8
         writeln!(out, "{}", sarif::document(&sources, registry::all()))?;
     }
     Ok(code)
+}
+
+/// Puts a new text in the place of a file, all of it or nothing, with the file's mode. A link stays one.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let path = path.canonicalize()?;
+    let mode = std::fs::metadata(&path)?.permissions();
+    let mut beside = path.clone().into_os_string();
+    beside.push(format!(".pgweir-{}", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&beside)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.set_permissions(mode)?;
+            file.sync_all()
+        })
+        .and_then(|()| std::fs::rename(&beside, &path));
+    if written.is_err() {
+        // What is left of it is of no use.
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
 }
 
 /// Cases are judged with every rule, whatever its default.

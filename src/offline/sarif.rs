@@ -57,6 +57,7 @@ fn described(rule: &Rule) -> Json {
 
 fn results(source: &Source, rules: &[&'static Rule]) -> Vec<Json> {
     let lines = Lines::of(&source.text);
+    let fixes = super::fix::fixes(&source.text, &source.findings);
     let one = |finding: &super::script::Finding| {
         let hit = &finding.hit;
         let (start, end) = (finding.span.start as usize, finding.span.end as usize);
@@ -85,6 +86,29 @@ fn results(source: &Source, rules: &[&'static Rule]) -> Vec<Json> {
             }}],
             "properties": {"kind": hit.kind, "confidence": hit.confidence.as_str()},
         });
+        let fix = (fixes.iter())
+            .find(|fix| fix.start == finding.statement.start as usize && fix.rule == hit.rule.id);
+        if let Some(fix) = fix {
+            let (line, column) = lines.position(fix.start);
+            let (end_line, end_column) = lines.position(fix.end);
+            result["fixes"] = json!([{
+                "description": {"text": hit.suggestion.text},
+                "artifactChanges": [{
+                    "artifactLocation": {"uri": uri(&source.name)},
+                    "replacements": [{
+                        "deletedRegion": {
+                            "startLine": line,
+                            "startColumn": column,
+                            "endLine": end_line,
+                            "endColumn": end_column,
+                            "byteOffset": fix.start,
+                            "byteLength": fix.end - fix.start,
+                        },
+                        "insertedContent": {"text": fix.text},
+                    }],
+                }],
+            }]);
+        }
         if let Some(index) = rules.iter().position(|rule| rule.id == hit.rule.id) {
             result["ruleIndex"] = json!(index);
         }

@@ -201,3 +201,72 @@ fn recorded_orms_are_judged_as_they_should() {
         assert_eq!(code, 0, "{orm}:\n{out}{err}");
     }
 }
+
+#[test]
+fn a_file_is_changed_where_that_is_safe() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("migration.sql");
+    let text = "SET lock_timeout = '2s';\nCREATE INDEX i ON t (a);\nDELETE FROM old;\n";
+    std::fs::write(&path, text).expect("written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("a mode");
+    let lint = |arguments: &[&str], input: &str| {
+        use std::io::Write;
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_pgweir"))
+            .arg("lint")
+            .args(arguments)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("pgweir");
+        let mut stdin = child.stdin.take().expect("its input");
+        stdin.write_all(input.as_bytes()).expect("written");
+        drop(stdin);
+        let output = child.wait_with_output().expect("its end");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let file = path.display().to_string();
+    let (_, sarif, _) = lint(&["--format", "sarif", &file], "");
+    let sarif: serde_json::Value = serde_json::from_str(&sarif).expect("JSON");
+    let inserted = sarif["runs"][0]["results"]
+        .as_array()
+        .expect("results")
+        .iter()
+        .find_map(|one| {
+            one["fixes"][0]["artifactChanges"][0]["replacements"][0]["insertedContent"]["text"]
+                .as_str()
+        });
+    assert_eq!(inserted, Some("CREATE INDEX CONCURRENTLY i ON t (a)"));
+    let (code, told, changes) = lint(&["--fix", &file], "");
+    let fixed = text.replace("INDEX i", "INDEX CONCURRENTLY i");
+    assert_eq!(std::fs::read_to_string(&path).expect("there"), fixed);
+    let mode = std::fs::metadata(&path)
+        .expect("there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o640);
+    assert!(
+        changes.contains("migration.sql:2:1: fixed: index-not-concurrent"),
+        "{changes}"
+    );
+    assert_eq!(code, Some(1), "the DELETE is for people");
+    assert!(
+        told.contains("missing-where") && !told.contains("index-not-concurrent"),
+        "{told}"
+    );
+    assert_eq!(
+        std::fs::read_dir(directory.path()).expect("listed").count(),
+        1
+    );
+    let (code, out, _) = lint(&["--fix", "-"], "CREATE INDEX i ON t (a);\n");
+    assert_eq!(
+        (code, &*out),
+        (Some(0), "CREATE INDEX CONCURRENTLY i ON t (a);\n")
+    );
+}
