@@ -252,6 +252,36 @@ fn a_refused_parse_makes_no_statement() {
     }
 }
 
+/// Different queries about one thing have the same values, and are no repetition.
+#[test]
+fn one_value_in_several_queries_is_no_repetition() {
+    for postgres in each_postgres() {
+        let (pgweir, _) = start(postgres, "transaction", "lint_off", "");
+        let mut client = Peer::login(pgweir.address(), "t_trust", "app");
+        client.query("CREATE TABLE post (id int, a int, b int, c int, d int, e int, f int)");
+        for column in ["a", "b", "c", "d", "e", "f"] {
+            client.query(&format!("SELECT {column} FROM post WHERE id = 5"));
+            client.query(&format!("SELECT max({column}) FROM post"));
+        }
+        // Behind it on the same way: when it is there, all before was looked at.
+        client.query("DELETE FROM post");
+        eventually("the last finding", || {
+            findings(&pgweir, postgres)
+                .contains("|missing-where|")
+                .then_some(())
+        });
+        let shown = findings(&pgweir, postgres);
+        assert!(!shown.contains("|repeated-identical-query|"), "{shown}");
+        for _ in 0..6 {
+            client.query("SELECT a FROM post WHERE id = 5");
+        }
+        eventually("a repetition", || {
+            let shown = findings(&pgweir, postgres);
+            shown.contains("|repeated-identical-query|").then_some(())
+        });
+    }
+}
+
 /// What a comment silences is counted for sequences as for statements, and nobody is told.
 #[test]
 fn a_comment_silences_a_loop() {

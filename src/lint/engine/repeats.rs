@@ -200,7 +200,8 @@ impl Repeats {
         if !counts || exempt(&seen.subject) {
             return false;
         }
-        let key = (run.stripped ^ run.shape)
+        // The text's hash may be made of the shape's and must not cancel it out.
+        let key = (run.stripped ^ run.shape.rotate_left(32))
             .rotate_left(23)
             .wrapping_mul(0x9E37_79B9_7F4A_7C15)
             ^ run.values.all;

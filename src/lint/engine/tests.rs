@@ -217,6 +217,37 @@ fn the_operator_says_from_how_much_on() {
 }
 
 #[test]
+fn other_queries_with_the_same_values_are_no_repetition() {
+    let mut engine = Engine::default();
+    let mut found = Vec::new();
+    // As sessions make them: the text's hash is the shape's with its literals'.
+    let mut ask = |shape: u64, at: u64| {
+        let profile = inspect("SELECT a FROM t WHERE id = 5", &[], &Thresholds::default());
+        let seen = Observation {
+            conn: 1,
+            subject: Arc::default(),
+            sent_us: at * at * 2000,
+            done_us: at * at * 2000 + 500,
+            event: Event::Executed(Box::new(Execution {
+                shape,
+                stripped: shape ^ 5,
+                profile: Arc::new(profile.expect("valid")),
+                values: Values {
+                    all: 5,
+                    ..Values::default()
+                },
+                batch: at as u32,
+                ..Execution::default()
+            })),
+        };
+        engine.observe(&seen, &mut found);
+        found.len()
+    };
+    assert_eq!((1..9).map(|n| ask(n * 0x1234_5678, n)).max(), Some(0));
+    assert_eq!((9..14).map(|n| ask(7, n)).max(), Some(1));
+}
+
+#[test]
 fn what_is_forgotten_is_counted() {
     let texts = |what: &str| -> Vec<String> {
         (0..70)
