@@ -8,6 +8,8 @@ use super::tree::{self, Block, Clause, Source, Tree, Verb, Wrapper};
 
 mod utility;
 
+pub(super) use utility::is_no_time;
+
 /// What the sequence engine needs to know about the statement.
 #[must_use]
 pub fn facts(tree: &Tree<'_>) -> Facts {

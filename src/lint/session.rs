@@ -1,6 +1,7 @@
 //! What only the state of a session tells about a statement: which tables its transaction has
 //! created, and whether a `lock_timeout` is in force.
 
+use super::extract::is_no_time;
 use super::facts::{Command, Facts, LockTimeout};
 use super::hit::Hit;
 use super::profile::Profile;
@@ -13,6 +14,8 @@ const MOST_TABLES: usize = 256;
 /// The state of one session.
 #[derive(Debug, Default)]
 pub struct SessionView {
+    /// It came with one: what RESET goes back to.
+    initial: bool,
     /// The session has a `lock_timeout`.
     timeout: bool,
     /// It had one when the transaction began: what ROLLBACK goes back to.
@@ -26,6 +29,19 @@ pub struct SessionView {
 }
 
 impl SessionView {
+    /// A session that begins with this `lock_timeout`, as its client's startup parameters have it
+    /// (`options=-c lock_timeout=2s` too); `None` if they do not mention it.
+    #[must_use]
+    pub fn starting(lock_timeout: Option<&str>) -> Self {
+        let on = lock_timeout.is_some_and(|value| !is_no_time(value));
+        Self {
+            initial: on,
+            timeout: on,
+            before: on,
+            ..Self::default()
+        }
+    }
+
     /// Whether [`Self::judge`] has to see it.
     #[must_use]
     pub fn concerns(&self, profile: &Profile) -> bool {
@@ -96,11 +112,11 @@ impl SessionView {
         match facts.lock_timeout {
             Some(LockTimeout::Session(on)) => (self.timeout, self.local) = (on, None),
             Some(LockTimeout::Local(on)) => self.local = Some(on),
-            Some(LockTimeout::Reset) => (self.timeout, self.local) = (false, None),
+            Some(LockTimeout::Reset) => (self.timeout, self.local) = (self.initial, None),
             None => {}
         }
         if facts.resets_session {
-            (self.timeout, self.local) = (false, None);
+            (self.timeout, self.local) = (self.initial, None);
         }
         for (table, temporary) in &facts.creates {
             if self.created.len() < MOST_TABLES {
@@ -143,6 +159,22 @@ mod tests {
         assert_eq!(added(&mut view, "COMMIT"), 0);
         view.committed(false);
         assert_eq!(added(&mut view, "ALTER TABLE a DROP COLUMN b"), 1);
+    }
+
+    #[test]
+    fn a_timeout_of_the_login_holds_and_is_what_reset_goes_back_to() {
+        let change = "ALTER TABLE a DROP COLUMN b";
+        for (given, expected) in [(Some("2s"), 0), (Some("0"), 1), (Some("0ms"), 1), (None, 1)] {
+            let mut view = SessionView::starting(given);
+            assert_eq!(added(&mut view, change), expected, "{given:?}");
+            for back in ["RESET lock_timeout", "RESET ALL", "DISCARD ALL"] {
+                let other = ["SET lock_timeout = 0", "SET lock_timeout = '1s'"][expected];
+                added(&mut view, other);
+                assert_eq!(added(&mut view, change), 1 - expected, "{given:?}");
+                added(&mut view, back);
+                assert_eq!(added(&mut view, change), expected, "{given:?} {back}");
+            }
+        }
     }
 
     #[test]

@@ -160,15 +160,18 @@ fn set_config(call: &nodes::FuncCall, facts: &mut Facts) {
 
 fn is_zero(value: Node<'_>) -> bool {
     match tree::constant(value) {
-        Some(Some(pg_raw_parse::ConstValue::String(text))) => {
-            let number = text
-                .trim()
-                .trim_end_matches(|c: char| c.is_ascii_alphabetic());
-            number.trim().parse::<f64>().is_ok_and(|n| n == 0.0)
-        }
+        Some(Some(pg_raw_parse::ConstValue::String(text))) => is_no_time(text),
         Some(Some(number)) => number.numeric_value::<i64>() == Some(0),
         _ => false,
     }
+}
+
+/// Whether a time limit as text, with or without its unit, is none: zero.
+pub(in crate::lint) fn is_no_time(text: &str) -> bool {
+    let number = text
+        .trim()
+        .trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    number.trim().parse::<f64>().is_ok_and(|n| n == 0.0)
 }
 
 fn schema_change(statement: Node<'_>, facts: &mut Facts) {

@@ -45,8 +45,9 @@ rule! {
     /// A schema change that waits for its lock makes every later statement on the table wait behind
     /// it. With lock_timeout it gives up instead, and can be tried again.
     ///
-    /// SET, SET LOCAL, RESET, DISCARD ALL and ROLLBACK are followed. Tables created in the same
-    /// transaction are exempt. A default of the role or database is not seen.
+    /// The startup parameters of the client (`options=-c lock_timeout=2s` too), SET, SET LOCAL, RESET,
+    /// DISCARD ALL and ROLLBACK are followed. Tables created in the same transaction are exempt. A
+    /// default of the role or database is not seen.
     pub static DDL_WITHOUT_LOCK_TIMEOUT = {
         id: "ddl-without-lock-timeout",
         title: "Schema change without lock_timeout",

@@ -100,10 +100,10 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    fn new(subject: Arc<Subject>, effective: Arc<Effective>) -> Box<Self> {
+    fn new(subject: Arc<Subject>, effective: Arc<Effective>, view: SessionView) -> Box<Self> {
         Box::new(Self {
             subject,
-            view: SessionView::default(),
+            view,
             unnamed: None,
             fresh: false,
             named: HashMap::default(),
@@ -241,7 +241,8 @@ impl Session {
         });
         drop(app);
         let effective = self.context.process.effective(&subject);
-        self.watch = Some(Watch::new(subject, effective));
+        let view = SessionView::starting(self.startup.get("lock_timeout"));
+        self.watch = Some(Watch::new(subject, effective, view));
         self.renew_inbox();
         self.renew_guard();
         self.renew_thresholds();
