@@ -128,7 +128,8 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
         }
     });
     let (asks, asked) = mpsc::channel(ADVICE_ASKED);
-    let control = control.advised_by(asks);
+    let (switches, switchovers) = mpsc::channel(SWITCHOVERS_ASKED);
+    let control = control.advised_by(asks).switched_by(switches);
     let console = Arc::new(admin::Shared::default());
 
     let reported = observer.clone();
@@ -188,6 +189,11 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
             tokio::spawn(web::serve(socket, control.clone()));
         }
         tokio::spawn(watcher::run(control.clone(), derivation.clone()));
+        tokio::spawn(watcher::switchover::run(
+            control.clone(),
+            derivation.clone(),
+            switchovers,
+        ));
         tokio::spawn(advisor::run(control.clone(), derivation.clone(), asked));
         tokio::spawn(admin::sample(control.clone(), console.clone()));
         process.phase.advance(Phase::Running);
@@ -215,6 +221,9 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
 
 /// Questions to the catalogue advisor that may wait.
 const ADVICE_ASKED: usize = 16;
+
+/// Switchovers that may wait to begin.
+const SWITCHOVERS_ASKED: usize = 16;
 
 /// How long the end of the process waits until what clients did last is recorded.
 const LAST_REPORTS: Duration = Duration::from_secs(5);

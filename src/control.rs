@@ -122,6 +122,30 @@ pub struct Advice {
 /// Somebody who asks for a look at a database, and is told what came of it.
 pub type AdviceAsked = (String, oneshot::Sender<Result<Advice, String>>);
 
+/// A switchover that an operator asks for, and where the outcome goes.
+pub struct SwitchoverAsked {
+    /// The database.
+    pub database: String,
+    /// The server that is to be the primary, as the configuration writes it; `None`: the replica that has
+    /// come furthest.
+    pub to: Option<String>,
+    /// What came of it.
+    pub answer: oneshot::Sender<Result<Switched, String>>,
+}
+
+/// A switchover that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switched {
+    /// The primary before.
+    pub from: String,
+    /// The primary now.
+    pub to: String,
+    /// Where the write-ahead log of the old primary ended, in PostgreSQL's words.
+    pub position: String,
+    /// How long no transaction could begin.
+    pub paused: Duration,
+}
+
 /// Databases whose last look is remembered.
 const MOST_ADVISED: usize = 1000;
 
@@ -185,6 +209,7 @@ pub struct Control {
     /// Held while the configuration changes: each change builds on the one before.
     changing: Arc<Mutex<()>>,
     advisor: Option<mpsc::Sender<AdviceAsked>>,
+    switcher: Option<mpsc::Sender<SwitchoverAsked>>,
     advice: Arc<Mutex<BTreeMap<String, Advice>>>,
 }
 
@@ -203,6 +228,7 @@ impl Control {
             reloaded: Arc::new(|_| {}),
             changing: Arc::default(),
             advisor: None,
+            switcher: None,
             advice: Arc::default(),
         }
     }
@@ -223,6 +249,33 @@ impl Control {
             advisor: Some(advisor),
             ..self
         }
+    }
+
+    /// Has this task carry out switchovers. Handles cloned before do not know of it.
+    pub fn switched_by(self, switcher: mpsc::Sender<SwitchoverAsked>) -> Self {
+        Self {
+            switcher: Some(switcher),
+            ..self
+        }
+    }
+
+    /// SWITCHOVER: makes a replica the primary and loses nothing.
+    ///
+    /// # Errors
+    /// Why it was not done, for people, and what to do.
+    ///
+    /// Cancel safe; the switchover goes on.
+    pub async fn switchover(&self, database: &str, to: Option<&str>) -> Result<Switched, String> {
+        let gone = || ControlError::ShuttingDown.to_string();
+        let switcher = self.switcher.as_ref().ok_or_else(gone)?;
+        let (answer, outcome) = oneshot::channel();
+        let asked = SwitchoverAsked {
+            database: database.to_owned(),
+            to: to.map(str::to_owned),
+            answer,
+        };
+        switcher.send(asked).await.map_err(|_| gone())?;
+        outcome.await.unwrap_or_else(|_| Err(gone()))
     }
 
     /// Has a database looked at now.

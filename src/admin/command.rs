@@ -18,6 +18,8 @@ pub enum Takes {
     OptionalDatabase,
     /// A database.
     Database,
+    /// A database, and perhaps `TO` a server.
+    Switchover,
     /// `id` or `ptr` of a client.
     Client,
     /// Nothing, `WAIT_FOR_CLIENTS` or `WAIT_FOR_SERVERS`.
@@ -136,6 +138,15 @@ pub const COMMANDS: &[Command] = &[
         needs: Rights::Admin,
         takes: Takes::Database,
         run: |env, argument| Box::pin(execute::advise(env, argument)),
+    },
+    Command {
+        name: "switchover",
+        alias: None,
+        form: "SWITCHOVER <db> [TO <host:port>]",
+        help: "Makes a replica of a cluster its primary and loses nothing: holds new transactions back, waits for those under way and until the replica has replayed everything, promotes it and goes on there. If a step before the promotion fails, all is as it was. The old primary goes on running and gets nothing any more. See docs/replicas.md.",
+        needs: Rights::Admin,
+        takes: Takes::Switchover,
+        run: |env, argument| Box::pin(execute::switchover(env, argument)),
     },
     Command {
         name: "reload",

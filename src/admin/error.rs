@@ -68,6 +68,9 @@ pub enum ConsoleError {
     /// ADVISE could not look.
     #[error("{0} could not be looked at: {1}")]
     Advice(String, String),
+    /// SWITCHOVER was not done.
+    #[error("no switchover of {0}: {1}")]
+    Switchover(String, String),
     /// The client cancelled what it was waiting for.
     #[error("canceling statement due to user request")]
     Canceled,
@@ -112,9 +115,11 @@ impl ClientFacing for ConsoleError {
             E::AdminNeeded => SqlState::INSUFFICIENT_PRIVILEGE,
             E::NoSuchDatabase(_) => SqlState::INVALID_CATALOG,
             E::AdminDatabase(..) | E::Unsupported(_) => SqlState::FEATURE_NOT_SUPPORTED,
-            E::AlreadyPaused | E::NotPaused | E::DatabaseNotPaused(_) | E::Advice(..) => {
-                SqlState::NOT_IN_STATE
-            }
+            E::AlreadyPaused
+            | E::NotPaused
+            | E::DatabaseNotPaused(_)
+            | E::Advice(..)
+            | E::Switchover(..) => SqlState::NOT_IN_STATE,
             E::ClientNotFound
             | E::NoSuchFinding(_)
             | E::NoSuchPlan(_)

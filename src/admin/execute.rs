@@ -217,6 +217,27 @@ pub(super) async fn advise(env: &Env, argument: &Argument) -> Result {
     Ok(answer)
 }
 
+pub(super) async fn switchover(env: &Env, argument: &Argument) -> Result {
+    running(env)?;
+    let Argument::Switchover(name, to) = argument else {
+        return Err(ConsoleError::DatabaseRequired);
+    };
+    let checked = Argument::Database(name.clone());
+    let name = required(env, &checked, "switchover")?;
+    tracing::warn!(database = name, to, "SWITCHOVER command issued");
+    let done = (env.control.switchover(name, to.as_deref()).await)
+        .map_err(|error| ConsoleError::Switchover(name.to_owned(), error))?;
+    let mut answer = Answer::tag("SWITCHOVER");
+    answer.notices.push(format!(
+        "{} is the primary of {name} now, {} was up to {}; transactions were held back for {} ms",
+        done.to,
+        done.from,
+        done.position,
+        done.paused.as_millis()
+    ));
+    Ok(answer)
+}
+
 fn running(env: &Env) -> Result<()> {
     match env.control.process().phase.shutting_down() {
         true => Err(ConsoleError::ShuttingDown),

@@ -33,6 +33,8 @@ pub enum Argument {
     None,
     /// A database.
     Database(String),
+    /// A database, and the server that is to be its primary.
+    Switchover(String, Option<String>),
     /// A client, by its `id` or `ptr`.
     Client(Client),
     /// When to shut down.
@@ -198,7 +200,7 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
     };
     let command = command::find(&first).ok_or_else(invalid)?;
     let argument = match (command.takes, rest) {
-        (Takes::Database, []) => return Err(ConsoleError::DatabaseRequired),
+        (Takes::Database | Takes::Switchover, []) => return Err(ConsoleError::DatabaseRequired),
         (Takes::Nothing | Takes::OptionalDatabase, []) => Argument::None,
         (Takes::Database | Takes::OptionalDatabase, [Token::Word(name)]) => {
             Argument::Database(name.to_lowercase())
@@ -206,6 +208,7 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
         (Takes::Database | Takes::OptionalDatabase, [Token::Name(name)]) => {
             Argument::Database(name.clone())
         }
+        (Takes::Switchover, [name, to @ ..]) => switchover(name, to).ok_or_else(invalid)?,
         (Takes::Client, [Token::Word(id) | Token::Text(id)]) => {
             Argument::Client(client(id).ok_or(ConsoleError::InvalidClient)?)
         }
@@ -290,6 +293,24 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
         _ => return Err(invalid()),
     };
     Ok(Statement::Command(command, argument))
+}
+
+/// What stands behind SWITCHOVER.
+fn switchover(name: &Token, to: &[Token]) -> Option<Argument> {
+    let name = match name {
+        Token::Word(name) => name.to_lowercase(),
+        Token::Name(name) => name.clone(),
+        _ => return None,
+    };
+    let to = match to {
+        [] => None,
+        [
+            Token::Word(word),
+            Token::Word(server) | Token::Text(server) | Token::Name(server),
+        ] if word.eq_ignore_ascii_case("to") => Some(server.clone()),
+        _ => return None,
+    };
+    Some(Argument::Switchover(name, to))
 }
 
 /// Names in whatever quotes.

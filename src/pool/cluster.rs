@@ -30,6 +30,38 @@ pub struct Cluster {
     started: Instant,
     /// Microseconds since `started` of the last write of anybody; 0 for none.
     written: AtomicU64,
+    /// The server that a switchover makes the primary, and what it is doing.
+    switching: Mutex<Option<(usize, &'static str)>>,
+}
+
+/// A switchover of a cluster; it is over when this is dropped.
+#[derive(Debug)]
+pub struct Switching(Arc<Cluster>);
+
+impl Switching {
+    /// Begins one; `None` if one is under way.
+    #[must_use]
+    pub fn begin(cluster: &Arc<Cluster>, to: usize) -> Option<Self> {
+        let mut switching = cluster.switching.lock();
+        if switching.is_some() {
+            return None;
+        }
+        *switching = Some((to, "begins"));
+        Some(Self(cluster.clone()))
+    }
+
+    /// Says what it does now.
+    pub fn step(&self, step: &'static str) {
+        if let Some((_, present)) = &mut *self.0.switching.lock() {
+            *present = step;
+        }
+    }
+}
+
+impl Drop for Switching {
+    fn drop(&mut self) {
+        *self.0.switching.lock() = None;
+    }
 }
 
 impl Cluster {
@@ -46,7 +78,13 @@ impl Cluster {
             retired: AtomicBool::new(false),
             started: Instant::now(),
             written: AtomicU64::new(0),
+            switching: Mutex::new(None),
         }
+    }
+
+    /// What a switchover to this server is doing, if there is one.
+    pub fn switching_to(&self, at: usize) -> Option<&'static str> {
+        (*self.switching.lock()).and_then(|(to, step)| (to == at).then_some(step))
     }
 
     /// What is known now.

@@ -2,7 +2,8 @@
 //!
 //! Pure: what the servers said in, roles and choices out; no sockets, no clock. [`topology`] makes
 //! a [`topology::View`] of what each server says of itself; [`choice`] picks a server for a
-//! statement by such a view.
+//! statement by such a view; [`switchover`] picks the next primary.
 
 pub mod choice;
+pub mod switchover;
 pub mod topology;

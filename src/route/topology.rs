@@ -130,7 +130,8 @@ const HEADER: u64 = 40;
 /// of a page that is the end of the page before, and a replica that has replayed everything says so.
 /// A record that goes on behind the header began on the page before: who has not replayed it has not
 /// come to this page.
-fn end_of_records(position: u64) -> u64 {
+#[must_use]
+pub fn end_of_records(position: u64) -> u64 {
     match position % PAGE {
         within @ 0..=HEADER => position - within,
         _ => position,

@@ -5,6 +5,8 @@
 //! [`Cluster::look_now`] is called, as the user of a pool of the database. The question takes no
 //! lock, reads no table and is answered by a replica too.
 
+pub mod switchover;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use pgweir::demo::cluster::Cluster;
 
 use crate::support::load::{Books, Load, connect};
-use crate::support::pgweir::{Pgweir, Setup};
-use crate::support::postgres::{Postgres, Version};
+use crate::support::pgweir::{Pgweir, Setup, succeed};
+use crate::support::postgres::{PASSWORD, Postgres, Version};
 use crate::support::wait::{eventually, patient};
 use crate::support::wire::Wire;
 
@@ -23,6 +23,10 @@ struct Site {
 }
 
 fn site(version: Version) -> Option<Site> {
+    site_with(version, Setup::new())
+}
+
+fn site_with(version: Version, setup: Setup) -> Option<Site> {
     let postgres = Postgres::own(version)?;
     postgres.psql(
         "postgres",
@@ -41,12 +45,14 @@ fn site(version: Version) -> Option<Site> {
     let servers: Vec<String> = (wires.iter())
         .map(|wire| format!("127.0.0.1:{}", wire.port()))
         .collect();
-    let pgweir = Setup::new()
+    let pgweir = setup
         .set("admin_users", "t_trust")
         .set("cluster_check_interval", "200ms")
         .set("lint", false)
         .database_set("app", "dbname", "postgres")
-        .database_set("app", "servers", servers)
+        .database_set("app", "servers", servers.clone())
+        .database_set("other", "dbname", "postgres")
+        .database_set("other", "servers", servers)
         .start();
     let site = Site {
         pgweir,
@@ -82,6 +88,7 @@ impl Site {
         loop {
             let table = self.console("SHOW CLUSTER");
             let roles: Vec<&str> = (table.lines())
+                .filter(|line| line.starts_with("app|"))
                 .map(|line| {
                     let columns: Vec<&str> = line.split('|').collect();
                     match (columns.get(2), columns.get(5)) {
@@ -356,6 +363,183 @@ fn the_death_of_replicas_under_load() {
             site.audit(&what, &books, &site.postgres.cluster);
         });
     }
+}
+
+/// What the console says, be it an error.
+fn try_console(site: &Site, text: &str) -> String {
+    let mut psql = site.pgweir.client(&site.postgres, "psql", "t_trust");
+    let output = psql
+        .args(["-AtqX", "-d", "pgweir", "-c", text])
+        .output()
+        .expect("psql runs");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_switchover_loses_nothing() {
+    for version in Version::ALL {
+        let Some(site) = site(version) else {
+            continue;
+        };
+        let what = format!("switchover, PostgreSQL {}", version.major());
+        runtime().block_on(async {
+            let load = Load::start(site.pgweir.port(), 8);
+            load.go_on(200).await;
+            let target = format!("127.0.0.1:{}", site.wires[2].port());
+            let said = try_console(&site, &format!("SWITCHOVER app TO {target}"));
+            assert!(said.contains(&format!("{target} is the primary")), "{said}");
+            eprintln!("{what}: {}", said.trim());
+            load.go_on(200).await;
+            follow(&site.replicas[0], &site.replicas[1]);
+            site.until_standings(&["fenced", "replica", "primary"]);
+            // Reads and writes go on; of the old primary nothing is wanted any more.
+            let there = site.rows(&site.postgres.cluster);
+            load.go_on(200).await;
+            assert_eq!(site.rows(&site.postgres.cluster), there, "{what}");
+            let books = load.end().await;
+            assert!(books.errors.is_empty(), "{what}: {:?}", books.errors);
+            site.audit(&what, &books, &site.replicas[1]);
+        });
+        // And back to the first replica under pgbench, which says itself whether it lost any.
+        let pgbench = |arguments: &[&str]| {
+            let mut command = site.pgweir.client(&site.postgres, "pgbench", "t_trust");
+            command.args(arguments).arg("app");
+            succeed(&mut command)
+        };
+        pgbench(&["-i", "-q", "-s", "1"]);
+        let printed = std::thread::scope(|scope| {
+            let running =
+                scope.spawn(|| pgbench(&["-n", "-c", "8", "-T", "4", "-M", "prepared", "-N"]));
+            std::thread::sleep(Duration::from_secs(1));
+            let said = try_console(&site, "SWITCHOVER app");
+            assert!(said.contains("is the primary"), "{said}");
+            running.join().expect("pgbench")
+        });
+        let number = |label: &str| {
+            let line = printed.lines().find_map(|line| line.strip_prefix(label));
+            let word = line.and_then(|rest| rest.split_whitespace().next());
+            word.unwrap_or_else(|| panic!("{label} in {printed}"))
+                .to_owned()
+        };
+        assert_eq!(number("number of failed transactions:"), "0", "{printed}");
+        let done = number("number of transactions actually processed:");
+        let there = site.replicas[0]
+            .psql("postgres", "SELECT count(*) FROM pgbench_history")
+            .expect("counts");
+        assert_eq!(there, done, "{what}: {printed}");
+    }
+}
+
+#[test]
+fn a_switchover_that_cannot_be_leaves_everything_as_it_was() {
+    // Transactions have half of that to end.
+    let setup = Setup::new()
+        .set("query_wait_timeout", "4s")
+        .secret("app_user", crate::support::postgres::PASSWORD);
+    let Some(site) = site_with(Version::V18, setup) else {
+        return;
+    };
+    let all_is_well = || {
+        site.until_standings(&["primary", "replica", "replica"]);
+        let app = |text| site.pgweir.psql(&site.postgres, "t_trust", "app", text);
+        app("INSERT INTO item SELECT coalesce(max(id), 0) + 1, 0 FROM item");
+        assert_eq!(app("SELECT v FROM item LIMIT 1"), "0");
+    };
+    let port = |at: usize| format!("127.0.0.1:{}", site.wires[at].port());
+    let refused = |text: &str, reason: &str| {
+        let said = try_console(&site, text);
+        assert!(said.contains(reason), "{text}: {said}");
+        all_is_well();
+    };
+    all_is_well();
+    refused(
+        "SWITCHOVER app TO 127.0.0.1:1",
+        "is none of the servers of app",
+    );
+    refused(
+        &format!("SWITCHOVER app TO {}", port(0)),
+        "is the primary already",
+    );
+    refused("SWITCHOVER nothing", "no such database");
+    // Nobody has asked for this one yet.
+    refused("SWITCHOVER other", "nobody has used other yet");
+    // A transaction that does not end.
+    runtime().block_on(async {
+        let (client, _alive) = connect(site.pgweir.port()).await.expect("a login");
+        client.batch_execute("BEGIN").await.expect("begins");
+        let seen = std::thread::scope(|scope| {
+            let running = scope.spawn(|| try_console(&site, "SWITCHOVER app"));
+            eventually("the step in SHOW CLUSTER", || {
+                let table = site.console("SHOW CLUSTER");
+                table
+                    .contains("switchover to it: waits for transactions")
+                    .then_some(())
+            });
+            let second = try_console(&site, "SWITCHOVER app");
+            assert!(
+                second.contains("another switchover is under way"),
+                "{second}"
+            );
+            running.join().expect("psql")
+        });
+        assert!(
+            seen.contains("1 server connections of app are still in use"),
+            "{seen}"
+        );
+        all_is_well();
+        let row = client.query_one("SELECT 1", &[]).await;
+        assert!(row.is_ok(), "{row:?}");
+        client.batch_execute("COMMIT").await.expect("commits");
+    });
+    // Paused by the operator, who wants it to stay so.
+    site.console("PAUSE app");
+    let said = try_console(&site, "SWITCHOVER app");
+    assert!(said.contains("RESUME it first"), "{said}");
+    site.console("RESUME app");
+    // A replica that stands still, or does not get there.
+    let replica = |at: usize, text: &str| site.replicas[at].psql("postgres", text).expect("sets");
+    replica(0, "SELECT pg_wal_replay_pause()");
+    let to_first = format!("SWITCHOVER app TO {}", port(1));
+    refused(&to_first, "replay is paused");
+    replica(0, "SELECT pg_wal_replay_resume()");
+    replica(0, "ALTER SYSTEM SET recovery_min_apply_delay = '1h'");
+    replica(0, "SELECT pg_reload_conf()");
+    site.pgweir.psql(
+        &site.postgres,
+        "t_trust",
+        "app",
+        "INSERT INTO item VALUES (-1, 0)",
+    );
+    let said = try_console(&site, &to_first);
+    assert!(
+        said.contains("bytes of the write-ahead log after 10 s"),
+        "{said}"
+    );
+    all_is_well();
+    // A user that may not promote is told what to do, and that helps.
+    site.postgres.psql(
+        "postgres",
+        &format!(
+            "CREATE ROLE app_user LOGIN PASSWORD '{}'; GRANT SELECT ON item TO app_user",
+            PASSWORD.replace('\'', "''")
+        ),
+    );
+    let other = |text| site.pgweir.psql(&site.postgres, "app_user", "other", text);
+    assert_eq!(other("SELECT v FROM item LIMIT 1"), "0");
+    let to_second = format!("SWITCHOVER other TO {}", port(2));
+    let grant = "GRANT EXECUTE ON FUNCTION pg_catalog.pg_promote(boolean, integer) TO app_user";
+    let said = eventually("a replica of the other database", || {
+        let said = try_console(&site, &to_second);
+        (!said.contains("not a replica that follows")).then_some(said)
+    });
+    assert!(said.contains(grant), "{said}");
+    assert_eq!(other("SELECT v FROM item LIMIT 1"), "0");
+    site.postgres.psql("postgres", grant);
+    let said = eventually("the grant on the replica", || {
+        let said = try_console(&site, &to_second);
+        (!said.contains("GRANT EXECUTE")).then_some(said)
+    });
+    assert!(said.contains("is the primary of other now"), "{said}");
 }
 
 /// Ends a test that hangs.

@@ -48,6 +48,10 @@ pub fn cluster(view: &View<'_>) -> Vec<Row> {
             let lag_bytes = (server.standing == Standing::Replica)
                 .then(|| seen.lag_bytes(at))
                 .flatten();
+            let reason = match cluster.switching_to(at) {
+                Some(step) => format!("switchover to it: {step}"),
+                None => server.reason.to_string(),
+            };
             rows.push(vec![
                 database.to_string().into(),
                 name.into(),
@@ -64,7 +68,7 @@ pub fn cluster(view: &View<'_>) -> Vec<Row> {
                 .into(),
                 u64::from(active).into(),
                 u64::from(waiting).into(),
-                server.reason.to_string().into(),
+                reason.into(),
             ]);
         }
     }

@@ -111,6 +111,11 @@ fn rules_and_findings() {
         Argument::Finding("x".to_owned())
     );
     assert_eq!(argument("reset findings"), Argument::None);
+    let switchover = |to: Option<&str>| Argument::Switchover("app".into(), to.map(str::to_owned));
+    assert_eq!(argument("SWITCHOVER App"), switchover(None));
+    let to = switchover(Some("db2:5432"));
+    assert_eq!(argument("switchover app to db2:5432;"), to);
+    assert_eq!(argument("SWITCHOVER \"app\" TO 'db2:5432'"), to);
     for wrong in [
         "SET RULE 'x'",
         "SET RULE 'x' ACTION",
@@ -122,6 +127,10 @@ fn rules_and_findings() {
         "RESET",
         "RESET STATS",
         "SHOW FINDING",
+        "SWITCHOVER",
+        "SWITCHOVER app TO",
+        "SWITCHOVER app FROM db2",
+        "SWITCHOVER app TO db2 db3",
     ] {
         assert!(parse(wrong).is_err(), "{wrong}");
     }

@@ -103,7 +103,7 @@ async fn stats_users_only_look() {
     }
     for command in COMMANDS.iter().filter(|command| command.name != "show") {
         let argument = match command.takes {
-            command::Takes::Database => " app",
+            command::Takes::Database | command::Takes::Switchover => " app",
             command::Takes::Client => " 5",
             command::Takes::Findings => " findings",
             command::Takes::Acknowledge => " 'x'",
