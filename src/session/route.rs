@@ -103,7 +103,8 @@ impl Session {
     /// reads.
     fn reads_only(&self, frame: Frame<'_>, input: &[u8]) -> Option<u16> {
         // No replica can do that.
-        if self.vars.get("default_transaction_isolation") == Some("serializable") {
+        let isolation = self.vars.get("default_transaction_isolation");
+        if isolation.is_some_and(|level| level.eq_ignore_ascii_case("serializable")) {
             return None;
         }
         let reads = |text: &[u8]| self.analyse(text).flags.contains(Flags::READ_ONLY);
