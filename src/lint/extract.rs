@@ -3,7 +3,8 @@
 use pg_raw_parse::raw::{A_Expr_Kind, LockWaitPolicy};
 use pg_raw_parse::{Node, nodes};
 
-use super::facts::{Command, Facts, Output, RowLock};
+use super::facts::{Command, Facts, Output, RowLock, Star};
+use super::rules::result::behind_star;
 use super::tree::{self, Block, Clause, Source, Tree, Verb, Wrapper};
 
 mod utility;
@@ -84,6 +85,24 @@ fn query(tree: &Tree<'_>, block: &Block<'_>, facts: &mut Facts) {
     }
     facts.counts_all = counts_all(block);
     facts.outputs = outputs(block);
+    if facts.command == Command::Select {
+        star(tree, facts);
+    }
+}
+
+fn star(tree: &Tree<'_>, facts: &mut Facts) {
+    for (at, block) in tree.outermost() {
+        let stars = || (block.clause(Clause::Target)).filter_map(tree::star);
+        let star = match stars().next() {
+            None => continue,
+            Some(_) if stars().any(|of| of.is_none()) => Star::All,
+            Some(_) => Star::Of,
+        };
+        if let Some(table) = behind_star(tree, at) {
+            (facts.star, facts.star_of) = (star, Some(table.into()));
+            return;
+        }
+    }
 }
 
 fn conditions(tree: &Tree<'_>, block: &Block<'_>, facts: &mut Facts) {

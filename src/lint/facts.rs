@@ -48,6 +48,18 @@ pub enum RowLock {
     SkipLocked,
 }
 
+/// A star in the outermost list of columns, over a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Star {
+    /// There is none.
+    #[default]
+    None,
+    /// `*`.
+    All,
+    /// `t.*`.
+    Of,
+}
+
 /// A column of the result, as far as the text names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output {
@@ -104,6 +116,10 @@ pub struct Facts {
     pub counts_all: Option<Box<str>>,
     /// What the result's columns are; empty if a star hides them.
     pub outputs: Vec<Output>,
+    /// It has a star over a table.
+    pub star: Star,
+    /// The table behind it.
+    pub star_of: Option<Box<str>>,
     /// Tables that a schema change locks against readers or writers until the transaction ends.
     pub locks: Vec<Box<str>>,
     /// Tables it creates, and whether for the session only.
@@ -112,6 +128,18 @@ pub struct Facts {
     pub lock_timeout: Option<LockTimeout>,
     /// It takes a session's state back: DISCARD ALL, RESET ALL, DEALLOCATE ALL.
     pub resets_session: bool,
+}
+
+impl Facts {
+    /// Tables of which it locks rows: those that it writes to, and with FOR UPDATE and its like those
+    /// that it reads.
+    pub fn rows_locked(&self) -> impl Iterator<Item = &Box<str>> {
+        let read = match self.lock {
+            RowLock::None => &[][..],
+            _ => &self.reads,
+        };
+        self.writes.iter().chain(read)
+    }
 }
 
 /// What becomes of `lock_timeout`.

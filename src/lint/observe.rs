@@ -86,6 +86,10 @@ pub struct Execution {
     pub bytes: u64,
     /// SQLSTATE, if it failed.
     pub error: Option<[u8; 5]>,
+    /// What else the server said of the error, where a rule asks for it.
+    pub trouble: Option<Trouble>,
+    /// The server's process; 0 if it is not known.
+    pub backend: u32,
     /// After it.
     pub block: Block,
     /// Requests sent before one Sync share this number; a simple Query has its own.
@@ -104,6 +108,15 @@ pub struct Execution {
     pub silence: Option<Arc<Silence>>,
     /// Values of the result, if the engine asked for them by [`super::engine::Engine::armed`].
     pub result: Vec<ResultColumn>,
+}
+
+/// What a server says of some errors besides their SQLSTATE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// A deadlock, between these processes.
+    Deadlock(Box<[u32]>),
+    /// Replay on a replica had to go on.
+    Recovery,
 }
 
 /// What happened.

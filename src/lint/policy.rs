@@ -45,8 +45,10 @@ impl Scope {
             let mut all = self.actions.iter();
             all.find(|(r, k, _)| **r == *rule && **k == *kind)
         };
+        // What nobody asked for by its name stays off.
+        let rule_wide = rule.kind_on(kind) != Some(false);
         find(kind)
-            .or_else(|| find(""))
+            .or_else(|| rule_wide.then(|| find(""))?)
             .map(|(_, _, action)| *action)
     }
 }
@@ -234,7 +236,10 @@ impl Effective {
             .scopes
             .iter()
             .find_map(|scope| scope.action(rule, kind));
-        let action = named.unwrap_or(if rule.on { self.default } else { Action::Off });
+        let action = named.unwrap_or(match rule.speaks(kind) {
+            true => self.default,
+            false => Action::Off,
+        });
         // Whoever compiles the policy refuses this; a default may still ask for it.
         match action {
             Action::Block if !rule.enforce.may_block() => Action::Notice,
@@ -292,6 +297,26 @@ mod tests {
         ] {
             assert!(told.contains(wanted), "{wanted} in\n{told}");
         }
+    }
+
+    #[test]
+    fn kinds_may_differ_from_their_rule() {
+        let union = registry::find("union-without-all").expect("a rule");
+        let loops = registry::find("n-plus-one").expect("a rule");
+        let action = |text: &str, rule, kind| {
+            let effective = policy(text).expect("valid");
+            effective
+                .for_subject(&subject("a", "b", "c"))
+                .action(rule, kind)
+        };
+        assert_eq!(action("", union, "plain"), Action::Off);
+        assert_eq!(action("", union, "disjoint"), Action::Log);
+        assert_eq!(action("", loops, "lookup-loop"), Action::Off);
+        let noticed = "[lint]\nnotice = \"n-plus-one, union-without-all\"";
+        assert_eq!(action(noticed, union, "plain"), Action::Notice);
+        assert_eq!(action(noticed, loops, "lookup-loop"), Action::Off);
+        let named = "[lint]\nnotice = \"n-plus-one:lookup-loop\"";
+        assert_eq!(action(named, loops, "lookup-loop"), Action::Notice);
     }
 
     #[test]

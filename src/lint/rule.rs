@@ -171,6 +171,9 @@ pub struct Kind {
     pub name: &'static str,
     /// What it is, a few words.
     pub doc: &'static str,
+    /// Whether it is on, if that is not as for its rule. One that is off by itself is turned on by
+    /// its name only, not by its rule's.
+    pub on: Option<bool>,
 }
 
 /// A statement that shows a rule, and what to write instead.
@@ -226,6 +229,18 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether a kind is on or off by itself, whatever its rule is.
+    #[must_use]
+    pub fn kind_on(&self, kind: &str) -> Option<bool> {
+        self.kinds.iter().find(|known| known.name == kind)?.on
+    }
+
+    /// Whether a hit of this kind is told if nothing is configured.
+    #[must_use]
+    pub fn speaks(&self, kind: &str) -> bool {
+        self.kind_on(kind).unwrap_or(self.on)
+    }
+
     /// The SQLSTATE of a refusal: `QL` and the rule's number.
     #[must_use]
     pub fn sqlstate(&self) -> [u8; 5] {
@@ -268,7 +283,7 @@ macro_rules! rule {
             severity: $severity:ident,
             enforce: $enforce:ident,
             on: $on:literal,
-            $(kinds: [$(($kind:literal, $kind_doc:literal)),* $(,)?],)?
+            $(kinds: [$(($kind:literal, $kind_doc:literal $(, on: $kind_on:literal)?)),* $(,)?],)?
             examples: [$(($bad:literal, $good:literal)),* $(,)?],
             remedy: $remedy:literal,
             sources: [$($source:literal),* $(,)?],
@@ -284,7 +299,11 @@ macro_rules! rule {
             severity: $crate::lint::rule::Severity::$severity,
             enforce: $crate::lint::rule::Enforce::$enforce,
             on: $on,
-            kinds: &[$($($crate::lint::rule::Kind { name: $kind, doc: $kind_doc }),*)?],
+            kinds: &[$($($crate::lint::rule::Kind {
+                name: $kind,
+                doc: $kind_doc,
+                on: $crate::rule!(@on $($kind_on)?),
+            }),*)?],
             examples: &[$($crate::lint::rule::Example { bad: $bad, good: $good }),*],
             remedy: $remedy,
             sources: &[$($source),*],
@@ -292,4 +311,6 @@ macro_rules! rule {
             check: $check,
         };
     };
+    (@on) => { None };
+    (@on $on:literal) => { Some($on) };
 }

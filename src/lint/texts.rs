@@ -6,6 +6,7 @@
 //! of a literal look again ([`Profile::checks`]); only if one of them looked in a way that no check
 //! describes ([`Profile::sensitive`]) is the text parsed anew.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::rc::Rc;
@@ -22,6 +23,7 @@ use super::profile::{From, Profile};
 use super::thresholds::Thresholds;
 use crate::sql::skeleton::{self, Holes, Skeleton};
 use crate::sql::{self, Lexing, Reading};
+use crate::wire::read;
 
 /// Longest text that is kept by exact text.
 const MAX_STORED: usize = 8 * 1024;
@@ -70,6 +72,8 @@ pub struct Common {
     /// What its result's columns are, if the text tells: the table's names for them where they have
     /// one, so that an alias hides nothing.
     pub columns: Option<Arc<[Box<str>]>>,
+    /// The same as the server has it, if the text does not tell.
+    described: OnceCell<Arc<[Box<str>]>>,
     /// Trace or request id of its comments, hashed; 0 for none.
     pub trace: u64,
     /// Rules that its comments ask to keep silent about.
@@ -87,6 +91,25 @@ impl std::ops::Deref for Looked {
 }
 
 impl Looked {
+    /// What the server says the result's columns are, for a text that does not tell (a star does
+    /// not). The first time counts: a schema that changes is not followed.
+    pub fn described(&self, body: &[u8]) {
+        if self.columns.is_some() || self.described.get().is_some() {
+            return;
+        }
+        if let Some(fields) = read::row_description(body) {
+            let name = |(name, _): (&[u8], bool)| String::from_utf8_lossy(name).into();
+            // Set by nobody else meanwhile.
+            let _ = self.described.set(fields.into_iter().map(name).collect());
+        }
+    }
+
+    /// Names of the result's columns, from the text or else from the server.
+    #[must_use]
+    pub fn result_columns(&self) -> Option<Arc<[Box<str>]>> {
+        (self.columns.as_ref().or(self.described.get())).cloned()
+    }
+
     /// The rules that the text hits, as far as bound values and the session do not decide.
     #[must_use]
     pub fn hits(&self) -> &[Hit] {
@@ -431,6 +454,7 @@ impl Texts {
             rows: reading.rows,
             whole: text.len() <= sql::MAX_SCANNED,
             columns,
+            described: OnceCell::new(),
             trace,
             silence: silence.map(Arc::new),
             suppressed: (!suppressed.is_empty()).then(|| {

@@ -43,6 +43,8 @@ thresholds! {
     writes: "row-by-row-write" "min_rows" = 10, at most 50;
     /// Executions with the same values in one request.
     repeats: "repeated-identical-query" "min_executions" = 5, at most 1_000_000;
+    /// Executions with the same values and answer within a minute, of all connections.
+    asked: "repeated-identical-query" "min_per_minute" = 100, at most 1_000_000;
     /// Executions at even intervals.
     polls: "polling-query" "min_executions" = 10, at most 1_000_000;
     /// Seconds without a statement.

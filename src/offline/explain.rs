@@ -5,7 +5,7 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, Table, TableComponent, presets};
 
 use crate::lint::registry;
-use crate::lint::rule::Rule;
+use crate::lint::rule::{Kind, Rule};
 use crate::lint::thresholds;
 
 /// An aligned table with lines above and below its header only.
@@ -21,7 +21,19 @@ pub(super) fn plain(header: &[&str]) -> Table {
 }
 
 fn switch(rule: &Rule) -> &'static str {
-    if rule.on { "on" } else { "off" }
+    match rule.on {
+        true => "on",
+        false if rule.kinds.iter().any(|kind| kind.on == Some(true)) => "in part",
+        false => "off",
+    }
+}
+
+/// What a kind is, and whether it differs from its rule in being on.
+fn described(rule: &Rule, kind: &Kind) -> String {
+    match kind.on {
+        Some(on) if on != rule.on => format!("{} ({})", kind.doc, if on { "on" } else { "off" }),
+        _ => kind.doc.to_owned(),
+    }
 }
 
 /// All rules, a line each.
@@ -101,13 +113,14 @@ pub fn rule(rule: &Rule) -> String {
         "Kinds",
         rule.kinds
             .iter()
-            .map(|kind| (kind.name.to_owned(), kind.doc)),
+            .map(|kind| (kind.name.to_owned(), described(rule, kind))),
     );
     let numbers: Vec<_> = thresholds::table().filter(|row| row.0 == rule.id).collect();
     section(
         &mut out,
         "Numbers",
-        (numbers.iter()).map(|(_, name, default, _, doc)| (format!("{name} = {default}"), &**doc)),
+        (numbers.iter())
+            .map(|(_, name, default, _, doc)| (format!("{name} = {default}"), doc.clone())),
     );
     if !rule.examples.is_empty() {
         out.push_str("\nExamples:\n");
@@ -127,7 +140,7 @@ pub fn rule(rule: &Rule) -> String {
     out
 }
 
-fn section<'a>(out: &mut String, title: &str, rows: impl Iterator<Item = (String, &'a str)>) {
+fn section(out: &mut String, title: &str, rows: impl Iterator<Item = (String, String)>) {
     let rows: Vec<_> = rows.collect();
     let width = rows
         .iter()
@@ -205,7 +218,7 @@ fn entry(out: &mut String, rule: &Rule) {
                 out,
                 "| `{}` | {} |",
                 kind.name,
-                kind.doc.replace('|', "\\|")
+                described(rule, kind).replace('|', "\\|")
             );
         }
     }

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::config::suggest;
+use crate::lint::hit::Hit;
 use crate::lint::registry;
 use crate::lint::rule::{Rule, Severity};
 
@@ -234,16 +235,34 @@ fn find(id: &str) -> Result<&'static Rule, OfflineError> {
     })
 }
 
-/// The rules to look for: those named, else those that are on.
-fn chosen(names: &[String]) -> Result<Vec<&'static Rule>, OfflineError> {
-    if names.is_empty() {
-        return Ok(registry::all()
-            .iter()
-            .copied()
-            .filter(|rule| rule.on)
-            .collect());
+/// The rules to look for.
+pub struct Chosen {
+    rules: Vec<&'static Rule>,
+    /// Somebody named them: then kinds that are off by default count too.
+    named: bool,
+}
+
+impl Chosen {
+    fn wants(&self, hit: &Hit) -> bool {
+        self.rules.contains(&hit.rule) && (self.named || hit.rule.speaks(hit.kind))
     }
-    names.iter().map(|name| find(name)).collect()
+}
+
+/// The rules to look for: those named, else those that are on, be it in some kinds only.
+fn chosen(names: &[String]) -> Result<Chosen, OfflineError> {
+    let rules = match names.is_empty() {
+        true => (registry::all().iter().copied())
+            .filter(|rule| rule.on || rule.kinds.iter().any(|kind| kind.on == Some(true)))
+            .collect(),
+        false => names
+            .iter()
+            .map(|name| find(name))
+            .collect::<Result<_, _>>()?,
+    };
+    Ok(Chosen {
+        rules,
+        named: !names.is_empty(),
+    })
 }
 
 fn read(path: &Path) -> Result<(String, Vec<u8>), OfflineError> {
@@ -261,7 +280,12 @@ fn read(path: &Path) -> Result<(String, Vec<u8>), OfflineError> {
 }
 
 fn files(args: &LintArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8, OfflineError> {
-    let rules = chosen(&args.rules)?;
+    let chosen = chosen(&args.rules)?;
+    let lint = |text: &str| {
+        let mut linted = script::lint(text, &chosen.rules);
+        linted.findings.retain(|found| chosen.wants(&found.hit));
+        linted
+    };
     let threshold = Severity::from(args.severity);
     let mut code = CLEAN;
     let mut sources = Vec::new();
@@ -278,7 +302,7 @@ fn files(args: &LintArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8
         let text = String::from_utf8(bytes)
             .unwrap_or_else(|error| error.into_bytes().iter().map(|&b| char::from(b)).collect());
         let mut text = text;
-        let mut linted = script::lint(&text, &rules);
+        let mut linted = lint(&text);
         if args.fix {
             let fixes = fix::fixes(&text, &linted.findings);
             let fixed = fix::apply(&text, &fixes);
@@ -296,7 +320,7 @@ fn files(args: &LintArgs, out: &mut dyn Write, err: &mut dyn Write) -> Result<u8
                 code = FAILED;
                 continue;
             }
-            linted = script::lint(&fixed, &rules);
+            linted = lint(&fixed);
             text = fixed;
         }
         // Standard output has the file.
@@ -365,7 +389,7 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
 fn cases(path: &Path, args: &LintArgs, out: &mut dyn Write) -> Result<u8, OfflineError> {
     let rules = match args.rules.is_empty() {
         true => registry::all().to_vec(),
-        false => chosen(&args.rules)?,
+        false => chosen(&args.rules)?.rules,
     };
     let (name, bytes) = read(path)?;
     let mut score = score::Score::default();

@@ -201,6 +201,8 @@ impl Replay {
             rows: step.rows,
             bytes: step.bytes,
             error: step.error,
+            trouble: None,
+            backend: 0,
             block: conn.block,
             // Numbers of the case and our own must not meet.
             batch: step.pipeline.unwrap_or(self.requests | 1 << 31),
@@ -262,6 +264,10 @@ impl Text {
 
 /// The same finding from many executions is one: the last, which knows most.
 fn add(hits: &mut Vec<Hit>, hit: Hit) {
+    // What is told only where somebody asks for it by name is no verdict on a case.
+    if hit.rule.kind_on(hit.kind) == Some(false) {
+        return;
+    }
     let same = |known: &&mut Hit| {
         known.rule == hit.rule
             && known.kind == hit.kind

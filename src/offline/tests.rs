@@ -151,10 +151,9 @@ fn rules_are_found_by_name() {
     let error = find("mising-where").expect_err("no rule").to_string();
     assert!(error.contains("did you mean missing-where?"), "{error}");
     assert_eq!(
-        chosen(&["missing-where".to_owned()]).expect("a rule").len(),
+        (chosen(&["missing-where".to_owned()]).expect("a rule").rules).len(),
         1
     );
-    assert!(chosen(&[]).expect("rules").iter().all(|rule| rule.on));
 }
 
 /// `PGWEIR_WRITE_DOCS=1` writes the page.

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value as Json;
 
+use super::Chosen;
 use crate::audit::finding::{Cost, Finding};
 use crate::audit::findings::{Findings, Seen, judged};
 use crate::calendar;
@@ -19,7 +20,7 @@ use crate::lint::engine::Engine;
 use crate::lint::hashing::Hashing;
 use crate::lint::hit::Hit;
 use crate::lint::observe::{Block, Detection, Event, Execution, Observation, Subject, Values};
-use crate::lint::rule::{Action, Class, Confidence, Rule};
+use crate::lint::rule::{Action, Class, Confidence};
 use crate::lint::session::SessionView;
 use crate::lint::texts::Texts;
 use crate::sql::Lexing;
@@ -58,7 +59,7 @@ struct Conn {
 
 /// Plays files, one after the other.
 pub struct Player {
-    rules: Vec<&'static Rule>,
+    rules: Chosen,
     texts: Texts,
     hashing: Hashing,
     engine: Engine,
@@ -77,7 +78,7 @@ pub struct Player {
 impl Player {
     /// Looks for these rules.
     #[must_use]
-    pub fn new(rules: Vec<&'static Rule>) -> Self {
+    pub fn new(rules: Chosen) -> Self {
         // Results must not depend on chance.
         let hashing = Hashing::seeded(0);
         Self {
@@ -221,6 +222,8 @@ impl Player {
         }
         self.requests = self.requests.wrapping_add(1);
         Some(Event::Executed(Box::new(Execution {
+            trouble: None,
+            backend: 0,
             text: looked.sample.clone(),
             shape: looked.shape,
             profile: looked.profile.clone(),
@@ -308,7 +311,7 @@ impl Player {
     }
 
     fn record(&mut self, seen: &Seen<'_>, at_us: u64) {
-        if self.rules.contains(&seen.hit.rule) && judged(seen.hit, &seen.subject.app).is_some() {
+        if self.rules.wants(seen.hit) && judged(seen.hit, &seen.subject.app).is_some() {
             let at = SystemTime::UNIX_EPOCH + Duration::from_micros(at_us);
             self.findings.record(seen, at);
         }
@@ -401,7 +404,10 @@ mod tests {
     }
 
     fn play(lines: &[String]) -> (Vec<Finding>, Tally) {
-        let mut player = Player::new(registry::all().to_vec());
+        let mut player = Player::new(Chosen {
+            rules: registry::all().to_vec(),
+            named: false,
+        });
         player
             .play(&mut lines.join("\n").as_bytes())
             .expect("in memory");

@@ -149,7 +149,7 @@ impl Session {
                     let forward = self.error(header, body, gather, dropped)?;
                     if forward {
                         self.put_notices(gather);
-                        self.watch_failed(read::error_field(body, b'C'));
+                        self.watch_failed(body);
                     }
                     forward
                 }

@@ -1,7 +1,7 @@
 //! Anti-patterns on live traffic: what is found, what the client is told, what is refused.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::support::message;
 use crate::support::peer::Peer;
@@ -760,6 +760,98 @@ fn the_server_sees_which_rules_a_statement_hits() {
             let plain = "SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()";
             let row = client.query_one(plain, &[]).await.expect("a row");
             assert_eq!(row.get::<_, &str>(0), plain);
+        });
+    }
+}
+
+/// The server tells the processes only; whose they are, and what they had locked before, is known here.
+#[test]
+fn a_deadlock_names_both_clients_and_their_statements() {
+    for postgres in each_postgres() {
+        let (pgweir, _) = start(postgres, "transaction", "lint_off", "");
+        psql(
+            &pgweir,
+            postgres,
+            &[
+                "CREATE TABLE till (id int PRIMARY KEY, a int)",
+                "CREATE TABLE stock (id int PRIMARY KEY, a int)",
+                "INSERT INTO till VALUES (1, 0)",
+                "INSERT INTO stock VALUES (1, 0)",
+            ],
+        );
+        let clients = [("till", "stock"), ("stock", "till")].map(|(first, second)| {
+            let update = |table: &str| format!("UPDATE {table} SET a = a + 77 WHERE id = 1");
+            let mut psql = pgweir.client(postgres, "psql", "t_trust");
+            psql.args(["-AtX", "-d", "app", "-c", "BEGIN", "-c", &update(first)]);
+            psql.args([
+                "-c",
+                "SELECT pg_sleep(0.7)",
+                "-c",
+                &update(second),
+                "-c",
+                "COMMIT",
+            ]);
+            psql.stdout(Stdio::null()).stderr(Stdio::null());
+            psql.spawn().expect("running psql")
+        });
+        for mut client in clients {
+            client.wait().expect("psql ends");
+        }
+        let id = eventually("the finding", || {
+            let all = pgweir.psql(postgres, "t_trust", "pgweir", "SHOW FINDINGS deadlock app");
+            Some(all.lines().next()?.split('|').next()?.to_owned())
+        });
+        let show = format!("SHOW FINDING '{id}'");
+        let shown = pgweir.psql(postgres, "t_trust", "pgweir", &show);
+        let evidence = |name: &str| {
+            let line = shown.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_else(|| panic!("{name} in\n{shown}"))
+        };
+        let (ours, theirs) = (
+            evidence("evidence.transaction|"),
+            evidence("evidence.other_transaction|"),
+        );
+        for statements in [ours, theirs] {
+            assert!(statements.contains("set a = a + ?"), "{statements}");
+        }
+        assert_ne!(ours, theirs);
+        assert!(
+            evidence("evidence.other|").starts_with("t_trust psql"),
+            "{shown}"
+        );
+        let message = evidence("message|");
+        assert!(
+            message.contains("before") || message.contains("locks"),
+            "{message}"
+        );
+        assert!(!shown.contains("77"), "{shown}");
+    }
+}
+
+/// What a star returns is known from the server's answer: it names columns that the text does not.
+#[test]
+fn a_star_is_judged_by_what_comes_back() {
+    for postgres in each_postgres() {
+        let (pgweir, _) = start(postgres, "transaction", "lint_off", "");
+        let columns: Vec<String> = (0..20).map(|n| format!("c{n} int")).collect();
+        let wide = format!("CREATE TABLE wide (id int, {})", columns.join(", "));
+        let people = "CREATE TABLE people (id int, password_digest text)";
+        let script = [
+            &wide,
+            people,
+            "INSERT INTO wide (id) SELECT generate_series(1, 5)",
+            "INSERT INTO people SELECT n, 'x' FROM generate_series(1, 200) n",
+            "SET application_name = 'shop'",
+            "SELECT w.* FROM wide w",
+            "SELECT * FROM people ORDER BY id",
+        ];
+        psql(&pgweir, postgres, &script);
+        eventually("the findings", || {
+            let all = findings(&pgweir, postgres);
+            let has = |rule: &str, kind: &str| {
+                (all.lines()).any(|line| line.contains(rule) && line.contains(kind))
+            };
+            (has("select-star", "|qualified|") && has("bulk-sensitive-read", "")).then_some(())
         });
     }
 }

@@ -13,7 +13,7 @@ use super::super::observe::{Block, Detection, Execution, Observation, Subject};
 use super::super::rule::Severity;
 use super::super::rules::{runtime, sequence};
 use super::super::thresholds::Thresholds;
-use super::{SECOND, detection, exempt, is_query};
+use super::{SECOND, detection, exempt, hot, is_query};
 use crate::sql::Lexing;
 
 const MINUTE: u64 = 60 * SECOND;
@@ -66,6 +66,7 @@ pub(super) struct Minute {
     clients: HashMap<u64, Client>,
     lifetimes: HashMap<u64, Window>,
     errors_seen: u64,
+    hot: hot::Hot,
     /// Windows that were forgotten to make room.
     pub(super) evicted: u64,
 }
@@ -165,6 +166,9 @@ impl Minute {
         };
         let tables = !(facts.reads.is_empty() && facts.writes.is_empty());
         let owner = whose(&seen.subject);
+        if facts.command == Command::Select {
+            (self.hot).add(owner, (seen, run, facts), thresholds.asked, found);
+        }
         if run.params == 0 && run.values.len > 0 && tables && run.shape != 0 {
             let key = (owner, run.shape);
             bounded(&mut self.texts, &key, &mut self.evicted);

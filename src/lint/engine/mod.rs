@@ -7,25 +7,28 @@ use std::sync::Arc;
 use foldhash::HashMap;
 use foldhash::quality::FixedState;
 
-use super::facts::{Command, Facts, RowLock};
+use super::facts::Command;
 use super::hit::Hit;
 use super::observe::{Block, Detection, Event, Execution, Observation, Subject};
 use super::registry;
-use super::rule::Severity;
-use super::rules::runtime;
 use super::thresholds::Thresholds;
+use single::is_query;
 use transaction::Transaction;
 
 pub use evicted::Evicted;
 
+mod deadlocks;
 mod evicted;
+mod hot;
 mod lineage;
 mod loops;
 mod minute;
 mod parents;
 mod repeats;
+mod retries;
 mod runs;
 mod sensitive;
+mod single;
 mod transaction;
 
 /// How much is kept.
@@ -51,6 +54,8 @@ pub struct Engine {
     scopes: HashMap<Key, runs::Scope>,
     open: HashMap<u64, Transaction>,
     minute: minute::Minute,
+    retries: retries::Retries,
+    deadlocks: deadlocks::Deadlocks,
     evicted: Evicted,
     lineage: lineage::Lineage,
     /// From how much on rules speak; may be changed at any time.
@@ -102,8 +107,12 @@ impl Engine {
                 }
             }
             Event::Executed(run) => {
-                single(seen, run, &self.thresholds, found);
+                single::look(seen, run, &self.thresholds, found);
                 self.minute.executed(seen, run, &self.thresholds, found);
+                self.begins(seen, run, found);
+                if run.error.is_some() {
+                    self.conflicts(seen, run, found);
+                }
                 self.transaction(seen, run);
                 let key = match run.trace {
                     0 => (seen.conn, 0),
@@ -134,7 +143,9 @@ impl Engine {
                 }
                 self.advance(seen.conn, seen.done_us, found);
                 if run.block == Block::None {
-                    self.open.remove(&seen.conn);
+                    if let Some(ended) = self.open.remove(&seen.conn) {
+                        self.deadlocks.ended(seen.conn, ended, found);
+                    }
                 } else if let Some(open) = self.open.get_mut(&seen.conn) {
                     open.last = seen.done_us;
                 }
@@ -147,6 +158,7 @@ impl Engine {
         for (conn, open) in &mut self.open {
             open.advance(*conn, now_us, true, &self.thresholds, found);
         }
+        self.retries.tick(now_us, found);
         let (scopes, thresholds) = (&mut self.scopes, &self.thresholds);
         self.pending.retain(|key| {
             (scopes.get_mut(key)).is_some_and(|scope| scope.settle(now_us, thresholds, found))
@@ -175,7 +187,7 @@ impl Engine {
     #[must_use]
     pub fn evicted(&self) -> Evicted {
         let mut evicted = self.evicted;
-        evicted.windows = self.minute.evicted;
+        evicted.windows = self.minute.evicted + self.retries.evicted + self.deadlocks.evicted;
         evicted
     }
 
@@ -192,6 +204,40 @@ impl Engine {
     fn advance(&mut self, conn: u64, now: u64, found: &mut Vec<Detection>) {
         if let Some(open) = self.open.get_mut(&conn) {
             open.advance(conn, now, open.last <= now, &self.thresholds, found);
+        }
+    }
+
+    /// Whether a transaction begins with this statement: by itself, or as the first behind BEGIN.
+    fn begins(&mut self, seen: &Observation, run: &Execution, found: &mut Vec<Detection>) {
+        let control = run.profile.facts.first().is_none_or(|facts| {
+            matches!(
+                facts.command,
+                Command::Begin | Command::Commit | Command::Rollback | Command::Savepoint
+            )
+        });
+        let within = self
+            .open
+            .get(&seen.conn)
+            .is_some_and(|open| open.first != 0);
+        if !control && !within {
+            self.retries.begins(seen, run.shape, found);
+        }
+    }
+
+    /// Whose transactions got in each other's way, if that is what the error is about.
+    fn conflicts(&mut self, seen: &Observation, run: &Execution, found: &mut Vec<Detection>) {
+        let own = self.open.get(&seen.conn);
+        match run.error.as_ref() {
+            Some(b"40001") => {
+                let first = own.map_or(0, |own| own.first);
+                let first = if first == 0 { run.shape } else { first };
+                self.retries.failed(seen, run, first, found);
+            }
+            Some(b"40P01") => {
+                let mut open = self.open.values();
+                self.deadlocks.happened(seen, run, (own, &mut open), found);
+            }
+            _ => {}
         }
     }
 
@@ -246,90 +292,6 @@ fn detection(
         rows: run.rows,
         bytes: run.bytes,
     }
-}
-
-/// What one execution proves by itself.
-fn single(
-    seen: &Observation,
-    run: &Execution,
-    thresholds: &Thresholds,
-    found: &mut Vec<Detection>,
-) {
-    let Some(facts) = run.profile.facts.first() else {
-        return;
-    };
-    let took = seen.done_us.saturating_sub(seen.sent_us);
-    let tell = |found: &mut Vec<Detection>, rule, critical: bool, text: String| {
-        let mut hit = Hit::new(rule, "", text);
-        if critical {
-            hit.severity = Severity::Critical;
-        }
-        found.push(detection(hit, &seen.subject, seen.conn, run, 1, took));
-    };
-    match run.error.as_ref() {
-        Some(b"40P01") => tell(found, &runtime::DEADLOCK, false, "Deadlock.".into()),
-        Some(b"40001") => tell(
-            found,
-            &runtime::SERIALIZATION,
-            false,
-            "Serialization failure.".into(),
-        ),
-        Some(b"55P03") if facts.lock != RowLock::NoWait => {
-            tell(
-                found,
-                &runtime::CONTENTION,
-                false,
-                "It did not get a lock.".into(),
-            );
-        }
-        Some(b"25P02") => tell(
-            found,
-            &runtime::RECURRING,
-            false,
-            "The client went on in a failed transaction.".into(),
-        ),
-        _ => {}
-    }
-    if run.error.is_some() || exempt(&seen.subject) {
-        return;
-    }
-    if let Some(hit) = sensitive::read(run, facts) {
-        found.push(detection(hit, &seen.subject, seen.conn, run, 1, took));
-    }
-    let ms = took / 1000;
-    if is_query(facts) && ms >= thresholds.slow_ms {
-        tell(
-            found,
-            &runtime::SLOW,
-            ms >= thresholds.slow_ms.saturating_mul(10),
-            format!("It took {ms} ms."),
-        );
-    }
-    if let Some(table) = facts
-        .counts_all
-        .as_ref()
-        .filter(|_| ms >= thresholds.count_ms)
-    {
-        let text = format!("Full count of {table} took {ms} ms.");
-        tell(found, &runtime::COUNT, false, text);
-    }
-    let whole = facts.command == Command::Select && !facts.limited && run.fetch == 0;
-    if whole && run.rows >= thresholds.rows {
-        let text = format!("{} rows returned without a limit.", run.rows);
-        tell(
-            found,
-            &runtime::UNBOUNDED,
-            run.rows >= thresholds.rows.saturating_mul(10),
-            text,
-        );
-    }
-}
-
-fn is_query(facts: &Facts) -> bool {
-    matches!(
-        facts.command,
-        Command::Select | Command::Insert | Command::Update | Command::Delete | Command::Merge
-    )
 }
 
 #[cfg(test)]

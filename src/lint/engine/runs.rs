@@ -21,6 +21,8 @@ const EXACT: usize = 64;
 /// batch job may have one.
 const TRACE_IDLE: u64 = 10 * SECOND;
 const TRACE_STATEMENTS: u64 = 2000;
+/// Different keys that make a loop of lookups that belongs to no query.
+const LOOSE: u64 = 10;
 /// Executions whose values are kept one by one.
 const SAMPLES: usize = 16;
 
@@ -61,6 +63,8 @@ pub(super) struct Run {
     begun: u64,
     told: Option<Box<Told>>,
     critical: bool,
+    /// Reported as a loop without a parent.
+    loose: bool,
 }
 
 /// What a run was reported as.
@@ -212,7 +216,13 @@ impl Scope {
                 return 0;
             }
             choice = self.parents.choose(known, run.trace != 0, lineage);
-            let Some(choice) = &choice else { return 0 };
+            let Some(choice) = &choice else {
+                if known.distinct >= LOOSE && !known.loose {
+                    known.loose = true;
+                    found.push(known.lookup_loop(seen, run));
+                }
+                return 0;
+            };
             if choice.arm {
                 lineage.arm(choice.shape);
             }
@@ -343,6 +353,7 @@ impl Run {
             begun: 0,
             told: None,
             critical: false,
+            loose: false,
         }
     }
 
@@ -388,6 +399,21 @@ impl Run {
                 self.samples.push(run.values);
             }
         }
+    }
+
+    fn lookup_loop(&self, seen: &Observation, run: &Execution) -> Detection {
+        let n = self.n;
+        let text = format!(
+            "{n} lookups of different keys, one by one; no query before them gave the keys."
+        );
+        let hit = Hit::new(&sequence::N_PLUS_ONE, "lookup-loop", text)
+            .severity(Severity::Info)
+            .evidence("children", n)
+            .evidence("distinct", self.distinct)
+            .evidence("max_gap_ms", self.max_gap / 1000);
+        let mut one = detection(hit, &seen.subject, seen.conn, run, n, self.server_us);
+        (one.gap_us, one.rows) = (self.gap_us, self.rows);
+        one
     }
 
     pub(super) fn wasted_us(&self) -> u64 {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::comment::Silence;
-use super::super::facts::Command;
+use super::super::facts::{Command, Facts};
 use super::super::hit::Hit;
 use super::super::observe::{Block, Detection, Execution, Observation, Subject};
 use super::super::registry;
@@ -15,10 +15,14 @@ use crate::sql::{self, Lexing};
 
 /// A transaction block that is open.
 pub(super) struct Transaction {
-    subject: Arc<Subject>,
+    pub(super) subject: Arc<Subject>,
     text: Arc<[u8]>,
     shape: u64,
-    start: u64,
+    /// Shape of the first statement that is none of BEGIN and its like; 0 before it.
+    pub(super) first: u64,
+    /// The server's process.
+    pub(super) backend: u32,
+    pub(super) start: u64,
     pub(super) last: u64,
     trips: u64,
     /// Of these, what a loop found by another rule is made of.
@@ -28,8 +32,11 @@ pub(super) struct Transaction {
     created: Vec<Box<str>>,
     locked: Option<(Box<str>, u64)>,
     told: [bool; 5],
-    /// Tables that were written to, of which a few are kept.
-    written: Vec<Box<str>>,
+    /// Tables of which rows were locked, in the order of that; a few are kept.
+    pub(super) written: Vec<Box<str>>,
+    /// Its first statements.
+    steps: [Option<Arc<[u8]>>; STEPS],
+    taken: usize,
     failed: bool,
     /// The last statement of the client.
     latest: Arc<[u8]>,
@@ -37,6 +44,9 @@ pub(super) struct Transaction {
     silence: Option<Arc<Silence>>,
 }
 
+/// Statements that are kept, and bytes of each that are shown.
+const STEPS: usize = 6;
+const STEP: usize = 200;
 /// Bytes of the last statement that are shown.
 const LATEST: usize = 500;
 
@@ -55,6 +65,8 @@ impl Transaction {
             subject: Arc::clone(&seen.subject),
             text: Arc::clone(&run.text),
             shape: run.shape,
+            first: 0,
+            backend: run.backend,
             start: seen.sent_us,
             last: seen.done_us,
             trips: 0,
@@ -65,6 +77,8 @@ impl Transaction {
             locked: None,
             told: [false; 5],
             written: Vec::new(),
+            steps: Default::default(),
+            taken: 0,
             failed: false,
             latest: Arc::clone(&run.text),
             silence: None,
@@ -91,8 +105,17 @@ impl Transaction {
             self.ddl += u64::from(facts.command == Command::Ddl);
             self.batch = run.batch;
         }
+        if !control {
+            if self.first == 0 {
+                self.first = run.shape;
+            }
+            if let Some(place) = self.steps.get_mut(self.taken) {
+                *place = Some(Arc::clone(&run.text));
+            }
+            self.taken += 1;
+        }
         if run.error.is_none() {
-            for table in run.profile.facts.iter().flat_map(|facts| &facts.writes) {
+            for table in (run.profile.facts.iter()).flat_map(Facts::rows_locked) {
                 if self.written.len() < WRITTEN && !self.written.contains(table) {
                     self.written.push(table.clone());
                 }
@@ -104,6 +127,39 @@ impl Transaction {
                 self.locked = lock.map(|table| (table.clone(), seen.done_us));
             }
         }
+    }
+
+    /// Its statements without their values, for people.
+    pub(super) fn steps(&self) -> String {
+        let mut out = String::new();
+        for step in self.steps.iter().flatten() {
+            let mut text = sql::normalised(step, Lexing::default());
+            text.truncate(STEP);
+            if !out.is_empty() {
+                out.push_str("; ");
+            }
+            out.push_str(&String::from_utf8_lossy(&text));
+        }
+        if self.taken > STEPS {
+            out.push_str("; …");
+        }
+        out
+    }
+
+    /// Tables of which it locked rows, in order, for people.
+    pub(super) fn tables(&self) -> String {
+        self.written.join(", ")
+    }
+
+    /// A hit about it.
+    pub(super) fn detection(&self, hit: Hit, conn: u64) -> Detection {
+        let run = Execution {
+            text: Arc::clone(&self.text),
+            shape: self.shape,
+            silence: self.silence.clone(),
+            ..Execution::default()
+        };
+        detection(hit, &self.subject, conn, &run, self.trips, 0)
     }
 
     /// Bytes it takes, without texts, which others share.
@@ -213,12 +269,6 @@ impl Transaction {
                 hit.severity = Severity::Info;
             }
         }
-        let run = Execution {
-            text: Arc::clone(&self.text),
-            shape: self.shape,
-            silence: self.silence.clone(),
-            ..Execution::default()
-        };
-        found.push(detection(hit, &self.subject, conn, &run, self.trips, 0));
+        found.push(self.detection(hit, conn));
     }
 }

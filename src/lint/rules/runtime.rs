@@ -32,7 +32,15 @@ rule! {
 }
 
 rule! {
-    /// The server ended a statement because of a deadlock.
+    /// The server ended a statement because of a deadlock: two transactions each waited for a lock
+    /// that the other had.
+    ///
+    /// Nothing moved until the server's deadlock_timeout was over, and the whole transaction is lost.
+    /// The finding names both transactions, if both came this way: their first statements without
+    /// values, and the tables of which they locked rows, in order.
+    ///
+    /// The other side is not known if it did not come through here, or if it was a single statement
+    /// that locked many rows.
     pub static DEADLOCK = {
         id: "deadlock",
         title: "Deadlock",
@@ -41,6 +49,9 @@ rule! {
         severity: Warn,
         enforce: Observe,
         on: true,
+        kinds: [
+            ("predicted", "transactions that lock two tables in one order and in the other, three times each within an hour", on: false),
+        ],
         examples: [],
         remedy: "Take locks in one order, keep transactions short, and retry.",
         sources: [],
@@ -49,7 +60,13 @@ rule! {
 }
 
 rule! {
-    /// The server ended a statement because of a serialization failure.
+    /// The server ended a statement because of a serialization failure (SQLSTATE 40001): what the
+    /// transaction had read was changed meanwhile.
+    ///
+    /// That is how REPEATABLE READ and SERIALIZABLE work, and whoever uses them has to try the whole
+    /// transaction again. It is a warning if nobody did within five seconds (the same user and
+    /// application begins a transaction with the same statement), or if one in twenty of such
+    /// transactions fails.
     pub static SERIALIZATION = {
         id: "serialization-failure",
         title: "Serialization failure",
@@ -58,6 +75,9 @@ rule! {
         severity: Info,
         enforce: Observe,
         on: true,
+        kinds: [
+            ("recovery-conflict", "a replica gave a query up so that it could go on replaying"),
+        ],
         examples: [],
         remedy: "Retry with back-off; keep transactions short.",
         sources: [],

@@ -27,7 +27,9 @@ rule! {
     /// or if a trace id ties the two together.
     ///
     /// Not counted: pipelines, lists of keys, pages, cursors, row locks, lookups of 100 rows and
-    /// more, and loops without a query before them that returned enough rows.
+    /// more, and loops without a query before them that returned enough rows. Ten lookups of the last
+    /// sort are a lookup-loop: their keys came from a list of the application's, and one query could
+    /// still bring all the rows, but many such loops are meant.
     pub static N_PLUS_ONE = {
         id: "n-plus-one",
         title: "N+1 query burst",
@@ -36,6 +38,9 @@ rule! {
         severity: Warn,
         enforce: Observe,
         on: true,
+        kinds: [
+            ("lookup-loop", "ten and more lookups of different keys without a query that they could be of", on: false),
+        ],
         examples: [],
         remedy: "Load the rows together: WHERE key = ANY($1), a JOIN, or the framework's eager loading.",
         sources: [],
@@ -150,6 +155,9 @@ rule! {
     ///
     /// Nothing changed in between as far as can be seen: writes to its tables, errors, volatile
     /// functions, row locks and cursors excuse it. Even steps of 50 ms and more are polling.
+    ///
+    /// A hundred executions within a minute by whatever connections, always with as many rows, make
+    /// a candidate for a cache, which is information only.
     pub static REPEATED = {
         id: "repeated-identical-query",
         title: "Same query, same parameters, again and again",
@@ -158,6 +166,9 @@ rule! {
         severity: Warn,
         enforce: Observe,
         on: true,
+        kinds: [
+            ("cache-candidate", "a hundred times a minute over all connections, with as many rows each time"),
+        ],
         examples: [],
         remedy: "Keep the result for the time of the request, or cache it.",
         sources: [],

@@ -24,7 +24,7 @@ use crate::audit::wall::{self, Guard};
 use crate::error::SqlState;
 use crate::lint::firewall::{self, Mode, Statement};
 use crate::lint::hit::Hit;
-use crate::lint::observe::{Event, Observation, Subject, Values};
+use crate::lint::observe::{Event, Observation, Subject, Trouble, Values};
 use crate::lint::policy::Effective;
 use crate::lint::rule::Action;
 use crate::lint::session::SessionView;
@@ -71,6 +71,7 @@ struct Pending {
     rows: u64,
     bytes: u64,
     error: Option<[u8; 5]>,
+    trouble: Option<Trouble>,
     /// The first values of its result, if the engine wants them.
     capture: Option<Box<Capture>>,
 }
@@ -177,6 +178,7 @@ impl Watch {
             rows: 0,
             bytes: 0,
             error: None,
+            trouble: None,
         });
     }
 

@@ -3,15 +3,18 @@
 use super::reports::{Outcome, report};
 use crate::audit::findings::may_tell;
 use crate::error::SqlState;
-use crate::lint::observe::Block;
+use crate::lint::observe::{Block, Trouble};
 use crate::lint::rule::Action;
 use crate::route::choice::Reason;
 use crate::session::Session;
 use crate::session::gather::Gather;
-use crate::wire::{TxStatus, write};
+use crate::wire::{TxStatus, read, write};
 
 /// Rules and shapes that a client was told of and that are remembered.
 const MOST_NOTICED: usize = 256;
+
+/// Processes of a deadlock that are looked for.
+const MOST_PROCESSES: usize = 16;
 
 /// Rows that a command tag tells of.
 fn rows(command: &[u8]) -> u64 {
@@ -20,6 +23,37 @@ fn rows(command: &[u8]) -> u64 {
         .ok()
         .and_then(|digits| digits.parse().ok())
         .unwrap_or(0)
+}
+
+/// What an error says besides its SQLSTATE, where a rule asks for it. Not by its words, which are in
+/// the server's language.
+fn trouble(state: &[u8; 5], error: &[u8]) -> Option<Trouble> {
+    match state {
+        // A line for each process: it is named first, and the one it waits for last.
+        b"40P01" => {
+            let detail = String::from_utf8_lossy(read::error_field(error, b'D')?).into_owned();
+            let mut pids = Vec::new();
+            for line in detail.lines().take(MOST_PROCESSES) {
+                let mut numbers = (line.split(|c: char| !c.is_ascii_digit()))
+                    .filter_map(|digits| digits.parse::<u32>().ok());
+                for pid in [numbers.next(), numbers.next_back()].into_iter().flatten() {
+                    if !pids.contains(&pid) {
+                        pids.push(pid);
+                    }
+                }
+            }
+            Some(Trouble::Deadlock(pids.into()))
+        }
+        b"40001" => {
+            let routine = read::error_field(error, b'R')?;
+            let recovery = [
+                &b"ProcessInterrupts"[..],
+                b"ProcessRecoveryConflictInterrupt",
+            ];
+            (recovery.contains(&routine)).then_some(Trouble::Recovery)
+        }
+        _ => None,
+    }
 }
 
 impl Session {
@@ -75,26 +109,28 @@ impl Session {
 
     /// The columns of a result of the client's.
     pub(in crate::session) fn watch_described(&mut self, body: &[u8]) {
-        if let Some(watch) = &mut self.watch
-            && let Some(front) = watch.pending.front_mut()
-            && let Some(capture) = &mut front.capture
-        {
+        let Some(watch) = &mut self.watch else { return };
+        let Some(front) = watch.pending.front_mut() else {
+            return;
+        };
+        if let Some(capture) = &mut front.capture {
             capture.described(body);
         }
+        front.bound.looked.described(body);
     }
 
     /// The client's request failed: what it sent before the next Sync is skipped.
-    pub(in crate::session) fn watch_failed(&mut self, state: Option<&[u8]>) {
+    pub(in crate::session) fn watch_failed(&mut self, error: &[u8]) {
         let now = self.now();
         let Some(watch) = &mut self.watch else { return };
         let Some(front) = watch.pending.front_mut() else {
             return;
         };
-        front.error = Some(
-            state
-                .and_then(|state| state.try_into().ok())
-                .unwrap_or(*b"XX000"),
-        );
+        let state = read::error_field(error, b'C')
+            .and_then(|state| state.try_into().ok())
+            .unwrap_or(*b"XX000");
+        front.error = Some(state);
+        front.trouble = trouble(&state, error);
         if front.simple {
             return;
         }
@@ -138,10 +174,13 @@ impl Session {
             TxStatus::Failed => Block::Failed,
         };
         // The server is known here only: behind this it may be somebody else's.
-        let lease = self.lease.as_ref().filter(|_| self.context.process.audits);
+        let lease = self.lease.as_ref();
+        let backend = lease.map_or(0, |lease| lease.shared.pid);
+        let lease = lease.filter(|_| self.context.process.audits);
         let outcome = Outcome {
             conn: self.me.id,
             block,
+            backend,
             wait_us: std::mem::take(&mut watch.wait_us),
             server: lease.map(|lease| {
                 let reason = self.visit.reason.map_or("", Reason::as_str);

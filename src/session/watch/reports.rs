@@ -74,6 +74,8 @@ pub(super) struct Outcome {
     /// The client's number.
     pub(super) conn: u64,
     pub(super) block: Block,
+    /// The server's process; 0 if there is none any more.
+    pub(super) backend: u32,
     /// Microseconds that the first of them waited for a server.
     pub(super) wait_us: u64,
     /// The server and why that one, if somebody asks.
@@ -95,7 +97,7 @@ pub(super) fn report(
         parsed_now,
         binary: _,
     } = pending.bound;
-    let columns = looked.columns.clone();
+    let columns = looked.result_columns();
     let (suppressed, silence) = (looked.suppressed.clone(), looked.silence.clone());
     let stripped = looked.shape ^ looked.literals.all;
     let hits = hits.or_else(|| looked.shared_hits());
@@ -122,6 +124,8 @@ pub(super) fn report(
                 rows: pending.rows,
                 bytes: pending.bytes,
                 error: pending.error,
+                trouble: pending.trouble,
+                backend: outcome.backend,
                 block: outcome.block,
                 batch: pending.batch,
                 fetch: pending.fetch,

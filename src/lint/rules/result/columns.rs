@@ -15,8 +15,11 @@ rule! {
     /// scans are impossible, and the application breaks or slows down when somebody adds a column.
     ///
     /// The star counts too if it goes through subqueries or common table expressions that are
-    /// stars themselves. Not reported: stars over an explicit list, count(*), EXISTS, RETURNING *,
-    /// views and CREATE TABLE AS, system tables, and `t.*`.
+    /// stars themselves. It is a warning as soon as a result has 20 columns or 2 KiB per row, and only then
+    /// `t.*` is reported too, which some mappers always write.
+    ///
+    /// Not reported: stars over an explicit list, count(*), EXISTS, RETURNING *, views and CREATE
+    /// TABLE AS, and system tables.
     pub(super) static SELECT_STAR = {
         id: "select-star",
         title: "SELECT *",
@@ -25,6 +28,9 @@ rule! {
         severity: Info,
         enforce: Block,
         on: true,
+        kinds: [
+            ("qualified", "t.* with a wide result"),
+        ],
         examples: [
             ("SELECT * FROM users WHERE id = $1", "SELECT id, email FROM users WHERE id = $1"),
             ("WITH recent AS (SELECT * FROM events) SELECT * FROM recent", "WITH recent AS (SELECT id FROM events) SELECT * FROM recent"),
@@ -60,7 +66,7 @@ fn select_star(cx: &mut Cx<'_, '_>) {
 }
 
 /// The base table of which a `*` in the list of block `at` shows all columns.
-fn behind_star(tree: &Tree<'_>, at: usize) -> Option<String> {
+pub(in crate::lint) fn behind_star(tree: &Tree<'_>, at: usize) -> Option<String> {
     let mut seen = vec![at];
     let mut next = 0;
     while let Some(&index) = seen.get(next) {

@@ -116,7 +116,7 @@ rule! {
     ///
     /// Kind disjoint: some column holds a different constant in every arm, so no row of one arm is
     /// in another. Kind plain is every other UNION; duplicates may well be meant to go, which is
-    /// why the rule is off unless it is configured.
+    /// why it is off unless it is configured.
     ///
     /// Not reported: the UNION that stops a recursive query from running in circles.
     pub(super) static UNION_WITHOUT_ALL = {
@@ -128,7 +128,7 @@ rule! {
         enforce: Block,
         on: false,
         kinds: [
-            ("disjoint", "UNION of arms that have no row in common"),
+            ("disjoint", "UNION of arms that have no row in common", on: true),
             ("plain", "UNION that may or may not remove anything"),
         ],
         examples: [

@@ -9,6 +9,8 @@ mod reads;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::lint) use columns::behind_star;
+
 use crate::lint::rule::Rule;
 
 /// The rules of this family.
