@@ -486,6 +486,12 @@ pub struct Settings {
     pub lint: bool,
     /// What is done about rules that nothing names.
     pub lint_default_action: String,
+    /// `default`, or `strict`.
+    pub lint_profile: String,
+    /// What cannot be analysed is refused where a rule refuses statements.
+    pub lint_fail_closed: bool,
+    /// Longest text that the rules parse, in bytes.
+    pub lint_max_statement_bytes: u32,
     /// Comments may silence rules about security too.
     pub lint_inline_suppress_security: bool,
     /// Rules that are off, as `rule` or `rule:kind`.

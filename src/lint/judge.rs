@@ -13,7 +13,7 @@ use crate::sql::{self, Reading};
 /// # Errors
 /// [`Skipped`].
 pub fn profile(text: &str, reading: &Reading, thresholds: &Thresholds) -> Result<Profile, Skipped> {
-    if text.len() > sql::MAX_PARSED {
+    if text.len() > thresholds.statement_bytes.min(sql::MAX_PARSED) {
         return Err(Skipped::TooLarge);
     }
     if !reading.may_parse {

@@ -19,6 +19,23 @@ pub struct Subject {
     pub client: Box<str>,
 }
 
+impl Subject {
+    /// Whether it is one of PostgreSQL's own tools, which people use with rights of their own.
+    #[must_use]
+    pub fn is_tool(&self) -> bool {
+        matches!(
+            &*self.app,
+            "pg_dump" | "pg_restore" | "pg_basebackup" | "psql"
+        )
+    }
+
+    /// Whether it comes from this machine.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        matches!(&*self.client, "" | "::1") || self.client.starts_with("127.")
+    }
+}
+
 /// Whether the client's server connection is in a transaction block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Block {

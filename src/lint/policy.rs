@@ -62,6 +62,31 @@ pub struct Policy {
     pub thresholds: Thresholds,
     /// In any order.
     pub scopes: Vec<Scope>,
+    /// What is hardly ever meant is refused, unless something names its rule: `lint_profile`.
+    pub strict: bool,
+    /// What cannot be analysed is refused wherever a rule refuses statements: `lint_fail_closed`.
+    pub fail_closed: bool,
+}
+
+/// Rules and kinds that a strict policy refuses. `injection-shape:tautology` is not among them: a
+/// generated condition may look like one.
+const STRICT: &[(&str, &[&str])] = &[
+    (
+        "missing-where",
+        &["update", "delete", "update-trivial", "delete-trivial"],
+    ),
+    ("null-comparison", &["write"]),
+    (
+        "injection-shape",
+        &["union-probe", "stacked", "comment-tail"],
+    ),
+    ("password-in-ddl", &[]),
+    ("dangerous-function", &[]),
+    ("insecure-connection", &[]),
+];
+
+fn is_strict(rule: &Rule, kind: &str) -> bool {
+    (STRICT.iter()).any(|(id, kinds)| *id == rule.id && (kinds.is_empty() || kinds.contains(&kind)))
 }
 
 impl Default for Policy {
@@ -71,6 +96,8 @@ impl Default for Policy {
             default: Action::Log,
             thresholds: Thresholds::default(),
             scopes: Vec::new(),
+            strict: false,
+            fail_closed: false,
         }
     }
 }
@@ -87,17 +114,31 @@ impl Policy {
             default: Action::Off,
             ..Policy::default()
         };
+        let at = |key: &str, message| ConfigError {
+            file: (config.path.as_deref())
+                .map_or_else(String::new, |path| path.display().to_string()),
+            line: 0,
+            column: None,
+            key: format!("pgweir.{key}"),
+            message,
+        };
         match Action::parse(&settings.lint_default_action) {
             Some(action) => policy.default = action,
-            None => wrong.push(ConfigError {
-                file: (config.path.as_deref())
-                    .map_or_else(String::new, |path| path.display().to_string()),
-                line: 0,
-                column: None,
-                key: "pgweir.lint_default_action".to_owned(),
-                message: no_action(&settings.lint_default_action),
-            }),
+            None => wrong.push(at(
+                "lint_default_action",
+                no_action(&settings.lint_default_action),
+            )),
         }
+        match &*settings.lint_profile {
+            "default" => {}
+            "strict" => policy.strict = true,
+            other => wrong.push(at(
+                "lint_profile",
+                format!("{other:?} is no profile; there are default and strict"),
+            )),
+        }
+        policy.fail_closed = settings.lint_fail_closed;
+        policy.thresholds.statement_bytes = settings.lint_max_statement_bytes as usize;
         for one in &config.lint.numbers {
             if let Err(message) = policy.thresholds.set(&one.rule, &one.name, one.value) {
                 wrong.push(ConfigError {
@@ -216,6 +257,8 @@ impl Policy {
         fitting.sort_by_key(|(rank, _)| *rank);
         Effective {
             default: self.default,
+            strict: self.strict,
+            fail_closed: self.fail_closed,
             scopes: fitting.into_iter().map(|(_, s)| s.clone()).collect(),
         }
     }
@@ -225,6 +268,8 @@ impl Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effective {
     default: Action,
+    strict: bool,
+    fail_closed: bool,
     scopes: Vec<Scope>,
 }
 
@@ -237,6 +282,7 @@ impl Effective {
             .iter()
             .find_map(|scope| scope.action(rule, kind));
         let action = named.unwrap_or(match rule.speaks(kind) {
+            true if self.strict && is_strict(rule, kind) => Action::Block,
             true => self.default,
             false => Action::Off,
         });
@@ -252,9 +298,19 @@ impl Effective {
     #[must_use]
     pub fn max(&self) -> Action {
         let named = self.scopes.iter().flat_map(|scope| &scope.actions);
+        let default = match self.strict {
+            true => Action::Block,
+            false => self.default,
+        };
         named
             .map(|(_, _, action)| *action)
-            .fold(self.default, Action::max)
+            .fold(default, Action::max)
+    }
+
+    /// Whether a text that cannot be analysed is refused.
+    #[must_use]
+    pub fn refuses_unread(&self) -> bool {
+        self.fail_closed && self.max() == Action::Block
     }
 }
 
@@ -296,6 +352,43 @@ mod tests {
             "config:7: lint.rules.missing-where.kinds.insert: rule missing-where has no kind",
         ] {
             assert!(told.contains(wanted), "{wanted} in\n{told}");
+        }
+    }
+
+    #[test]
+    fn a_strict_policy_refuses_what_nothing_names() {
+        let effective = |text: &str| {
+            let policy = policy(text).expect("valid");
+            policy.for_subject(&subject("a", "b", "c"))
+        };
+        let injection = registry::find("injection-shape").expect("a rule");
+        let strict = effective("[lint]\nprofile = \"strict\"");
+        assert_eq!(strict.action(&MISSING_WHERE, "delete"), Action::Block);
+        let lock = strict.action(&MISSING_WHERE, "select-for-update");
+        assert_eq!(lock, Action::Log);
+        assert_eq!(strict.action(injection, "stacked"), Action::Block);
+        assert_eq!(strict.action(injection, "tautology"), Action::Log);
+        assert_eq!(strict.max(), Action::Block);
+        assert!(!strict.refuses_unread());
+        let named = "[lint]\nprofile = \"strict\"\nnotice = \"missing-where\"\nfail_closed = true";
+        let named = effective(named);
+        assert_eq!(named.action(&MISSING_WHERE, "delete"), Action::Notice);
+        assert!(named.refuses_unread());
+        assert!(!effective("[lint]\nfail_closed = true").refuses_unread());
+        let told = policy("[lint]\nprofile = \"lax\"").expect_err("no profile");
+        assert!(
+            told.to_string()
+                .contains("lint_profile: \"lax\" is no profile")
+        );
+        for (id, kinds) in STRICT {
+            let rule = registry::find(id).expect("a rule");
+            assert!(rule.enforce.may_block(), "{id}");
+            for kind in *kinds {
+                assert!(
+                    rule.kinds.iter().any(|known| known.name == *kind),
+                    "{id}:{kind}"
+                );
+            }
         }
     }
 

@@ -59,6 +59,8 @@ pub struct Profile {
     pub facts: Vec<Facts>,
     /// Statements of which nothing can be said: `DO`, `CALL`, `EXECUTE`.
     pub opaque: u16,
+    /// The text was not parsed: nothing is known of it.
+    pub unread: bool,
 }
 
 impl Profile {
@@ -67,6 +69,7 @@ impl Profile {
     pub fn unknown() -> Self {
         Profile {
             facts: vec![Facts::default()],
+            unread: true,
             ..Profile::default()
         }
     }

@@ -184,6 +184,8 @@ pub struct TextStats {
     pub not_parsed: u64,
     /// Texts that were too long to be parsed.
     pub too_large: u64,
+    /// Texts with a statement of which nothing can be said: DO, CALL, EXECUTE.
+    pub opaque: u64,
     /// Times that a table was emptied because it was full.
     pub emptied: u64,
 }
@@ -196,6 +198,7 @@ impl TextStats {
         self.parses += more.parses;
         self.not_parsed += more.not_parsed;
         self.too_large += more.too_large;
+        self.opaque += more.opaque;
         self.emptied += more.emptied;
     }
 }
@@ -412,7 +415,10 @@ impl Texts {
                             sample,
                             columns,
                         };
-                        self.shapes.insert(key, shape.clone());
+                        // A text that is too long says nothing of shorter ones of its shape.
+                        if text.len() <= self.thresholds.statement_bytes {
+                            self.shapes.insert(key, shape.clone());
+                        }
                         shape
                     }
                 }
@@ -490,6 +496,7 @@ impl Texts {
             Ok(text) => judge::profile(text, reading, &self.thresholds),
             Err(_) => Err(Skipped::Syntax),
         };
+        self.stats.opaque += u64::from(known.as_ref().is_ok_and(|known| known.opaque > 0));
         known.unwrap_or_else(|skipped| {
             match skipped {
                 Skipped::Syntax => self.stats.not_parsed += 1,
@@ -560,6 +567,21 @@ mod tests {
             texts.look(text, Lexing::default());
         }
         assert_eq!(texts.stats.hits, 1, "kept at its second coming");
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_hides_no_other_of_its_shape() {
+        let mut texts = texts();
+        let long = format!("DELETE FROM t RETURNING '{}'", "x".repeat(sql::MAX_PARSED));
+        let looked = texts.look(long.as_bytes(), Lexing::default());
+        assert!(looked.profile.unread);
+        let short = b"DELETE FROM t RETURNING 'x'";
+        for _ in 0..2 {
+            assert_eq!(
+                rules(&texts.look(short, Lexing::default())),
+                ["missing-where"]
+            );
+        }
     }
 
     #[test]

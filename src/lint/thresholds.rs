@@ -1,6 +1,7 @@
 //! From how much on a rule speaks: the numbers that an operator may change.
 
 use super::registry;
+use crate::sql;
 
 /// One number: whose, its name in `[lint.rules.ID]`, default, least, most, and where it is kept.
 struct Threshold {
@@ -18,11 +19,13 @@ macro_rules! thresholds {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct Thresholds {
             $( $(#[doc = $doc])+ pub $field: u64, )+
+            /// Longest text that is parsed, in bytes: `lint_max_statement_bytes`.
+            pub statement_bytes: usize,
         }
 
         impl Default for Thresholds {
             fn default() -> Self {
-                Thresholds { $( $field: $default, )+ }
+                Thresholds { $( $field: $default, )+ statement_bytes: sql::MAX_PARSED }
             }
         }
 

@@ -97,6 +97,7 @@ pub(super) fn skipped(reading: &Reading<'_>) -> Values {
     vec![
         (vec!["parse_error".to_owned()], texts.not_parsed as f64),
         (vec!["too_large".to_owned()], texts.too_large as f64),
+        (vec!["opaque".to_owned()], texts.opaque as f64),
         (
             vec!["overload".to_owned()],
             reading.process.observer.dropped() as f64,

@@ -126,7 +126,7 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "pgweir_lint_skipped_total",
-        "Texts that the rules did not look into: not accepted by the parser, too large, or reports dropped under load.",
+        "What the rules did not look into: texts not accepted by the parser, too large, or with a statement of which nothing can be said (DO, CALL, EXECUTE: opaque), and reports dropped under load (overload).",
         Series(&["reason"], findings::skipped),
     ),
     counter(

@@ -51,8 +51,7 @@ impl Session {
             };
             vars.set(&key, &spelled);
         }
-        self.welcome(vars, &base);
-        Ok(())
+        self.welcome(vars, &base)
     }
 
     /// A server was lost while it was asked whether it accepts the client's parameters. Nothing was
@@ -134,7 +133,7 @@ impl Session {
             };
             vars.set(name, &spelled);
         }
-        self.welcome(vars, &base);
+        self.welcome(vars, &base)?;
         if let Some(lease) = &mut self.lease {
             lease.applied = self.vars.clone();
         }
@@ -143,7 +142,18 @@ impl Session {
     }
 
     /// AuthenticationOk, what servers report with the client's own values, the key, ReadyForQuery.
-    fn welcome(&mut self, vars: ParamSet, base: &BaseParams) {
+    ///
+    /// # Errors
+    /// A rule refuses the login; nothing was sent.
+    fn welcome(&mut self, vars: ParamSet, base: &BaseParams) -> Result<(), Stop> {
+        if let Some(name) = vars.get("application_name") {
+            self.me.application_name.replace(name.into());
+        }
+        self.vars = self.context.interner.borrow_mut().intern(vars);
+        self.startup = self.vars.clone();
+        if let Some(refused) = self.begin_watch(base.get("is_superuser") == Some("on")) {
+            return Err(Stop::fatal(refused.state, refused.text, Fault::Client));
+        }
         let prelude = match self.rare.0.take().and_then(|rare| rare.login) {
             Some(login) => login.prelude,
             None => Vec::new(),
@@ -152,7 +162,7 @@ impl Session {
         out.extend(prelude);
         write::authentication_ok(out);
         for (name, value) in base.iter() {
-            let value = vars.get(&name.to_ascii_lowercase()).unwrap_or(value);
+            let value = self.vars.get(&name.to_ascii_lowercase()).unwrap_or(value);
             write::parameter_status(out, name.as_bytes(), value.as_bytes());
         }
         let (pid, key) = self._guards.2.show();
@@ -163,14 +173,9 @@ impl Session {
             write::notice(out, SqlState(*b"00000"), message);
         }
         write::ready_for_query(out, TxStatus::Idle);
-        if let Some(name) = vars.get("application_name") {
-            self.me.application_name.replace(name.into());
-        }
-        self.vars = self.context.interner.borrow_mut().intern(vars);
-        self.startup = self.vars.clone();
         self.me.logging_in.set(false);
         self.me.xact_since.set(None);
         self.stage = Stage::Ready;
-        self.begin_watch();
+        Ok(())
     }
 }

@@ -855,3 +855,83 @@ fn a_star_is_judged_by_what_comes_back() {
         });
     }
 }
+
+/// `lint_profile = strict` refuses what is hardly ever meant, and nothing else.
+#[test]
+fn a_strict_profile_refuses_what_is_hardly_ever_meant() {
+    for postgres in each_postgres() {
+        let (pgweir, _) = start(postgres, "transaction", "lint_profile", "strict");
+        let said = psql(
+            &pgweir,
+            postgres,
+            &[
+                "CREATE TABLE t (id int, a int)",
+                "INSERT INTO t VALUES (1, 1)",
+                "DELETE FROM t",
+                "UPDATE t SET a = 2 WHERE a = NULL",
+                "SELECT * FROM t",
+                "UPDATE t SET a = 3 WHERE id = 1",
+            ],
+        );
+        for wanted in ["QL002", "QL036", "1|1", "UPDATE 1"] {
+            assert!(said.contains(wanted), "{wanted} in\n{said}");
+        }
+        assert_eq!(said.matches("QL0").count(), 2, "{said}");
+    }
+}
+
+/// What cannot be looked into passes, unless that is not wanted where statements are refused.
+#[test]
+fn unread_texts_are_refused_if_that_is_wanted() {
+    let postgres = each_postgres().next().expect("a PostgreSQL");
+    let database = postgres.database();
+    let long = format!("SELECT '{}'", "x".repeat(2000));
+    let pgweir = |closed: bool| {
+        Setup::new()
+            .set("pool_mode", "transaction")
+            .set("lint_block", "missing-where")
+            .set("lint_max_statement_bytes", "1024")
+            .set("lint_fail_closed", closed)
+            .database("app", postgres, &database)
+            .start()
+    };
+    let open = psql(&pgweir(false), postgres, &[&long, "SELEC 1"]);
+    assert!(open.contains("xxx") && open.contains("42601"), "{open}");
+    let closed = psql(&pgweir(true), postgres, &[&long, "SELEC 1", "SELECT 7"]);
+    assert_eq!(closed.matches("QL901").count(), 2, "{closed}");
+    assert!(closed.contains('7') && !closed.contains("xxx"), "{closed}");
+}
+
+/// Whether a client is a superuser is the server's word; with `block` it is not let in.
+#[test]
+fn programs_do_not_connect_as_superusers_where_that_is_refused() {
+    for postgres in each_postgres() {
+        let database = postgres.database();
+        let pgweir = Setup::new()
+            .set("admin_users", "t_trust")
+            .set("lint_block", "insecure-connection:superuser")
+            .database("app", postgres, &database)
+            .start();
+        let connect = |user: &str, app: &str| {
+            let mut psql = pgweir.client(postgres, "psql", user);
+            psql.args(["-AtX", "-d", "app", "-c", "SELECT 7"]);
+            let output = psql.env("PGAPPNAME", app).output().expect("running psql");
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+        };
+        assert!(connect("t_trust", "shop").contains('7'));
+        let said = connect("postgres", "shop");
+        assert!(
+            said.contains(
+                "login refused by rule insecure-connection: shop connects as a superuser"
+            ),
+            "{said}"
+        );
+        assert!(connect("postgres", "psql").contains('7'));
+        eventually("the finding", || {
+            let all = findings(&pgweir, postgres);
+            all.lines()
+                .any(|line| line.contains("insecure-connection") && line.contains("superuser"))
+                .then_some(())
+        });
+    }
+}

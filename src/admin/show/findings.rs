@@ -121,6 +121,7 @@ pub fn stats(view: &View<'_>) -> Vec<Row> {
         ("texts_parsed", texts.parses),
         ("texts_not_accepted", texts.not_parsed),
         ("texts_too_large", texts.too_large),
+        ("texts_opaque", texts.opaque),
         ("text_tables_emptied", texts.emptied),
         ("reports_dropped", observer.dropped()),
         ("audit_lines_lost", observer.unwritten()),

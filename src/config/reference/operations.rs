@@ -1,7 +1,7 @@
 //! Keys about the process, the console, the log and statistics.
 
 use super::super::field::Field::{
-    Bool, Count, File, Millis, Names, Seconds, Size64, SomeSeconds, Text,
+    Bool, Count, File, Millis, Names, Seconds, Size32, Size64, SomeSeconds, Text,
 };
 use super::Key;
 
@@ -82,6 +82,27 @@ pub(super) const KEYS: &[Key] = &[
         "log",
         Text(|s| &mut s.lint_default_action),
         "What is done about rules that nothing else names: `off`, `log`, `notice` or `block`; rules that are off by default stay off. In TOML `[lint.rules.ID]` and `[[lint.override]]` say it for single rules, databases, users and applications.",
+    )
+    .ours(),
+    Key::process(
+        "lint_profile",
+        "default",
+        Text(|s| &mut s.lint_profile),
+        "`strict` refuses what is hardly ever meant, unless something else names the rule: UPDATE and DELETE without a restriction (`missing-where`) or with `= NULL`, shapes of injected SQL except the tautology, passwords in clear text, functions that reach outside the database, and logins as a superuser or without TLS from another machine.",
+    )
+    .ours(),
+    Key::process(
+        "lint_fail_closed",
+        "0",
+        Bool(|s| &mut s.lint_fail_closed),
+        "Where some rule refuses statements, also refuse texts that the rules cannot look into: what the parser does not accept and what is longer than `lint_max_statement_bytes` (SQLSTATE `QL901`). Without it they pass and are counted.",
+    )
+    .ours(),
+    Key::process(
+        "lint_max_statement_bytes",
+        "65536",
+        Size32(1024, 65_536, |s| &mut s.lint_max_statement_bytes),
+        "Longest text that is parsed for the rules, at most 64 kB.",
     )
     .ours(),
     Key::process(

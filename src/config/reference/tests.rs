@@ -61,6 +61,7 @@ fn rows_point_to_different_places() {
             kind if kind.starts_with("session") => "statement",
             kind if kind.starts_with("any") => "cert",
             kind if kind.starts_with("disable") => "require",
+            "size: bytes, kB, MB or GB" if key.default == "65536" => "65535",
             kind if kind.starts_with("size") => "65536",
             kind if kind.starts_with("number") || kind.starts_with("duration") => "77",
             "port" => "77",

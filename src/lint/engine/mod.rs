@@ -10,7 +10,7 @@ use foldhash::quality::FixedState;
 use super::facts::Command;
 use super::hit::Hit;
 use super::observe::{Block, Detection, Event, Execution, Observation, Subject};
-use super::registry;
+use super::rules::security;
 use super::thresholds::Thresholds;
 use single::is_query;
 use transaction::Transaction;
@@ -82,18 +82,8 @@ impl Engine {
         match &seen.event {
             Event::Connected { secure, superuser } => {
                 self.minute.connected(seen);
-                let local = matches!(&*seen.subject.client, "" | "::1")
-                    || seen.subject.client.starts_with("127.");
-                if ((!secure && !local) || *superuser)
-                    && !exempt(&seen.subject)
-                    && let Some(rule) = registry::find("insecure-connection")
-                {
-                    let text = match superuser {
-                        true => "A client connects as superuser.",
-                        false => "A client connects without TLS.",
-                    };
-                    let none = Execution::default();
-                    let hit = Hit::new(rule, "", text);
+                let none = Execution::default();
+                for hit in security::insecure(&seen.subject, *secure, *superuser) {
                     found.push(detection(hit, &seen.subject, seen.conn, &none, 1, 0));
                 }
             }
@@ -261,10 +251,7 @@ fn name(name: &str) -> u64 {
 }
 
 fn exempt(subject: &Subject) -> bool {
-    matches!(
-        &*subject.app,
-        "pg_dump" | "pg_restore" | "pg_basebackup" | "psql"
-    )
+    subject.is_tool()
 }
 
 fn detection(

@@ -6,6 +6,7 @@ use pg_raw_parse::{Node, nodes};
 use super::filter::fold::fold;
 use crate::lint::hit::Hit;
 use crate::lint::inspect::Cx;
+use crate::lint::observe::Subject;
 use crate::lint::profile::Test;
 use crate::lint::rule::{Check, Rule, Severity};
 use crate::lint::tree::{self, Block, Clause, Tree, Verb};
@@ -22,25 +23,6 @@ pub static RULES: &[&Rule] = &[
     &BULK_SENSITIVE_READ,
     &INSECURE_CONNECTION,
 ];
-
-/// Whether a column of this name holds what should not leave in bulk.
-#[must_use]
-pub fn is_sensitive_column(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.starts_with("password")
-        || name.ends_with("_hash")
-        || matches!(
-            &*name,
-            "ssn"
-                | "card_number"
-                | "cvv"
-                | "iban"
-                | "secret"
-                | "api_key"
-                | "private_key"
-                | "totp_secret"
-        )
-}
 
 rule! {
     /// The statement looks as if somebody had put SQL into a value: a condition made true by OR, a
@@ -603,7 +585,13 @@ rule! {
 }
 
 rule! {
-    /// A program connects as a superuser, or without TLS over a network.
+    /// A program connects as a superuser, or without TLS from another machine.
+    ///
+    /// Whatever gets at the program's connection can do everything, or read and change everything that
+    /// passes. With the action block the login is refused.
+    ///
+    /// Not reported: connections without TLS from this machine, and PostgreSQL's own tools (psql,
+    /// pg_dump, pg_restore, pg_basebackup).
     pub static INSECURE_CONNECTION = {
         id: "insecure-connection",
         title: "Superuser or unencrypted client",
@@ -612,9 +600,31 @@ rule! {
         severity: Warn,
         enforce: Block,
         on: true,
+        kinds: [
+            ("superuser", "the server's is_superuser is on"),
+            ("no-tls", "without TLS from another machine"),
+        ],
         examples: [],
         remedy: "Use a role with least privilege, and sslmode=verify-full.",
         sources: ["https://www.postgresql.org/docs/current/libpq-status.html#LIBPQ-PQPARAMETERSTATUS"],
         check: Check::Engine,
     }
+}
+
+/// The hits of a connection: `secure` if it is encrypted or local, `superuser` as its server says.
+pub fn insecure(subject: &Subject, secure: bool, superuser: bool) -> Vec<Hit> {
+    let who = match &*subject.app {
+        "" => "A client",
+        app => app,
+    };
+    let mut hits = Vec::new();
+    if superuser && !subject.is_tool() {
+        let text = format!("{who} connects as a superuser.");
+        hits.push(Hit::new(&INSECURE_CONNECTION, "superuser", text));
+    }
+    if !secure && !subject.is_local() && !subject.is_tool() {
+        let text = format!("{who} connects without TLS.");
+        hits.push(Hit::new(&INSECURE_CONNECTION, "no-tls", text));
+    }
+    hits
 }

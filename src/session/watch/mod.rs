@@ -27,6 +27,7 @@ use crate::lint::hit::Hit;
 use crate::lint::observe::{Event, Observation, Subject, Trouble, Values};
 use crate::lint::policy::Effective;
 use crate::lint::rule::Action;
+use crate::lint::rules::security;
 use crate::lint::session::SessionView;
 use crate::lint::texts::Looked;
 use crate::net::PeerAddr;
@@ -41,6 +42,9 @@ pub(super) struct Watched {
     /// A comment to send behind it.
     pub(super) comment: Option<String>,
 }
+
+/// SQLSTATE of a text that is refused because nothing is known of it.
+const UNREAD: [u8; 5] = *b"QL901";
 
 /// Names and portals that are remembered for a client; what is beyond is not reported.
 const MOST_NAMES: usize = 4096;
@@ -145,19 +149,29 @@ impl Watch {
         asked(guard, statement, query)
     }
 
-    /// What the client is told if these hits refuse its statement.
-    fn refusal(&self, hits: &[Hit]) -> Option<Refusal> {
+    /// The hit of these that refuses, if one does.
+    fn refusing<'h>(&self, hits: &'h [Hit]) -> Option<&'h Hit> {
         if self.effective.max() < Action::Block {
             return None;
         }
-        let hit = hits.iter().find(|hit| {
+        hits.iter().find(|hit| {
             hit.rule.enforce.may_block()
                 && self.effective.action(hit.rule, hit.kind) == Action::Block
-        })?;
-        Some(Refusal {
-            state: SqlState(hit.rule.sqlstate()),
-            text: format!("statement refused by rule {}: {}", hit.rule.id, hit.message),
-            hint: hit.suggestion.text.to_string(),
+        })
+    }
+
+    /// What the client is told if these hits refuse its statement.
+    fn refusal(&self, hits: &[Hit]) -> Option<Refusal> {
+        Some(refused("statement", self.refusing(hits)?))
+    }
+
+    /// What the client is told if its text is refused because nothing is known of it.
+    fn unread(&self, looked: &Looked) -> Option<Refusal> {
+        (looked.profile.unread && self.effective.refuses_unread()).then(|| Refusal {
+            state: SqlState(UNREAD),
+            text: "statement refused: it cannot be analysed (lint_fail_closed)".to_owned(),
+            hint: "The parser does not accept it, or it is longer than lint_max_statement_bytes."
+                .to_owned(),
         })
     }
 
@@ -199,6 +213,14 @@ impl Watch {
     }
 }
 
+fn refused(what: &str, hit: &Hit) -> Refusal {
+    Refusal {
+        state: SqlState(hit.rule.sqlstate()),
+        text: format!("{what} refused by rule {}: {}", hit.rule.id, hit.message),
+        hint: hit.suggestion.text.to_string(),
+    }
+}
+
 /// What a profile of the firewall says to a statement, if it has anything against it, and whether that
 /// refuses it.
 fn asked(
@@ -226,10 +248,11 @@ fn joined(looked: &Looked, hits: Option<&[Hit]>, more: Hit) -> Arc<[Hit]> {
 }
 
 impl Session {
-    /// The client is logged in: its statements are looked at from now on.
-    pub(super) fn begin_watch(&mut self) {
+    /// The client is about to be logged in: its statements are looked at from now on. `superuser` as
+    /// the server says. `Some` if it must not be.
+    pub(super) fn begin_watch(&mut self, superuser: bool) -> Option<Refusal> {
         if !self.context.process.lints() {
-            return;
+            return None;
         }
         let app = self.me.application_name.borrow();
         let subject = Arc::new(Subject {
@@ -252,11 +275,11 @@ impl Session {
             PeerAddr::Tcp(addr) => addr.ip().is_loopback() || !self.me.tls.is_empty(),
             PeerAddr::Unix | PeerAddr::Gone => true,
         };
-        let connected = Event::Connected {
-            secure,
-            superuser: false,
-        };
-        self.report_event(connected, None);
+        let watch = self.watch.as_ref()?;
+        let hits = security::insecure(&watch.subject, secure, superuser);
+        let refusal = watch.refusing(&hits).map(|hit| refused("login", hit));
+        self.report_event(Event::Connected { secure, superuser }, None);
+        refusal
     }
 
     /// The client's `application_name` is another one now.

@@ -40,7 +40,8 @@ impl Session {
                 return Err(refusal);
             }
         }
-        if let Some(refusal) = watch.refusal(hits.as_deref().unwrap_or(looked.hits())) {
+        let refusal = watch.refusal(hits.as_deref().unwrap_or(looked.hits()));
+        if let Some(refusal) = refusal.or_else(|| watch.unread(&looked)) {
             self.report_refusal(&looked, hits);
             return Err(refusal);
         }
@@ -67,7 +68,10 @@ impl Session {
     pub(in crate::session) fn would_refuse(&self, text: &[u8]) -> bool {
         (self.watch.as_ref()).is_some_and(|watch| {
             // A firewall has to see it at its turn.
-            watch.guard.is_some() || watch.refusal(self.look(text).hits()).is_some()
+            watch.guard.is_some() || {
+                let looked = self.look(text);
+                watch.refusing(looked.hits()).is_some() || watch.unread(&looked).is_some()
+            }
         })
     }
 
@@ -93,7 +97,8 @@ impl Session {
             return Err(refusal);
         }
         // What depends on the session's state is decided at Bind.
-        if let Some(refusal) = watch.refusal(looked.hits()) {
+        let refusal = watch.refusal(looked.hits());
+        if let Some(refusal) = refusal.or_else(|| watch.unread(&looked)) {
             self.report_refusal(&looked, None);
             return Err(refusal);
         }

@@ -9,7 +9,7 @@ use super::fold::fold;
 use crate::lint::hit::Hit;
 use crate::lint::inspect::Cx;
 use crate::lint::rule::Check;
-use crate::lint::tree::{self, Clause};
+use crate::lint::tree::{self, Clause, Verb};
 use crate::rule;
 
 rule! {
@@ -71,6 +71,9 @@ rule! {
         severity: Critical,
         enforce: Block,
         on: true,
+        kinds: [
+            ("write", "in an UPDATE or DELETE, which does nothing then"),
+        ],
         examples: [
             (
                 "SELECT id FROM users WHERE deleted_at = NULL",
@@ -297,6 +300,10 @@ fn defined_conditions(statement: Node<'_>) -> Vec<Node<'_>> {
 fn null_comparison(cx: &mut Cx<'_, '_>) {
     let tree = cx.tree;
     let conditions = defined_conditions(tree.statement);
+    let kind = match tree.blocks.first().map(|block| block.verb) {
+        Some(Verb::Update(_) | Verb::Delete(_)) => "write",
+        _ => "",
+    };
     let exprs = tree.blocks.iter().flat_map(|block| &block.exprs);
     for expr in exprs.map(|(_, expr)| *expr).chain(conditions) {
         let mut found = Vec::new();
@@ -320,7 +327,7 @@ fn null_comparison(cx: &mut Cx<'_, '_>) {
         for node in found {
             let span = cx.span(node);
             let message = format!("`{}` is never true.", cx.show(node));
-            cx.hit(Hit::new(&NULL_COMPARISON, "", message).at(span));
+            cx.hit(Hit::new(&NULL_COMPARISON, kind, message).at(span));
         }
     }
 }
