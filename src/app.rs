@@ -186,7 +186,11 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
         );
         if let Some(socket) = http {
             let socket = tokio::net::TcpListener::from_std(socket).map_err(AppError::Thread)?;
-            tokio::spawn(web::serve(socket, control.clone()));
+            let env = admin::execute::Env {
+                control: control.clone(),
+                console: console.clone(),
+            };
+            tokio::spawn(web::serve(socket, env));
         }
         tokio::spawn(watcher::run(control.clone(), derivation.clone()));
         tokio::spawn(watcher::switchover::run(

@@ -55,7 +55,7 @@ name = "web"
 mode = "learn"
 "#;
 
-fn process() -> Arc<Process> {
+pub(crate) fn process() -> Arc<Process> {
     let config = Config::from_toml(CONFIG).expect("valid");
     let tls = TlsContext::new(TlsBundle::build(&config).expect("no files"));
     let process = Process::new(Arc::new(config), tls);
@@ -104,7 +104,7 @@ fn process() -> Arc<Process> {
     Arc::new(process)
 }
 
-fn snapshot() -> Snapshot {
+pub(crate) fn snapshot() -> Snapshot {
     let key = PoolKey::new("app", "svc");
     let pool = PoolRow {
         key: key.clone(),
@@ -168,7 +168,7 @@ fn snapshot() -> Snapshot {
 
 /// A handle to one worker that shows [`snapshot`], takes every order, and is done with PAUSE when
 /// `quiet` is told.
-fn control(quiet: Arc<tokio::sync::Notify>) -> Control {
+pub(crate) fn control(quiet: Arc<tokio::sync::Notify>) -> Control {
     let (worker, mut mailbox) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Some(command) = mailbox.recv().await {

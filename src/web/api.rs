@@ -1,0 +1,177 @@
+//! Answers of the API: what the console shows, as JSON.
+
+use std::time::SystemTime;
+
+use hyper::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::endpoints::{self, Endpoint, Source};
+use super::history::{History, Point};
+use super::overview::overview;
+use super::query::{self, Query};
+use super::{openapi, query::path_part};
+use crate::admin::execute::Env;
+use crate::admin::show::{self, Show, View};
+use crate::admin::table;
+use crate::calendar::rfc3339;
+use crate::control::Snapshot;
+
+/// Why there is no answer: the status, and what is wrong, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused(pub StatusCode, pub String);
+
+impl Refused {
+    fn not_found(text: String) -> Self {
+        Self(StatusCode::NOT_FOUND, text)
+    }
+
+    /// The answer that tells it.
+    pub fn json(&self) -> Value {
+        json!({ "error": self.1 })
+    }
+}
+
+fn value(value: table::Value) -> Value {
+    match value {
+        table::Value::Null => Value::Null,
+        table::Value::Text(text) => Value::String(text.into_owned()),
+        table::Value::Int(number) => number.into(),
+    }
+}
+
+fn named(columns: &[table::Column], rows: Vec<table::Row>) -> Vec<Map<String, Value>> {
+    let row = |row: table::Row| {
+        let cells = columns.iter().zip(row);
+        cells
+            .map(|((name, _), cell)| ((*name).to_owned(), value(cell)))
+            .collect()
+    };
+    rows.into_iter().map(row).collect()
+}
+
+/// The rows of a SHOW as objects.
+pub fn objects(show: &Show, view: &View<'_>) -> Vec<Map<String, Value>> {
+    named(show.columns, (show.rows)(view))
+}
+
+/// The rows of SHOW POOLS, without the console, with the size of each.
+pub fn pools(view: &View<'_>) -> Vec<Map<String, Value>> {
+    let Some(show) = endpoints::show("pools") else {
+        return Vec::new();
+    };
+    let all = view.snapshot.whole_pools();
+    let mut rows = objects(show, view);
+    rows.retain(|row| {
+        row.get("database")
+            .is_some_and(|name| name != show::CONSOLE)
+    });
+    // Both are in the order of their keys; replicas of a pool follow it.
+    for (row, pool) in rows.iter_mut().zip(&all) {
+        row.insert("pool_size".to_owned(), pool.size.into());
+        row.insert("paused".to_owned(), pool.paused.into());
+        row.insert("replica".to_owned(), pool.key.replica.as_deref().into());
+    }
+    rows
+}
+
+fn list(total: usize, rows: Vec<Map<String, Value>>) -> Value {
+    json!({ "at": rfc3339(SystemTime::now()), "total": total, "rows": rows })
+}
+
+/// With what the API reads.
+pub struct Reader<'a> {
+    /// The process and its console.
+    pub env: &'a Env,
+    /// The last minutes.
+    pub history: &'a parking_lot::Mutex<History>,
+}
+
+impl Reader<'_> {
+    /// Calls `read` with everything that rows are made from.
+    pub fn view<T>(&self, snapshot: &Snapshot, read: impl FnOnce(&View<'_>) -> T) -> T {
+        let config = self.env.control.process().config.load_full();
+        read(&View {
+            snapshot,
+            process: self.env.control.process(),
+            config: &config,
+            console: &self.env.console,
+            advice: &self.env.control.advice(),
+        })
+    }
+
+    /// The overview of a snapshot.
+    pub fn overview(&self, snapshot: &Snapshot) -> Value {
+        let last = self.history.lock().last().cloned();
+        self.view(snapshot, |view| overview(view, last.as_ref()))
+    }
+
+    /// Answers a GET of `path` (below [`endpoints::BASE`]).
+    ///
+    /// # Errors
+    /// The caller's mistakes.
+    ///
+    /// Cancel safe.
+    pub async fn get(&self, path: &str, query: &str) -> Result<Value, Refused> {
+        let unknown = || {
+            let all = endpoints::BASE;
+            Refused::not_found(format!(
+                "there is no {path}; {all}/openapi.json lists what there is"
+            ))
+        };
+        let (endpoint, id) = Endpoint::find(path).ok_or_else(unknown)?;
+        let id = path_part(id).ok_or_else(unknown)?;
+        let bad = |text: String| Refused(StatusCode::BAD_REQUEST, text);
+        if !endpoint.takes_parameters() && !query.is_empty() {
+            return Err(bad(format!("{path} takes no parameters")));
+        }
+        match endpoint.source {
+            Source::Show { show, live, .. } => {
+                let query = Query::parse(query, &endpoint.fields()).map_err(bad)?;
+                let snapshot = match live {
+                    true => self.env.control.snapshot().await,
+                    false => Snapshot::default(),
+                };
+                let rows = self.view(&snapshot, |view| match (show, endpoints::show(show)) {
+                    ("pools", _) => pools(view),
+                    (_, Some(show)) => objects(show, view),
+                    (_, None) => Vec::new(),
+                });
+                let (total, rows) = query.pick(rows);
+                Ok(list(total, rows))
+            }
+            Source::Overview => {
+                let snapshot = self.env.control.snapshot().await;
+                Ok(self.overview(&snapshot))
+            }
+            Source::History => {
+                let history = self.history.lock();
+                let points: Vec<Value> = history.points().map(Point::json).collect();
+                Ok(
+                    json!({ "at": rfc3339(SystemTime::now()), "total": points.len(), "rows": points }),
+                )
+            }
+            Source::Finding => {
+                let findings = self.env.control.process().findings.lock();
+                let found = findings.find(&id).map(|finding| finding.json());
+                found.ok_or_else(|| Refused::not_found(format!("no such finding: {id}")))
+            }
+            Source::Plan => {
+                let shape = u64::from_str_radix(&id, 16).unwrap_or(0);
+                let usage = self.env.control.process().usage.lock();
+                let mut rows = named(
+                    show::statements::PLAN,
+                    show::statements::plan(&usage.plans(shape)),
+                );
+                let total = rows.len();
+                rows.truncate(query::MOST);
+                match total {
+                    0 => Err(Refused::not_found(format!(
+                        "no plan is known of the shape {id}"
+                    ))),
+                    _ => Ok(list(total, rows)),
+                }
+            }
+            Source::Description => Ok(openapi::document()),
+        }
+    }
+}
