@@ -1,7 +1,10 @@
 //! The envelope around SCRAM messages.
 
-/// The one mechanism that is offered and accepted.
+/// SCRAM that is bound to nothing.
 pub const SCRAM_SHA_256: &[u8] = b"SCRAM-SHA-256";
+
+/// SCRAM that is bound to the certificate of the TLS session it runs in.
+pub const SCRAM_SHA_256_PLUS: &[u8] = b"SCRAM-SHA-256-PLUS";
 
 /// A client's first message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

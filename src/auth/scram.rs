@@ -29,6 +29,9 @@ pub enum ScramError {
     /// The peer wants something we do not do.
     #[error("{0}")]
     Unsupported(&'static str),
+    /// The two sides do not agree about the TLS session: somebody may sit between them.
+    #[error("{0}")]
+    Binding(&'static str),
     /// The peer's nonce is not built on ours.
     #[error("invalid SCRAM response: nonce does not match")]
     Nonce,
@@ -198,6 +201,17 @@ pub(super) fn parse_iterations(text: &[u8]) -> Result<u32, ScramError> {
         Ok(n) if n <= MAX_ITERATIONS => Ok(n),
         _ => Err(ScramError::Iterations(count)),
     }
+}
+
+/// The front of a client's first message that wants the exchange bound to the server's certificate,
+/// the only kind of binding there is here.
+///
+/// Source: RFC 5929; PostgreSQL documentation, "SASL Authentication".
+pub(super) const END_POINT_HEADER: &str = "p=tls-server-end-point,,";
+
+/// What a client's final message repeats of an exchange that is bound to a certificate's hash.
+pub(super) fn end_point_attribute(hash: &[u8]) -> Vec<u8> {
+    encode(&[END_POINT_HEADER.as_bytes(), hash].concat()).into_bytes()
 }
 
 /// Whether a nonce has only the characters the grammar allows, and at least one.

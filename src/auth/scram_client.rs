@@ -12,8 +12,8 @@
 use subtle::ConstantTimeEq;
 
 use super::scram::{
-    Attributes, Key, ScramError, ScramKeys, decode, decode_key, encode, hmac_sha256, is_nonce,
-    parse_iterations, sha256, xor,
+    Attributes, END_POINT_HEADER, Key, ScramError, ScramKeys, decode, decode_key, encode,
+    end_point_attribute, hmac_sha256, is_nonce, parse_iterations, sha256, xor,
 };
 
 /// Longest nonce of a server, ours in front included, in bytes.
@@ -22,8 +22,21 @@ pub const MAX_NONCE: usize = 8_192;
 /// Longest salt of a server, in bytes.
 pub const MAX_SALT: usize = 4_096;
 
+/// What we know of channel binding when the exchange begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// We cannot bind, or do not want to.
+    Impossible,
+    /// We could; the server did not offer it. If somebody took the offer away, the server finds out.
+    NotOffered,
+    /// Bind to the certificate with this hash.
+    EndPoint(Vec<u8>),
+}
+
 /// Waits for the server's first message.
 pub struct AwaitFirst {
+    /// What the final message repeats of the binding.
+    binding: Vec<u8>,
     bare: String,
     nonce: String,
 }
@@ -34,6 +47,7 @@ pub struct Challenge {
     pub salt: Vec<u8>,
     /// Iterations of the derivation, 1 to [`MAX_ITERATIONS`](super::scram::MAX_ITERATIONS).
     pub iterations: u32,
+    binding: Vec<u8>,
     signed: Vec<u8>,
     nonce: Vec<u8>,
 }
@@ -44,16 +58,26 @@ pub struct AwaitFinal {
 }
 
 /// Begins an exchange; `nonce` must be random and printable without commas. Returns the first
-/// message: no channel binding, and no user name, which PostgreSQL ignores.
-pub fn start(nonce: String) -> (AwaitFirst, String) {
-    start_as("", nonce)
+/// message, without a user name, which PostgreSQL ignores.
+pub fn start(nonce: String, binding: &Binding) -> (AwaitFirst, String) {
+    start_as("", nonce, binding)
 }
 
 /// [`start`] with a user name, as other servers than PostgreSQL would want it.
-pub(super) fn start_as(user: &str, nonce: String) -> (AwaitFirst, String) {
+pub(super) fn start_as(user: &str, nonce: String, binding: &Binding) -> (AwaitFirst, String) {
+    let (header, binding) = match binding {
+        Binding::Impossible => ("n,,", b"biws".to_vec()),
+        Binding::NotOffered => ("y,,", b"eSws".to_vec()),
+        Binding::EndPoint(hash) => (END_POINT_HEADER, end_point_attribute(hash)),
+    };
     let bare = format!("n={user},r={nonce}");
-    let first = format!("n,,{bare}");
-    (AwaitFirst { bare, nonce }, first)
+    let first = format!("{header}{bare}");
+    let waiting = AwaitFirst {
+        binding,
+        bare,
+        nonce,
+    };
+    (waiting, first)
 }
 
 impl AwaitFirst {
@@ -83,6 +107,7 @@ impl AwaitFirst {
         Ok(Challenge {
             salt,
             iterations,
+            binding: self.binding,
             signed,
             nonce: nonce.to_vec(),
         })
@@ -92,7 +117,9 @@ impl AwaitFirst {
 impl Challenge {
     /// Makes the final message.
     pub fn answer(self, keys: &ScramKeys) -> (AwaitFinal, Vec<u8>) {
-        let mut message = b"c=biws,r=".to_vec();
+        let mut message = b"c=".to_vec();
+        message.extend(&self.binding);
+        message.extend(b",r=");
         message.extend(&self.nonce);
         let sign = |key: &[u8]| hmac_sha256(key, &[&self.signed, &message]);
         let stored_key = sha256(&keys.client_key);

@@ -14,22 +14,36 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::scram::{
-    Attributes, ScramError, ScramKeys, ScramVerifier, decode_key, encode, hmac_sha256, is_nonce,
-    refuse_known, xor,
+    Attributes, END_POINT_HEADER, ScramError, ScramKeys, ScramVerifier, decode_key, encode,
+    end_point_attribute, hmac_sha256, is_nonce, refuse_known, xor,
 };
+
+/// What the client and we know of channel binding when its first message comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding<'a> {
+    /// The mechanism with channel binding was not offered.
+    Impossible,
+    /// It was offered, and the client chose the one without.
+    Declined,
+    /// The client chose it; the hash of the certificate that it was shown.
+    EndPoint(&'a [u8]),
+}
 
 /// A client's first message, checked.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ClientFirst<'a> {
-    /// What the client must repeat in its final message: `n,,` or `y,,`, in base64.
-    binding: &'static [u8],
+    /// What the client must repeat in its final message, in base64: `n,,`, `y,,`, or the header that
+    /// names the binding and the certificate's hash.
+    binding: Vec<u8>,
+    bound: bool,
     bare: &'a [u8],
     nonce: &'a [u8],
 }
 
 /// Waits for the client's proof.
 pub struct AwaitFinal {
-    binding: &'static [u8],
+    binding: Vec<u8>,
+    bound: bool,
     /// client-first-bare, server-first and commas: the front of what both sides sign.
     signed: Vec<u8>,
     nonce: Vec<u8>,
@@ -48,17 +62,39 @@ impl<'a> ClientFirst<'a> {
     ///
     /// The user name in it is ignored, as PostgreSQL does: the one of the StartupMessage counts.
     ///
-    /// Errors: [`ScramError::Malformed`]; [`ScramError::Unsupported`] for channel binding (not
-    /// offered), an authorisation identity, or a mandatory extension.
-    pub fn parse(message: &'a [u8]) -> Result<ClientFirst<'a>, ScramError> {
-        let (flag, rest) = message
-            .split_first()
-            .ok_or(ScramError::Malformed("the message is empty"))?;
-        let binding: &[u8] = match flag {
-            b'n' => b"biws",
-            // The client could do channel binding but thinks we cannot, which is true.
-            b'y' => b"eSws",
-            b'p' => {
+    /// Errors: [`ScramError::Malformed`]; [`ScramError::Unsupported`] for another kind of channel
+    /// binding, or binding without the mechanism for it, an authorisation identity, or a mandatory
+    /// extension; [`ScramError::Binding`] if the client says that we did not offer channel binding
+    /// though we did: somebody took it off the list on its way.
+    pub fn parse(message: &'a [u8], binding: Binding<'_>) -> Result<ClientFirst<'a>, ScramError> {
+        let bound = matches!(binding, Binding::EndPoint(_));
+        let (binding, rest): (Vec<u8>, _) = match (message, binding) {
+            ([], _) => return Err(ScramError::Malformed("the message is empty")),
+            ([b'n' | b'y', ..], Binding::EndPoint(_)) => {
+                return Err(ScramError::Malformed(
+                    "client selected SCRAM-SHA-256-PLUS, but the SCRAM message does not include channel binding data",
+                ));
+            }
+            ([b'n', rest @ ..], _) => (b"biws".into(), rest),
+            // The client could do channel binding but thinks we cannot.
+            ([b'y', ..], Binding::Declined) => {
+                return Err(ScramError::Binding(
+                    "SCRAM channel binding negotiation error: the client supports channel binding but thinks that it was not offered, which it was",
+                ));
+            }
+            ([b'y', rest @ ..], _) => (b"eSws".into(), rest),
+            ([b'p', ..], Binding::EndPoint(hash)) => {
+                // All of the header but the last two commas is the kind.
+                let kind = END_POINT_HEADER.trim_end_matches(',').as_bytes();
+                let rest = message
+                    .strip_prefix(kind)
+                    .filter(|rest| rest.first() == Some(&b','))
+                    .ok_or(ScramError::Unsupported(
+                        "unsupported SCRAM channel-binding type; there is tls-server-end-point",
+                    ))?;
+                (end_point_attribute(hash), rest)
+            }
+            ([b'p', ..], _) => {
                 return Err(ScramError::Unsupported(
                     "client selected SCRAM-SHA-256 without channel binding, but the SCRAM message includes channel binding data",
                 ));
@@ -83,6 +119,7 @@ impl<'a> ClientFirst<'a> {
         attributes.skip_extensions()?;
         Ok(ClientFirst {
             binding,
+            bound,
             bare,
             nonce,
         })
@@ -105,6 +142,7 @@ impl<'a> ClientFirst<'a> {
         signed.push(b',');
         let waiting = AwaitFinal {
             binding: self.binding,
+            bound: self.bound,
             signed,
             nonce: full_nonce,
         };
@@ -116,7 +154,8 @@ impl AwaitFinal {
     /// Checks the final message, with `None` for a user that does not exist or has no secret that
     /// SCRAM can use.
     ///
-    /// Errors: [`ScramError::Malformed`], [`ScramError::Nonce`], and [`ScramError::WrongProof`] if
+    /// Errors: [`ScramError::Malformed`], [`ScramError::Nonce`], [`ScramError::Binding`] if the client
+    /// saw another certificate than ours, and [`ScramError::WrongProof`] if
     /// everything is in order but the password.
     pub fn finish(
         self,
@@ -126,6 +165,9 @@ impl AwaitFinal {
         let mut attributes = Attributes::new(message)?;
         let binding = attributes.expect(b'c')?;
         if binding != self.binding {
+            if self.bound {
+                return Err(ScramError::Binding("SCRAM channel binding check failed"));
+            }
             return Err(ScramError::Malformed(
                 "unexpected channel-binding attribute",
             ));

@@ -1,9 +1,11 @@
 use proptest::prelude::*;
 
 use super::scram::{ScramError, ScramKeys, ScramVerifier};
-use super::scram_server::ClientFirst;
+use super::scram_server::{Binding, ClientFirst};
 use super::*;
 use crate::config::Secret;
+
+mod binding;
 
 /// RFC 7677, section 3: the whole example exchange for password "pencil".
 const CLIENT_FIRST: &[u8] = b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
@@ -24,11 +26,9 @@ fn pencil() -> ScramVerifier {
 #[test]
 fn server_follows_the_rfc() {
     let verifier = pencil();
-    let (waiting, first) = ClientFirst::parse(CLIENT_FIRST).unwrap().challenge(
-        verifier.salt(),
-        verifier.iterations(),
-        SERVER_NONCE,
-    );
+    let (waiting, first) = ClientFirst::parse(CLIENT_FIRST, Binding::Impossible)
+        .unwrap()
+        .challenge(verifier.salt(), verifier.iterations(), SERVER_NONCE);
     assert_eq!(first, SERVER_FIRST);
     let proven = waiting.finish(CLIENT_FINAL, Some(&verifier)).ok().unwrap();
     assert_eq!(proven.server_final, SERVER_FINAL);
@@ -45,7 +45,8 @@ fn client_exchange(
     server_final: &[u8],
     password: &str,
 ) -> Result<Vec<u8>, ScramError> {
-    let (waiting, _) = scram_client::start_as("user", nonce.to_owned());
+    let (waiting, _) =
+        scram_client::start_as("user", nonce.to_owned(), &scram_client::Binding::Impossible);
     let challenge = waiting.server_first(server_first)?;
     let keys = ScramKeys::derive(password, &challenge.salt, challenge.iterations);
     let (waiting, answer) = challenge.answer(&keys);
@@ -54,8 +55,9 @@ fn client_exchange(
 
 /// One login of our client to our server.
 fn login(verifier: &ScramVerifier, keys: &ScramKeys) -> Result<ScramKeys, ScramError> {
-    let (client, first) = scram_client::start("clientnonce".to_owned());
-    let (server, first) = ClientFirst::parse(first.as_bytes())?.challenge(
+    let (client, first) =
+        scram_client::start("clientnonce".to_owned(), &scram_client::Binding::Impossible);
+    let (server, first) = ClientFirst::parse(first.as_bytes(), Binding::Impossible)?.challenge(
         verifier.salt(),
         verifier.iterations(),
         "servernonce",
@@ -100,7 +102,10 @@ fn the_first_message_of_a_client_is_checked() {
         b"n,,n=\xff\xfe,r=abc",
         b"n,,n=,r=abc,x=1,y=",
     ] {
-        assert!(ClientFirst::parse(good).is_ok(), "{good:?}");
+        assert!(
+            ClientFirst::parse(good, Binding::Impossible).is_ok(),
+            "{good:?}"
+        );
     }
     for bad in [
         &b""[..],
@@ -126,7 +131,10 @@ fn the_first_message_of_a_client_is_checked() {
         b"n=,r=abc",
     ] {
         assert!(
-            matches!(ClientFirst::parse(bad), Err(ScramError::Malformed(_))),
+            matches!(
+                ClientFirst::parse(bad, Binding::Impossible),
+                Err(ScramError::Malformed(_))
+            ),
             "{}",
             String::from_utf8_lossy(bad)
         );
@@ -140,7 +148,7 @@ fn the_first_message_of_a_client_is_checked() {
     ] {
         assert!(
             matches!(
-                ClientFirst::parse(unsupported),
+                ClientFirst::parse(unsupported, Binding::Impossible),
                 Err(ScramError::Unsupported(_))
             ),
             "{}",
@@ -153,7 +161,7 @@ fn the_first_message_of_a_client_is_checked() {
 fn the_final_message_of_a_client_is_checked_for_known_and_unknown_users() {
     let verifier = pencil();
     let finish = |message: &[u8], verifier: Option<&ScramVerifier>| {
-        let first = ClientFirst::parse(CLIENT_FIRST).unwrap();
+        let first = ClientFirst::parse(CLIENT_FIRST, Binding::Impossible).unwrap();
         let (waiting, _) = first.challenge(&rfc_salt(), 4096, SERVER_NONCE);
         waiting.finish(message, verifier).err()
     };
@@ -217,7 +225,7 @@ fn the_final_message_of_a_client_is_checked_for_known_and_unknown_users() {
 #[test]
 fn the_first_message_of_a_server_is_checked() {
     let first = |message: &str| {
-        scram_client::start("abc".to_owned())
+        scram_client::start("abc".to_owned(), &scram_client::Binding::Impossible)
             .0
             .server_first(message.as_bytes())
             .err()
@@ -471,10 +479,10 @@ proptest! {
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "[a-zA-Z=,n\\PC]{0,60}") {
         let verifier = ScramKeys::derive("p", b"s", 1).verifier(b"s", 1);
         for message in [bytes.as_slice(), text.as_bytes()] {
-            let _ = ClientFirst::parse(message);
-            let (waiting, _) = ClientFirst::parse(b"n,,n=,r=a").unwrap().challenge(b"s", 1, "b");
+            let _ = ClientFirst::parse(message, Binding::Impossible);
+            let (waiting, _) = ClientFirst::parse(b"n,,n=,r=a", Binding::Impossible).unwrap().challenge(b"s", 1, "b");
             prop_assert!(waiting.finish(message, Some(&verifier)).is_err());
-            let _ = scram_client::start("a".to_owned()).0.server_first(message);
+            let _ = scram_client::start("a".to_owned(), &scram_client::Binding::Impossible).0.server_first(message);
             let _ = sasl::parse_initial(message);
             let _ = sasl::offers(message, b"x");
         }

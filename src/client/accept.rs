@@ -3,14 +3,14 @@
 //! The decisions are made by [`Handshake`] and [`Challenge`](super::challenge::Challenge); here are
 //! the socket, the clock and the slow checks.
 
-use super::challenge::{self, Candidate, Check, Opening, Proof, Random, Turn};
+use super::challenge::{self, Candidate, Check, EndPoint, Opening, Proof, Random, Terms, Turn};
 use super::error::LoginError;
 use super::handshake::{Handshake, Request, Step, Transport};
 use super::line::{Line, cut_short};
 use super::secrets::{Found, Secrets};
 use crate::auth::{ScramKeys, vault};
 use crate::config::hba::{Asking, Method};
-use crate::config::{AuthType, Config, Secret, SslMode};
+use crate::config::{AuthType, ChannelBinding, Config, Secret, SslMode};
 use crate::derivation::Derivation;
 use crate::net::{PeerAddr, Stream};
 use crate::timer::timeout;
@@ -116,17 +116,26 @@ async fn converse(
     derivation: &Derivation,
     secrets: &impl Secrets,
 ) -> Result<Accepted, LoginError> {
-    let request = match startup(line, config, tls).await? {
+    // The same to the end, so that what is served and what is bound to belong together.
+    let bundle = tls.load();
+    let leg = bundle.clients.as_ref();
+    let request = match startup(line, config, leg).await? {
         Started::Request(request) => *request,
         Started::Other(accepted) => return Ok(accepted),
     };
     let way = way_in(line, &request, config)?;
+    let terms = Terms {
+        auth: way.auth,
+        scram_iterations: config.settings.scram_iterations,
+        end_point: end_point(line, config, leg),
+    };
     let found = match config.secrets.contains_key(&request.user) {
         true => Found::NotAsked,
         false if !asks_for_secrets(way.auth) => Found::NotAsked,
         false => (secrets.secret(config, &request.database, &request.user)).await,
     };
-    let Some(mut proof) = authenticate(line, &request, &way, config, derivation, &found).await?
+    let Some(mut proof) =
+        authenticate(line, &request, &way, terms, config, derivation, &found).await?
     else {
         return Ok(Accepted::Closed);
     };
@@ -202,6 +211,18 @@ fn way_in(line: &Line, request: &Request, config: &Config) -> Result<Way, LoginE
     }
 }
 
+/// What a login by SCRAM can be bound to on this connection.
+fn end_point(line: &Line, config: &Config, leg: Option<&tls::ClientLeg>) -> EndPoint {
+    let binding = config.settings.client_tls.binding;
+    let is = |of: fn(&Stream) -> bool| line.stream.as_ref().is_some_and(of);
+    EndPoint {
+        hash: leg
+            .filter(|_| is(Stream::is_tls) && binding != ChannelBinding::Disable)
+            .and_then(|leg| leg.end_point_hash.clone()),
+        required: binding == ChannelBinding::Require && !is(Stream::is_unix),
+    }
+}
+
 fn exists(config: &Config, database: &str) -> bool {
     config.fallback.is_some()
         || config.databases.contains_key(database)
@@ -216,10 +237,8 @@ enum Started {
 async fn startup(
     line: &mut Line,
     config: &Config,
-    tls: &TlsContext,
+    leg: Option<&tls::ClientLeg>,
 ) -> Result<Started, LoginError> {
-    let bundle = tls.load();
-    let leg = bundle.clients.as_ref();
     let transport = Transport {
         unix: line.stream.as_ref().is_some_and(Stream::is_unix),
         can_tls: leg.is_some(),
@@ -268,6 +287,7 @@ async fn authenticate(
     line: &mut Line,
     request: &Request,
     way: &Way,
+    terms: Terms,
     config: &Config,
     derivation: &Derivation,
     found: &Found,
@@ -282,8 +302,7 @@ async fn authenticate(
         nonce: vault::nonce().map_err(no_random)?,
     };
     let opening = challenge::open(
-        way.auth,
-        config.settings.scram_iterations,
+        terms,
         user,
         config.secrets.contains_key(user) || matches!(found, Found::Secret(_)),
         Candidate::look_up(config, user, found),

@@ -13,7 +13,7 @@
 //! the same error as one with a wrong password.
 
 use crate::auth::scram::{ScramError, ScramVerifier};
-use crate::auth::scram_server::{AwaitFinal, ClientFirst};
+use crate::auth::scram_server::{AwaitFinal, Binding, ClientFirst};
 use crate::auth::{ScramKeys, StoredSecret, Vault, md5, sasl};
 use crate::config::{AuthType, Config, Secret};
 use crate::wire::tag::{backend, frontend};
@@ -71,6 +71,25 @@ pub struct Random {
     pub nonce: String,
 }
 
+/// What the configuration wants of an authentication.
+pub struct Terms {
+    /// The method.
+    pub auth: AuthType,
+    /// Iterations for secrets that are stored in clear text.
+    pub scram_iterations: u32,
+    /// What SCRAM may be bound to.
+    pub end_point: EndPoint,
+}
+
+/// What logins by SCRAM can be bound to on this connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndPoint {
+    /// Hash of the certificate that the client was shown; `None`: binding is not offered.
+    pub hash: Option<Vec<u8>>,
+    /// Passwords are proven in an exchange that is bound to it, or not at all.
+    pub required: bool,
+}
+
 /// How an authentication begins.
 pub enum Opening {
     /// Nothing is asked.
@@ -96,14 +115,15 @@ enum State {
     Md5,
     /// With the salt and iterations to offer.
     SaslInitial(Offer),
-    /// The client sent no data with the mechanism.
-    SaslFirst(Offer),
+    /// The client sent no data with the mechanism; whether it chose the one with channel binding.
+    SaslFirst(Offer, bool),
     SaslFinal(Offer, AwaitFinal),
 }
 
 struct Offer {
     salt: Vec<u8>,
     iterations: u32,
+    end_point: EndPoint,
 }
 
 /// What follows from a message.
@@ -161,14 +181,14 @@ pub struct Proof {
     pub stored: Option<Secret>,
 }
 
-/// Begins the authentication of `user` as `auth_type` asks.
+/// Begins the authentication of `user` as `terms` say.
 ///
-/// Errors: [`LoginError::Refused`] for `trust` and a user who is not known.
+/// Errors: [`LoginError::Refused`] for `trust` and a user who is not known;
+/// [`LoginError::BindingRequired`] if a password cannot be proven as it must.
 ///
 /// Source: PgBouncer, `auth_type`.
 pub fn open(
-    auth_type: AuthType,
-    scram_iterations: u32,
+    terms: Terms,
     user: &str,
     known: bool,
     candidate: Candidate,
@@ -176,7 +196,16 @@ pub fn open(
     random: Random,
 ) -> Result<Opening, LoginError> {
     let mut first = Vec::new();
-    let state = match auth_type {
+    let is_scram = match terms.auth {
+        AuthType::Md5 => matches!(candidate.secret, StoredSecret::Scram(_)),
+        auth => auth == AuthType::ScramSha256,
+    };
+    let by_password = is_scram || matches!(terms.auth, AuthType::Plain | AuthType::Md5);
+    let can_bind = is_scram && terms.end_point.hash.is_some();
+    if by_password && terms.end_point.required && !can_bind {
+        return Err(LoginError::BindingRequired);
+    }
+    let state = match terms.auth {
         AuthType::Any => return Ok(Opening::Accept),
         AuthType::Trust if known => return Ok(Opening::Accept),
         AuthType::Trust => {
@@ -198,13 +227,13 @@ pub fn open(
             request(&mut first, 3, &[]);
             State::Cleartext
         }
-        AuthType::Md5 if !matches!(candidate.secret, StoredSecret::Scram(_)) => {
+        AuthType::Md5 if !is_scram => {
             request(&mut first, 5, &random.md5_salt);
             State::Md5
         }
         AuthType::Md5 | AuthType::ScramSha256 => {
-            request(&mut first, 10, b"SCRAM-SHA-256\0\0");
-            State::SaslInitial(offer(&candidate, scram_iterations, user, vault))
+            request(&mut first, 10, &mechanisms(&terms.end_point));
+            State::SaslInitial(offer(&candidate, terms, user, vault))
         }
     };
     Ok(Opening::Ask(
@@ -218,22 +247,37 @@ pub fn open(
     ))
 }
 
+/// The list of mechanisms, the better one first, as PostgreSQL has it.
+fn mechanisms(end_point: &EndPoint) -> Vec<u8> {
+    let mut list = Vec::new();
+    if end_point.hash.is_some() {
+        list.extend(sasl::SCRAM_SHA_256_PLUS);
+        list.push(0);
+    }
+    if !end_point.required {
+        list.extend(sasl::SCRAM_SHA_256);
+        list.push(0);
+    }
+    list.push(0);
+    list
+}
+
 /// Salt and iterations: the verifier's own, else made up per user. A stand-in has the iterations
 /// of what it stands for and a salt that is made up too.
-fn offer(candidate: &Candidate, scram_iterations: u32, user: &str, vault: &Vault) -> Offer {
-    match &candidate.secret {
-        StoredSecret::Scram(verifier) if candidate.genuine => Offer {
-            salt: verifier.salt().to_vec(),
-            iterations: verifier.iterations(),
-        },
-        StoredSecret::Scram(verifier) => Offer {
-            salt: vault.salt(user).to_vec(),
-            iterations: verifier.iterations(),
-        },
-        StoredSecret::Plain(_) | StoredSecret::Md5(_) => Offer {
-            salt: vault.salt(user).to_vec(),
-            iterations: scram_iterations,
-        },
+fn offer(candidate: &Candidate, terms: Terms, user: &str, vault: &Vault) -> Offer {
+    let (salt, iterations) = match &candidate.secret {
+        StoredSecret::Scram(verifier) if candidate.genuine => {
+            (verifier.salt().to_vec(), verifier.iterations())
+        }
+        StoredSecret::Scram(verifier) => (vault.salt(user).to_vec(), verifier.iterations()),
+        StoredSecret::Plain(_) | StoredSecret::Md5(_) => {
+            (vault.salt(user).to_vec(), terms.scram_iterations)
+        }
+    };
+    Offer {
+        salt,
+        iterations,
+        end_point: terms.end_point,
     }
 }
 
@@ -250,7 +294,7 @@ impl Challenge {
     pub fn max_body(&self) -> u32 {
         match self.state {
             State::Cleartext | State::Md5 => limits::PASSWORD,
-            State::SaslInitial(_) | State::SaslFirst(_) | State::SaslFinal(..) => limits::SASL,
+            State::SaslInitial(_) | State::SaslFirst(..) | State::SaslFinal(..) => limits::SASL,
         }
     }
 
@@ -314,22 +358,30 @@ impl Challenge {
                 let initial = sasl::parse_initial(body).ok_or(LoginError::Protocol(
                     "malformed SASLInitialResponse: lengths do not fit".into(),
                 ))?;
-                if initial.mechanism != sasl::SCRAM_SHA_256 {
-                    return Err(LoginError::Protocol(
-                        "client selected an invalid SASL authentication mechanism".into(),
-                    ));
-                }
+                // Only what was offered.
+                let end_point = &offer.end_point;
+                let bound = match initial.mechanism {
+                    sasl::SCRAM_SHA_256_PLUS if end_point.hash.is_some() => true,
+                    sasl::SCRAM_SHA_256 if !end_point.required => false,
+                    _ => {
+                        return Err(LoginError::Protocol(
+                            "client selected an invalid SASL authentication mechanism".into(),
+                        ));
+                    }
+                };
                 match initial.data {
-                    Some(data) => challenge(user, candidate, random, offer, data),
+                    Some(data) => challenge(user, candidate, random, (offer, bound), data),
                     None => {
                         let mut out = Vec::new();
                         request(&mut out, 11, &[]);
-                        let state = State::SaslFirst(offer);
+                        let state = State::SaslFirst(offer, bound);
                         Ok(next(out, user, candidate, random, state))
                     }
                 }
             }
-            State::SaslFirst(offer) => challenge(user, candidate, random, offer, body),
+            State::SaslFirst(offer, bound) => {
+                challenge(user, candidate, random, (offer, bound), body)
+            }
             State::SaslFinal(offer, waiting) => prove(user, candidate, offer, waiting, body),
         }
     }
@@ -351,10 +403,15 @@ fn challenge(
     user: String,
     candidate: Candidate,
     random: Random,
-    offer: Offer,
+    (offer, bound): (Offer, bool),
     data: &[u8],
 ) -> Result<Turn, LoginError> {
-    let first = ClientFirst::parse(data).map_err(LoginError::Scram)?;
+    let binding = match offer.end_point.hash.as_deref() {
+        Some(hash) if bound => Binding::EndPoint(hash),
+        Some(_) => Binding::Declined,
+        None => Binding::Impossible,
+    };
+    let first = ClientFirst::parse(data, binding).map_err(LoginError::Scram)?;
     let (waiting, message) = first.challenge(&offer.salt, offer.iterations, &random.nonce);
     let mut out = Vec::new();
     request(&mut out, 11, message.as_bytes());

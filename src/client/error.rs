@@ -48,6 +48,9 @@ pub enum LoginError {
         /// Name the client gave.
         user: String,
     },
+    /// `client_channel_binding = require`, and the client's way in has none.
+    #[error("channel binding required: connect with TLS and SCRAM-SHA-256-PLUS")]
+    BindingRequired,
     /// Another method than a password failed.
     #[error("{method} authentication failed for user \"{user}\"")]
     Refused {
@@ -88,6 +91,7 @@ impl ClientFacing for LoginError {
         match self {
             LoginError::Io(_) | LoginError::Tls(_) => SqlState::CONNECTION_FAILURE,
             LoginError::Startup(StartupError::Version { .. }) => SqlState::FEATURE_NOT_SUPPORTED,
+            LoginError::Scram(ScramError::Binding(_)) => SqlState::INVALID_AUTHORIZATION,
             LoginError::Scram(ScramError::Unsupported(_)) => SqlState::FEATURE_NOT_SUPPORTED,
             LoginError::Startup(_)
             | LoginError::Frame(_)
@@ -98,6 +102,7 @@ impl ClientFacing for LoginError {
             | LoginError::NoUser
             | LoginError::Rejected
             | LoginError::NoMethod
+            | LoginError::BindingRequired
             | LoginError::Refused { .. } => SqlState::INVALID_AUTHORIZATION,
             LoginError::BadParameter(_) => SqlState::INVALID_PARAMETER_VALUE,
             LoginError::WrongPassword { .. } => SqlState::INVALID_PASSWORD,

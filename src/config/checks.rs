@@ -9,7 +9,8 @@ use super::effective::CONSOLE_NAMES;
 use super::hba::ident::Ident;
 use super::hba::{self, Hba, Method};
 use super::{
-    AuthType, Config, ConfigError, Database, SYSLOG_FACILITIES, Secret, SslMode, TlsSettings,
+    AuthType, ChannelBinding, Config, ConfigError, Database, SYSLOG_FACILITIES, Secret, SslMode,
+    TlsSettings,
 };
 use crate::config::userlist;
 
@@ -124,6 +125,14 @@ fn tls(config: &Config, check: &mut Check<'_>) {
             }
         }
         leg("client", client, check);
+    }
+    for (side, tls) in [("client", client), ("server", &config.settings.server_tls)] {
+        if tls.binding == ChannelBinding::Require && tls.mode == SslMode::Disable {
+            check.process(
+                &format!("{side}_channel_binding"),
+                format!("require needs TLS; set {side}_tls_sslmode"),
+            );
+        }
     }
     let server = &config.settings.server_tls;
     if server.mode != SslMode::Disable {

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::document::{Dialect, Raw};
-use super::{AuthType, PoolMode, Secret, SslMode, units};
+use super::{AuthType, ChannelBinding, PoolMode, Secret, SslMode, units};
 use read::{
-    AUTH_TYPES, MILLISECOND, POOL_MODES, SECOND, SSL_MODES, addresses, auth_type, boolean, count,
-    duration, http_address, mode, names, only_tls13, params, pool_mode, set_param, size, text,
-    word,
+    AUTH_TYPES, BINDINGS, MILLISECOND, POOL_MODES, SECOND, SSL_MODES, addresses, auth_type,
+    boolean, count, duration, http_address, mode, names, only_tls13, params, pool_mode, set_param,
+    size, text, word,
 };
 
 /// What reading a value needs to know beyond the value.
@@ -78,6 +78,8 @@ pub enum Field<T: 'static> {
     Auth(fn(&mut T) -> &mut AuthType),
     /// A TLS mode.
     Ssl(fn(&mut T) -> &mut SslMode),
+    /// What is done about channel binding.
+    Binding(fn(&mut T) -> &mut ChannelBinding),
     /// TLS versions; the place holds "only 1.3".
     Protocols(fn(&mut T) -> &mut bool),
     /// Addresses to listen on.
@@ -117,6 +119,7 @@ impl<T> Field<T> {
             Field::OptWord(words, _) => words.join(", "),
             Field::Auth(_) => AUTH_TYPES.map(AuthType::as_str).join(", "),
             Field::Ssl(_) => SSL_MODES.map(SslMode::as_str).join(", "),
+            Field::Binding(_) => BINDINGS.map(ChannelBinding::as_str).join(", "),
             Field::Protocols(_) => "secure, tlsv1.3".into(),
             Field::Addresses(_) => "list of addresses or *".into(),
             Field::HttpAddress(_) => "address:port".into(),
@@ -187,6 +190,7 @@ impl<T> Field<T> {
             Field::OptWord(words, at) => *at(target) = Some(word(raw, words, |word| word)?),
             Field::Auth(at) => *at(target) = auth_type(raw)?,
             Field::Ssl(at) => *at(target) = word(raw, &SSL_MODES, SslMode::as_str)?,
+            Field::Binding(at) => *at(target) = word(raw, &BINDINGS, ChannelBinding::as_str)?,
             Field::Protocols(at) => *at(target) = only_tls13(raw)?,
             Field::Addresses(at) => *at(target) = addresses(raw)?,
             Field::HttpAddress(at) => *at(target) = http_address(raw)?,
@@ -234,6 +238,7 @@ impl<T> Field<T> {
             Field::OptWord(_, at) => at(target).unwrap_or_default().into(),
             Field::Auth(at) => at(target).as_str().into(),
             Field::Ssl(at) => at(target).as_str().into(),
+            Field::Binding(at) => at(target).as_str().into(),
             Field::Protocols(at) => if *at(target) { "tlsv1.3" } else { "secure" }.into(),
             Field::Addresses(at) => {
                 let all: Vec<String> = at(target).iter().map(IpAddr::to_string).collect();

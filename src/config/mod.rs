@@ -180,9 +180,36 @@ impl SslMode {
     }
 }
 
+/// Whether logins by SCRAM are bound to the TLS session they run in, so that nobody who sits between
+/// with a certificate of their own can pass them on.
+///
+/// Source: libpq, `channel_binding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// Never.
+    Disable,
+    /// If the other side can.
+    Prefer,
+    /// A password is proven like this or not at all.
+    Require,
+}
+
+impl ChannelBinding {
+    /// The word used in files and in SHOW.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ChannelBinding::Disable => "disable",
+            ChannelBinding::Prefer => "prefer",
+            ChannelBinding::Require => "require",
+        }
+    }
+}
+
 /// TLS settings of one leg; see [`SslMode`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
+    /// Whether SCRAM is bound to the session.
+    pub binding: ChannelBinding,
     /// What is demanded.
     pub mode: SslMode,
     /// Trusted authorities (PEM), if verification needs them.

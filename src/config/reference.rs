@@ -23,7 +23,9 @@ use std::net::IpAddr;
 
 use super::document::{Dialect, Raw, Section};
 use super::field::{Field, Reading};
-use super::{AuthType, Config, Database, PoolMode, Settings, SslMode, TlsSettings, User};
+use super::{
+    AuthType, ChannelBinding, Config, Database, PoolMode, Settings, SslMode, TlsSettings, User,
+};
 
 /// A database while its keys are being read: `host` and `port` are separate keys and make
 /// [`Database::hosts`] together at the end.
@@ -260,6 +262,7 @@ pub fn show_config(config: &Config) -> Vec<ShowRow> {
 /// [`default_settings`]; a test holds that.
 fn unset() -> Settings {
     let tls = || TlsSettings {
+        binding: ChannelBinding::Disable,
         mode: SslMode::Disable,
         ca_file: None,
         cert_file: None,

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use super::conn::ServerShared;
 pub use super::error::ConnectError;
 pub use super::login::Credentials;
-use super::login::{self, Keys, ServerLogin, Turn};
+use super::login::{self, Binding, Keys, ServerLogin, Turn};
 use crate::auth::vault;
-use crate::config::{Host, Settings, SslMode};
+use crate::config::{ChannelBinding, Host, Settings, SslMode};
 use crate::derivation::Derivation;
 use crate::error::SqlState;
 use crate::net::sockopt::TcpOptions;
@@ -22,6 +22,7 @@ use crate::net::{PeerAddr, Stream};
 use crate::timer::timeout;
 use crate::tls::ServerLeg;
 use crate::tls::client::server_name;
+use crate::tls::material::end_point_hash;
 use crate::wire::header::take_frame;
 use crate::wire::startup::{self, NEWEST_MINOR, SSL_REQUEST};
 use crate::wire::{Header, limits};
@@ -201,7 +202,7 @@ async fn attempt(
     let mut stream = open(spec).await.map_err(fail)?;
     let addr = stream.peer();
     let (user, credentials) = (spec.user.clone(), spec.credentials.clone());
-    let mut machine = ServerLogin::new(user, credentials, minor, nonce);
+    let mut machine = ServerLogin::new(user, credentials, minor, nonce, binding(spec, &stream));
     let welcome = match drive(&mut stream, &mut machine, message, derivation).await {
         Ok(welcome) => welcome,
         Err(error) => return Err((error, machine.is_fresh())),
@@ -215,6 +216,21 @@ async fn attempt(
         minor: welcome.minor,
         addr,
     })
+}
+
+/// What a login over `stream` can be bound to.
+fn binding(spec: &ConnectSpec, stream: &Stream) -> Binding {
+    let policy = match &spec.tls {
+        Some(leg) if !stream.is_unix() => leg.binding,
+        _ => ChannelBinding::Disable,
+    };
+    Binding {
+        policy,
+        end_point: stream
+            .peer_certificate()
+            .filter(|_| policy != ChannelBinding::Disable)
+            .and_then(end_point_hash),
+    }
 }
 
 async fn drive(

@@ -63,6 +63,11 @@ pub enum ConnectError {
     /// The server wants a method that we do not speak.
     #[error("server asks for an unsupported authentication method ({0})")]
     Unsupported(String),
+    /// `server_channel_binding = require`, and the server does without.
+    #[error(
+        "server does not prove itself by SCRAM with channel binding, but server_channel_binding demands it"
+    )]
+    Unbound,
     /// The server refused the login.
     #[error("server login failed: {severity} {sqlstate}: {message}")]
     Server {
@@ -131,6 +136,7 @@ impl ClientFacing for ConnectError {
             ConnectError::Scram(_)
             | ConnectError::NoCredentials { .. }
             | ConnectError::Unsupported(_)
+            | ConnectError::Unbound
             | ConnectError::BadName(_) => Cow::Borrowed("cannot authenticate to the server"),
             ConnectError::NoPrimary | ConnectError::OtherRole => {
                 Cow::Borrowed("no server says that it is the primary")

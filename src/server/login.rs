@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::error::ConnectError;
 use crate::auth::scram::ScramError;
 use crate::auth::{ScramKeys, StoredSecret, md5, sasl, scram_client};
-use crate::config::Secret;
+use crate::config::{ChannelBinding, Secret};
 use crate::error::SqlState;
 use crate::wire::tag::{self, backend, frontend};
 use crate::wire::{TxStatus, read, startup, write};
@@ -63,6 +63,16 @@ impl Credentials {
     }
 }
 
+/// What our login can be bound to, and what of that is demanded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The policy; [`ChannelBinding::Disable`] where there is nothing between the two sides.
+    pub policy: ChannelBinding,
+    /// Hash of the certificate that the server showed; `None` without TLS, or if the certificate's
+    /// algorithm has none.
+    pub end_point: Option<Vec<u8>>,
+}
+
 /// What a server tells at the end of its login.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Welcome {
@@ -81,6 +91,8 @@ pub struct ServerLogin {
     user: String,
     credentials: Credentials,
     nonce: String,
+    binding: Binding,
+    bound: bool,
     state: State,
     welcome: Welcome,
     messages: u32,
@@ -119,11 +131,19 @@ pub enum Keys {
 impl ServerLogin {
     /// Starts as `user`, having asked for protocol `3.minor`; `nonce` is random, printable and
     /// without commas.
-    pub fn new(user: String, credentials: Credentials, minor: u16, nonce: String) -> ServerLogin {
+    pub fn new(
+        user: String,
+        credentials: Credentials,
+        minor: u16,
+        nonce: String,
+        binding: Binding,
+    ) -> ServerLogin {
         ServerLogin {
             user,
             credentials,
             nonce,
+            binding,
+            bound: false,
             state: State::Authentication,
             welcome: Welcome {
                 minor,
@@ -183,6 +203,10 @@ impl ServerLogin {
             return Err(broken("server sent a malformed authentication request"));
         };
         let code = u32::from_be_bytes(*code);
+        let asks = !(self.bound || matches!(code, 10..=12));
+        if asks && self.binding.policy == ChannelBinding::Require {
+            return Err(ConnectError::Unbound);
+        }
         match (code, std::mem::replace(&mut self.state, State::Settings)) {
             (0, State::Authentication | State::Answered) => Ok(Turn::Read),
             (3, State::Authentication) => {
@@ -207,16 +231,13 @@ impl ServerLogin {
                 Ok(Turn::Send(password_message(response.as_slice(), true)))
             }
             (10, State::Authentication) => {
-                if !sasl::offers(data, sasl::SCRAM_SHA_256) {
-                    return Err(ConnectError::Unsupported(
-                        "SASL without SCRAM-SHA-256".to_owned(),
-                    ));
-                }
+                let (mechanism, binding) = self.mechanism(data)?;
                 // Before anything is sent, lest the exchange starts for nothing.
                 self.keys()?;
-                let (waiting, first) = scram_client::start(std::mem::take(&mut self.nonce));
+                let nonce = std::mem::take(&mut self.nonce);
+                let (waiting, first) = scram_client::start(nonce, &binding);
                 self.state = State::Continue(waiting);
-                let initial = sasl::write_initial(sasl::SCRAM_SHA_256, first.as_bytes());
+                let initial = sasl::write_initial(mechanism, first.as_bytes());
                 Ok(Turn::Send(password_message(&initial, false)))
             }
             (11, State::Continue(waiting)) => {
@@ -238,6 +259,37 @@ impl ServerLogin {
                 "server sent unexpected authentication request {code}"
             ))),
         }
+    }
+
+    /// Which of the mechanisms in a server's `list` is used, and how it is bound.
+    ///
+    /// Source: libpq, `pg_SASL_init`.
+    fn mechanism(
+        &mut self,
+        list: &[u8],
+    ) -> Result<(&'static [u8], scram_client::Binding), ConnectError> {
+        let policy = self.binding.policy;
+        let end_point =
+            (self.binding.end_point.take()).filter(|_| policy != ChannelBinding::Disable);
+        let can_bind = end_point.is_some();
+        if let Some(hash) = end_point.filter(|_| sasl::offers(list, sasl::SCRAM_SHA_256_PLUS)) {
+            self.bound = true;
+            let binding = scram_client::Binding::EndPoint(hash);
+            return Ok((sasl::SCRAM_SHA_256_PLUS, binding));
+        }
+        if policy == ChannelBinding::Require {
+            return Err(ConnectError::Unbound);
+        }
+        if !sasl::offers(list, sasl::SCRAM_SHA_256) {
+            return Err(ConnectError::Unsupported(
+                "SASL without SCRAM-SHA-256".to_owned(),
+            ));
+        }
+        let binding = match can_bind {
+            true => scram_client::Binding::NotOffered,
+            false => scram_client::Binding::Impossible,
+        };
+        Ok((sasl::SCRAM_SHA_256, binding))
     }
 
     fn keys(&self) -> Result<Keys, ConnectError> {

@@ -13,13 +13,15 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::material::{self, Roots, TlsError};
-use crate::config::{SslMode, TlsSettings};
+use crate::config::{ChannelBinding, SslMode, TlsSettings};
 
 /// What a login to a server needs to speak TLS.
 #[derive(Debug)]
 pub struct ServerLeg {
     /// What is demanded; never [`SslMode::Disable`].
     pub mode: SslMode,
+    /// Whether our logins are bound to the session.
+    pub binding: ChannelBinding,
     /// For [`Stream::connect_tls`](crate::net::Stream::connect_tls).
     pub config: Arc<rustls::ClientConfig>,
 }
@@ -71,6 +73,7 @@ impl ServerLeg {
         config.alpn_protocols = vec![super::ALPN.to_vec()];
         Ok(ServerLeg {
             mode: settings.mode,
+            binding: settings.binding,
             config: Arc::new(config),
         })
     }

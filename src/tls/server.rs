@@ -9,7 +9,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::material::{self, Roots, TlsError};
-use crate::config::{SslMode, TlsSettings};
+use crate::config::{ChannelBinding, SslMode, TlsSettings};
 
 /// What a login needs to accept TLS.
 #[derive(Debug)]
@@ -18,8 +18,10 @@ pub struct ClientLeg {
     pub mode: SslMode,
     /// For [`Stream::accept_tls`](crate::net::Stream::accept_tls).
     pub config: Arc<rustls::ServerConfig>,
+    /// Whether logins are bound to the session.
+    pub binding: ChannelBinding,
     /// `tls-server-end-point` hash of the certificate that `config` serves; `None` if its
-    /// algorithm has none.
+    /// algorithm has none. With [`ChannelBinding::Require`] there is one.
     pub end_point_hash: Option<Vec<u8>>,
 }
 
@@ -55,6 +57,15 @@ impl ClientLeg {
         let identity = material::read_identity(cert_file, key_file)?;
         let end_point_hash = identity.cert.first().and_then(material::end_point_hash);
 
+        if end_point_hash.is_none() && settings.binding == ChannelBinding::Require {
+            return Err(TlsError::Unusable {
+                what: "a certificate for client_channel_binding = require",
+                path: cert_file.to_owned(),
+                reason: "there is no channel binding for the algorithm it is signed with; use ECDSA or RSA"
+                    .to_owned(),
+            });
+        }
+
         let builder = rustls::ServerConfig::builder_with_provider(material::provider())
             .with_protocol_versions(material::versions(settings.only_tls13))
             .map_err(|e| TlsError::Library(e.to_string()))?;
@@ -81,6 +92,7 @@ impl ClientLeg {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(ClientLeg {
             mode: settings.mode,
+            binding: settings.binding,
             config: Arc::new(config),
             end_point_hash,
         })

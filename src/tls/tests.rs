@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::client::server_name;
 use super::*;
-use crate::config::TlsSettings;
+use crate::config::{ChannelBinding, TlsSettings};
 use crate::net::Stream;
 
 /// Certificate files for tests, made anew for each.
@@ -88,6 +88,7 @@ pub(crate) fn settings(
         cert_file: cert.cloned(),
         key_file: key.cloned(),
         only_tls13: false,
+        binding: ChannelBinding::Prefer,
     }
 }
 

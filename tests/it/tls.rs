@@ -7,7 +7,7 @@ use crate::support::certs::{Identity, certs};
 use crate::support::message;
 use crate::support::peer::Peer;
 use crate::support::pgweir::{Pgweir, Setup};
-use crate::support::postgres::{Postgres, each_postgres};
+use crate::support::postgres::{PASSWORD, Postgres, each_postgres};
 use crate::support::scene::{self, the_error};
 use crate::support::wait::eventually;
 
@@ -279,4 +279,78 @@ fn bytes_before_the_handshake_are_an_attack() {
     assert_eq!(peer.byte(), b'N');
     peer.send_raw(&startup);
     assert_eq!(peer.expect(b'R').body, [0; 4]);
+}
+
+/// psql as a user with a password, who wants channel binding as told.
+fn binding(pgweir: &Pgweir, postgres: &Postgres, user: &str, binding: &str) -> Output {
+    let mut psql = psql(pgweir, postgres, user, "require");
+    psql.env("PGCHANNELBINDING", binding)
+        .env("PGPASSWORD", PASSWORD);
+    run(psql)
+}
+
+#[test]
+fn psql_can_insist_on_channel_binding() {
+    for postgres in with_tls() {
+        let verifier = "SELECT rolpassword FROM pg_authid WHERE rolname = 't_tls'";
+        let verifier = postgres.psql("postgres", verifier);
+        let setup = offering(postgres, "allow", &certs().server)
+            .set("auth_type", "scram-sha-256")
+            .set("server_tls_sslmode", "require")
+            .set("server_channel_binding", "require")
+            .secret("t_scram", PASSWORD)
+            // Only what its own login reveals gets this one in to the server, bound there too.
+            .secret("t_tls", &verifier);
+        for (policy, offers, needs) in [
+            ("disable", false, false),
+            ("prefer", true, false),
+            ("require", true, true),
+        ] {
+            let pgweir = setup.clone().set("client_channel_binding", policy).start();
+            for (wanted, works) in [("require", offers), ("prefer", true), ("disable", !needs)] {
+                for user in ["t_scram", "t_tls"] {
+                    let output = binding(&pgweir, postgres, user, wanted);
+                    let what = format!("{policy} {user} {wanted}: {output:?}");
+                    assert_eq!(comes_in(&output), works, "{what}");
+                }
+            }
+            let mut plain = psql(&pgweir, postgres, "t_scram", "disable");
+            plain.env("PGPASSWORD", PASSWORD);
+            let output = run(plain);
+            assert_eq!(comes_in(&output), !needs, "{policy}: {output:?}");
+            let told = String::from_utf8_lossy(&output.stderr).contains("channel binding required");
+            assert_eq!(told, needs, "{output:?}");
+        }
+    }
+}
+
+#[test]
+fn servers_that_let_pgweir_in_without_channel_binding_can_be_refused() {
+    for postgres in with_tls() {
+        for (policy, user, works) in [
+            ("require", "t_scram", true),
+            ("require", "t_tls", true),
+            ("require", "t_plain", false),
+            ("require", "t_trust", false),
+            ("prefer", "t_plain", true),
+            ("prefer", "t_scram", true),
+            ("disable", "t_scram", true),
+        ] {
+            let (setup, _) = scene::setup(postgres, "transaction", 1);
+            let pgweir = setup
+                .set("server_tls_sslmode", "require")
+                .set("server_channel_binding", policy)
+                .set("server_login_retry", "100ms")
+                .start();
+            let mut peer = Peer::connect(pgweir.address());
+            let parameters = [("user", user), ("database", "app")];
+            peer.send_raw(&message::startup(0x0003_0000, &parameters));
+            let first = peer.next();
+            assert_eq!(first.tag == b'R', works, "{policy} {user}: {first:?}");
+            if !works {
+                let log = pgweir.log();
+                assert!(log.contains("server_channel_binding demands it"), "{log}");
+            }
+        }
+    }
 }

@@ -179,7 +179,8 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Peer<S> {
         let (code, list) = self.request().await;
         assert_eq!(code, 10);
         assert!(sasl::offers(&list, sasl::SCRAM_SHA_256));
-        let (waiting, first) = scram_client::start("nonce".to_owned());
+        let (waiting, first) =
+            scram_client::start("nonce".to_owned(), &scram_client::Binding::Impossible);
         self.password(&sasl::write_initial(sasl::SCRAM_SHA_256, first.as_bytes()))
             .await;
         let (code, data) = self.request().await;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::super::document::Raw;
-use super::super::{AuthType, PoolMode, SslMode, suggest, units};
+use super::super::{AuthType, ChannelBinding, PoolMode, SslMode, suggest, units};
 use super::Reading;
 
 /// Microseconds of the unit that plain numbers of a duration have.
@@ -35,6 +35,12 @@ pub(super) const SSL_MODES: [SslMode; 6] = [
     SslMode::Require,
     SslMode::VerifyCa,
     SslMode::VerifyFull,
+];
+
+pub(super) const BINDINGS: [ChannelBinding; 3] = [
+    ChannelBinding::Disable,
+    ChannelBinding::Prefer,
+    ChannelBinding::Require,
 ];
 
 pub(super) fn text(raw: &Raw) -> Result<&str, String> {

@@ -1,8 +1,8 @@
 //! Keys about listening, logins, TLS and sockets.
 
 use super::super::field::Field::{
-    Addresses, Auth, Bool, Count, File, HttpAddress, Millis, Mode, Names, OptText, Port, Protocols,
-    Seconds, Size32, Ssl, Text,
+    Addresses, Auth, Binding, Bool, Count, File, HttpAddress, Millis, Mode, Names, OptText, Port,
+    Protocols, Seconds, Size32, Ssl, Text,
 };
 use super::Key;
 
@@ -182,6 +182,20 @@ pub(super) const KEYS: &[Key] = &[
         Protocols(|s| &mut s.client_tls.only_tls13),
         "TLS versions towards clients: `secure` is 1.2 and 1.3, `tlsv1.3` only that. Older versions do not exist here.",
     ),
+    Key::process(
+        "client_channel_binding",
+        "prefer",
+        Binding(|s| &mut s.client_tls.binding),
+        "Whether clients' logins by SCRAM are bound to the TLS session, so that nobody in between with a certificate of their own can pass them on. `prefer`: SCRAM-SHA-256-PLUS is offered over TLS beside SCRAM-SHA-256, and a client that can do it but was not shown the offer is refused. `require`: passwords are taken over TLS with SCRAM-SHA-256-PLUS only, unix sockets excepted. `disable`: not offered, for instance because something in front of pgweir ends the TLS of clients and begins another. A certificate signed with Ed25519 has no binding; SCRAM-SHA-256 alone is offered with it.",
+    )
+    .ours(),
+    Key::process(
+        "server_channel_binding",
+        "prefer",
+        Binding(|s| &mut s.server_tls.binding),
+        "Whether pgweir's logins by SCRAM to servers are bound to the TLS session, as libpq's `channel_binding`. `prefer`: if the server offers SCRAM-SHA-256-PLUS. `require`: a server that lets pgweir in otherwise is refused, unix sockets excepted. `disable`: never.",
+    )
+    .ours(),
     Key::process(
         "server_tls_sslmode",
         "prefer",

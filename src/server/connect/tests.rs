@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::*;
-use crate::auth::scram_server::ClientFirst;
+use crate::auth::scram_server::{Binding, ClientFirst};
 use crate::auth::{ScramKeys, StoredSecret, md5, sasl};
 use crate::config::Secret;
 use crate::config::document::Dialect;
@@ -119,7 +119,7 @@ impl Peer {
         let body = self.password().await;
         let initial = sasl::parse_initial(&body).unwrap();
         assert_eq!(initial.mechanism, sasl::SCRAM_SHA_256);
-        let first = ClientFirst::parse(initial.data.unwrap()).unwrap();
+        let first = ClientFirst::parse(initial.data.unwrap(), Binding::Impossible).unwrap();
         let (waiting, message) = first.challenge(b"salt", 70, "servernonce");
         self.request(11, message.as_bytes()).await;
         let answer = self.password().await;

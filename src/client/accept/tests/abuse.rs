@@ -145,7 +145,8 @@ async fn sasl_initial_lengths() {
         to_challenge(p, "plain", "db", false).await;
         p.password(b"SCRAM-SHA-256\0\xff\xff\xff\xff").await;
         assert_eq!(p.request().await, (11, Vec::new()));
-        let (waiting, first) = scram_client::start("nonce".to_owned());
+        let (waiting, first) =
+            scram_client::start("nonce".to_owned(), &scram_client::Binding::Impossible);
         let first = first.as_bytes();
         p.password(first).await;
         let challenge = waiting.server_first(&p.request().await.1).unwrap();

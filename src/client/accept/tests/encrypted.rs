@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
+use crate::error::ClientFacing;
 use crate::tls::tests::Files;
 use crate::tls::{ServerLeg, client::server_name};
 
@@ -67,6 +68,7 @@ async fn direct_tls_needs_alpn() {
     other.alpn_protocols = vec![b"http/1.1".to_vec()];
     let with = |config: rustls::ClientConfig| ServerLeg {
         mode: SslMode::Require,
+        binding: ChannelBinding::Prefer,
         config: Arc::new(config),
     };
     let (result, answer) = run_tcp(&config, async |p| {
@@ -183,4 +185,111 @@ async fn a_broken_handshake_ends_quietly() {
     })
     .await;
     assert!(matches!(result, Err(LoginError::Tls(_))), "{result:?}");
+}
+
+/// A login by SCRAM over TLS: what was offered, and what came of it with the mechanism and binding
+/// that the script chooses from the offer and the certificate's hash.
+async fn by_scram(
+    binding: ChannelBinding,
+    choose: impl Fn(&[u8]) -> (&'static [u8], scram_client::Binding),
+) -> (Vec<u8>, Result<Accepted, LoginError>) {
+    let files = Files::new();
+    let mut config = encrypted(&files, AuthType::ScramSha256, SslMode::Require);
+    config.settings.client_tls.binding = binding;
+    let leg = leg();
+    let (result, offer) = run_tcp(&config, async |mut p| {
+        assert_eq!(ask_for_tls(&mut p).await, b'S');
+        let stream = shake(p, &leg).await.unwrap();
+        let certificate = stream.peer_certificate().unwrap();
+        let hash = crate::tls::material::end_point_hash(certificate).unwrap();
+        let mut p = Shaken(stream);
+        p.0.write_all(&startup("stored")).await.unwrap();
+        let (mechanism, binding) = choose(&hash);
+        let offer = p.request().await;
+        let (waiting, first) = scram_client::start("nonce".to_owned(), &binding);
+        p.password(&sasl::write_initial(mechanism, first.as_bytes()))
+            .await;
+        if let Some(data) = p.maybe().await {
+            let challenge = waiting.server_first(&data).unwrap();
+            let keys = ScramKeys::derive(VERIFIER_PASSWORD, &challenge.salt, challenge.iterations);
+            p.password(&challenge.answer(&keys).1).await;
+        }
+        offer
+    })
+    .await;
+    (offer, result)
+}
+
+/// A client behind its handshake.
+struct Shaken(Stream);
+
+impl Shaken {
+    async fn read(&mut self) -> (u8, Vec<u8>) {
+        let mut received = Vec::new();
+        loop {
+            if let Some((header, body)) =
+                crate::wire::header::take_frame(&received, 1 << 20).unwrap()
+            {
+                return (header.tag, body.to_vec());
+            }
+            let mut chunk = [0; 512];
+            let n = self.0.read_some(&mut chunk).await.unwrap();
+            assert_ne!(n, 0);
+            received.extend(&chunk[..n]);
+        }
+    }
+
+    /// The data of an authentication request.
+    async fn request(&mut self) -> Vec<u8> {
+        self.maybe().await.unwrap()
+    }
+
+    /// The same, or `None` if an error came instead.
+    async fn maybe(&mut self) -> Option<Vec<u8>> {
+        let (tag, body) = self.read().await;
+        (tag == b'R').then(|| body[4..].to_vec())
+    }
+
+    async fn password(&mut self, body: &[u8]) {
+        let mut out = Vec::new();
+        write::message(&mut out, b'p', |out| out.extend(body));
+        self.0.write_all(&out).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn scram_is_bound_to_the_certificate_that_was_shown() {
+    use crate::auth::scram::ScramError;
+    use scram_client::Binding;
+    let (plain, plus) = (sasl::SCRAM_SHA_256, sasl::SCRAM_SHA_256_PLUS);
+    let end_point = |hash: &[u8]| (plus, Binding::EndPoint(hash.to_vec()));
+    let (offer, result) = by_scram(ChannelBinding::Prefer, end_point).await;
+    assert_eq!(offer, b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0");
+    assert!(login(result).scram_keys.is_some());
+    let (offer, result) = by_scram(ChannelBinding::Require, end_point).await;
+    assert_eq!(offer, b"SCRAM-SHA-256-PLUS\0\0");
+    login(result);
+
+    // Somebody between with another certificate, or who took the offer off the list.
+    let other = |_: &[u8]| (plus, Binding::EndPoint(vec![1; 32]));
+    let (_, result) = by_scram(ChannelBinding::Prefer, other).await;
+    let error = result.unwrap_err();
+    assert!(matches!(error, LoginError::Scram(ScramError::Binding(_))));
+    assert_eq!(error.sqlstate(), SqlState::INVALID_AUTHORIZATION);
+    let lied_to = |_: &[u8]| (plain, Binding::NotOffered);
+    let (_, result) = by_scram(ChannelBinding::Prefer, lied_to).await;
+    assert!(matches!(
+        result,
+        Err(LoginError::Scram(ScramError::Binding(_)))
+    ));
+    // Who cannot do it may go without, unless it is demanded; and what was not offered is no choice.
+    let unable = |_: &[u8]| (plain, Binding::Impossible);
+    login(by_scram(ChannelBinding::Prefer, unable).await.1);
+    let (_, result) = by_scram(ChannelBinding::Require, unable).await;
+    assert!(matches!(result, Err(LoginError::Protocol(_))));
+    let (offer, result) = by_scram(ChannelBinding::Disable, lied_to).await;
+    assert_eq!(offer, b"SCRAM-SHA-256\0\0");
+    login(result);
+    let (_, result) = by_scram(ChannelBinding::Disable, end_point).await;
+    assert!(matches!(result, Err(LoginError::Protocol(_))));
 }

@@ -169,3 +169,85 @@ async fn cancel_is_encrypted_as_the_connection_is() {
         "{result:?}"
     );
 }
+
+#[tokio::test]
+async fn our_login_is_bound_to_the_certificate_as_the_policy_says() {
+    use crate::auth::scram_server::Binding as Theirs;
+    let own = certificates();
+    let hash = own.clients.end_point_hash.clone().unwrap();
+    let both: &[u8] = b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0";
+    let plain: &[u8] = b"SCRAM-SHA-256\0\0";
+    let bound = Theirs::EndPoint(&hash);
+    // Offered, how the server sees it, whether the login works.
+    for (policy, offer, theirs, works) in [
+        (ChannelBinding::Prefer, both, bound, true),
+        (ChannelBinding::Require, both, bound, true),
+        (ChannelBinding::Disable, both, Theirs::Declined, true),
+        (ChannelBinding::Prefer, plain, Theirs::Impossible, true),
+        // The server did offer it; somebody between took it off the list.
+        (ChannelBinding::Prefer, plain, Theirs::Declined, false),
+        (ChannelBinding::Require, plain, Theirs::Impossible, false),
+        // Somebody between shows a certificate of its own.
+        (
+            ChannelBinding::Prefer,
+            both,
+            Theirs::EndPoint(&[3; 32]),
+            false,
+        ),
+    ] {
+        let mut settings = tls_settings(SslMode::Require, None, None, None);
+        settings.binding = policy;
+        let leg = Some(Arc::new(ServerLeg::build(&settings).unwrap()));
+        let keys = ScramKeys::derive("secret", b"salt", 70);
+        let verifier = keys.verifier(b"salt", 70);
+        let result = run(
+            |spec| {
+                spec.tls = leg;
+                spec.credentials = password("secret");
+            },
+            async |peer| {
+                assert!(encrypt(peer, &own.clients).await);
+                peer.startup().await;
+                peer.request(10, offer).await;
+                if policy == ChannelBinding::Require && !works {
+                    assert_eq!(peer.fill().await, 0);
+                    return;
+                }
+                let body = peer.password().await;
+                let initial = sasl::parse_initial(&body).unwrap();
+                let Ok(first) = ClientFirst::parse(initial.data.unwrap(), theirs) else {
+                    return;
+                };
+                let (waiting, message) = first.challenge(b"salt", 70, "servernonce");
+                peer.request(11, message.as_bytes()).await;
+                let answer = peer.password().await;
+                if let Ok(proven) = waiting.finish(&answer, Some(&verifier)) {
+                    peer.request(12, proven.server_final.as_bytes()).await;
+                    peer.welcome().await;
+                }
+            },
+        )
+        .await;
+        assert_eq!(result.is_ok(), works, "{policy:?} {theirs:?}: {result:?}");
+    }
+    // A server that asks for nothing, or for the password itself, proves nothing.
+    for code in [0u32, 3] {
+        let mut settings = tls_settings(SslMode::Require, None, None, None);
+        settings.binding = ChannelBinding::Require;
+        let leg = Some(Arc::new(ServerLeg::build(&settings).unwrap()));
+        let result = run(
+            |spec| {
+                spec.tls = leg;
+                spec.credentials = password("secret");
+            },
+            async |peer| {
+                assert!(encrypt(peer, &own.clients).await);
+                peer.startup().await;
+                peer.request(code, &[]).await;
+                assert_eq!(peer.fill().await, 0, "no password");
+            },
+        )
+        .await;
+        assert!(matches!(result, Err(ConnectError::Unbound)), "{result:?}");
+    }
+}
