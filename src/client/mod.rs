@@ -7,6 +7,7 @@ pub mod handshake;
 mod line;
 pub mod secrets;
 pub mod startup_options;
+mod way;
 
 pub use accept::{Accepted, Login, accept};
 pub use error::LoginError;

@@ -1,0 +1,114 @@
+//! How a client is to prove who it is, and proofs that come with the connection itself: a
+//! certificate, or the operating system's word.
+
+use super::error::LoginError;
+use super::handshake::Request;
+use super::line::{Line, cut_short};
+use crate::config::hba::{Asking, Method};
+use crate::config::{AuthType, Config};
+use crate::net::{PeerAddr, Stream};
+
+/// Whether the way of the login depends on secrets.
+pub(super) fn asks_for_secrets(auth: AuthType) -> bool {
+    !matches!(auth, AuthType::Any | AuthType::Cert | AuthType::Peer)
+}
+
+/// How a client proves who it is.
+pub(super) struct Way {
+    /// The method.
+    pub(super) auth: AuthType,
+    /// The map of names to use.
+    map: Option<String>,
+}
+
+/// What the configuration wants of this client.
+pub(super) fn way_in(line: &Line, request: &Request, config: &Config) -> Result<Way, LoginError> {
+    if config.settings.auth_type != AuthType::Hba {
+        return Ok(Way {
+            auth: config.settings.auth_type,
+            map: None,
+        });
+    }
+    let stream = line.stream.as_ref().ok_or_else(cut_short)?;
+    let replication = request.replication.as_deref().unwrap_or_default();
+    let asking = Asking {
+        from: match stream.peer() {
+            PeerAddr::Tcp(addr) => Some(addr.ip()),
+            PeerAddr::Unix => None,
+            PeerAddr::Gone => return Err(cut_short()),
+        },
+        to: stream.local_ip(),
+        tls: stream.is_tls(),
+        database: &request.database,
+        user: &request.user,
+        // `replication = database` is a connection to that database.
+        physical: matches!(
+            replication.to_ascii_lowercase().as_str(),
+            "on" | "true" | "yes" | "1" | "t" | "y"
+        ),
+    };
+    let found = config.hba.find(&asking).ok_or(LoginError::NoMethod)?;
+    match found.method {
+        Method::Reject => Err(LoginError::Rejected),
+        Method::Auth(auth) => Ok(Way {
+            auth,
+            map: found.map.clone(),
+        }),
+    }
+}
+
+impl Way {
+    /// Whether whoever is called `name` elsewhere may be `user` here.
+    fn allows(&self, config: &Config, name: &str, user: &str) -> bool {
+        match &self.map {
+            Some(map) => config.ident.allows(map, name, user),
+            None => name == user,
+        }
+    }
+}
+
+/// The certificate was verified by the TLS handshake; its common name must be the user's, exactly,
+/// or lead to it by the map.
+pub(super) fn check_certificate(
+    line: &Line,
+    user: &str,
+    way: &Way,
+    config: &Config,
+) -> Result<(), LoginError> {
+    let name = line
+        .stream
+        .as_ref()
+        .and_then(Stream::tls_info)
+        .and_then(|info| info.peer_common_name);
+    if name.is_some_and(|name| way.allows(config, &name, user)) {
+        return Ok(());
+    }
+    Err(LoginError::Refused {
+        method: "certificate",
+        user: user.to_owned(),
+    })
+}
+
+/// The operating system says who is at the other end of the socket; that must be the user, or lead to
+/// it by the map.
+pub(super) async fn check_peer(
+    line: &Line,
+    user: &str,
+    way: &Way,
+    config: &Config,
+) -> Result<(), LoginError> {
+    let cred = line.stream.as_ref().and_then(Stream::peer_cred);
+    if let Some(cred) = cred {
+        let name = tokio::task::spawn_blocking(move || crate::net::account::user_name(cred.uid))
+            .await
+            .map_err(|e| LoginError::Unavailable(e.to_string()))?
+            .map_err(|e| LoginError::Unavailable(format!("looking up user {}: {e}", cred.uid)))?;
+        if name.is_some_and(|name| way.allows(config, &name, user)) {
+            return Ok(());
+        }
+    }
+    Err(LoginError::Refused {
+        method: "peer",
+        user: user.to_owned(),
+    })
+}
