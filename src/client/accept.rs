@@ -5,7 +5,7 @@
 
 use super::challenge::{self, Candidate, Check, EndPoint, Opening, Proof, Random, Terms, Turn};
 use super::error::LoginError;
-use super::handshake::{Handshake, Request, Step, Transport};
+use super::handshake::{Handshake, Replication, Request, Step, Transport};
 use super::line::{Line, cut_short};
 use super::secrets::{Found, Secrets};
 use super::way::{Way, asks_for_secrets, check_certificate, check_peer, way_in};
@@ -53,8 +53,8 @@ pub struct Login {
     /// Session parameters, from `options` and the StartupMessage: names as given, each once (the
     /// last wins), without those in `ignore_startup_parameters`.
     pub params: Vec<(String, String)>,
-    /// Value of `replication`, if it asks for a replication connection.
-    pub replication: Option<String>,
+    /// The kind of replication connection, if it asks for one.
+    pub replication: Option<Replication>,
     /// Minor version of protocol 3: 0 to 2.
     pub minor: u16,
     /// To be sent in front of AuthenticationOk: NegotiateProtocolVersion, AuthenticationSASLFinal.

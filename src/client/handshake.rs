@@ -66,6 +66,25 @@ pub enum Step {
     Begin(Box<Request>),
 }
 
+/// A kind of replication connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replication {
+    /// Of a whole server; no database is meant.
+    Physical,
+    /// Of the database that the client names.
+    Logical,
+}
+
+impl Replication {
+    /// The value of the startup parameter that asks for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Replication::Physical => "true",
+            Replication::Logical => "database",
+        }
+    }
+}
+
 /// What a StartupMessage asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request {
@@ -75,8 +94,8 @@ pub struct Request {
     pub database: String,
     /// Session parameters of `options` and of the message itself, names as given, each once.
     pub params: Vec<(String, String)>,
-    /// The value of `replication`, if it asks for a replication connection.
-    pub replication: Option<String>,
+    /// The kind of replication connection, if it asks for one.
+    pub replication: Option<Replication>,
     /// Minor version of protocol 3 to be spoken.
     pub minor: u16,
     /// NegotiateProtocolVersion, if there is something to negotiate; else empty. To be sent before
@@ -241,11 +260,13 @@ fn exact(bytes: &[u8], what: &str) -> Result<String, LoginError> {
 }
 
 /// `database`, or a boolean as PostgreSQL reads it.
-fn parse_replication(value: &[u8]) -> Result<Option<String>, LoginError> {
+fn parse_replication(value: &[u8]) -> Result<Option<Replication>, LoginError> {
     let word = text(value).to_ascii_lowercase();
     let is = |full: &str, least: usize| word.len() >= least && full.starts_with(word.as_str());
-    if word == "database" || is("true", 1) || is("yes", 1) || is("on", 2) || word == "1" {
-        Ok(Some(word))
+    if word == "database" {
+        Ok(Some(Replication::Logical))
+    } else if is("true", 1) || is("yes", 1) || is("on", 2) || word == "1" {
+        Ok(Some(Replication::Physical))
     } else if is("false", 1) || is("no", 1) || is("off", 2) || word == "0" {
         Ok(None)
     } else {

@@ -2,7 +2,7 @@
 //! certificate, or the operating system's word.
 
 use super::error::LoginError;
-use super::handshake::Request;
+use super::handshake::{Replication, Request};
 use super::line::{Line, cut_short};
 use crate::config::hba::{Asking, Method};
 use crate::config::{AuthType, Config};
@@ -30,7 +30,6 @@ pub(super) fn way_in(line: &Line, request: &Request, config: &Config) -> Result<
         });
     }
     let stream = line.stream.as_ref().ok_or_else(cut_short)?;
-    let replication = request.replication.as_deref().unwrap_or_default();
     let asking = Asking {
         from: match stream.peer() {
             PeerAddr::Tcp(addr) => Some(addr.ip()),
@@ -41,11 +40,7 @@ pub(super) fn way_in(line: &Line, request: &Request, config: &Config) -> Result<
         tls: stream.is_tls(),
         database: &request.database,
         user: &request.user,
-        // `replication = database` is a connection to that database.
-        physical: matches!(
-            replication.to_ascii_lowercase().as_str(),
-            "on" | "true" | "yes" | "1" | "t" | "y"
-        ),
+        physical: request.replication == Some(Replication::Physical),
     };
     let found = config.hba.find(&asking).ok_or(LoginError::NoMethod)?;
     match found.method {

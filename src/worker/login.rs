@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use crate::admin::{self, Rights};
 use crate::audit::observer::Report;
 use crate::auth::ScramKeys;
+use crate::client::handshake::Replication;
 use crate::client::{Accepted, Login, accept};
 use crate::config::{Config, Database, Secret};
 use crate::control::Control;
@@ -124,7 +125,7 @@ impl Logins {
                 tls => tls,
             };
             let (user, database) = (&login.user, &login.database);
-            let replication = login.replication.as_deref().unwrap_or("no");
+            let replication = login.replication.map_or("no", Replication::as_str);
             tracing::info!(client = id, user = %user, database = %database, %addr, "login attempt: db={database} user={user} tls={tls} replication={replication}");
         }
         if crate::client::accept::CONSOLES.contains(&login.database.as_str()) {
@@ -133,15 +134,17 @@ impl Logins {
             return;
         }
         let mut login = login;
-        let replication = login.replication.take().filter(|value| !is_off(value));
-        match self.admit(id, &mut login, place, config.clone()) {
-            Ok(client) if replication.is_some() => {
+        let replication = login.replication;
+        match (
+            self.admit(id, &mut login, place, config.clone()),
+            replication,
+        ) {
+            (Ok(client), Some(replication)) => {
                 let who = Who::known(id, &login);
-                let replication = replication.unwrap_or_default();
                 self.replication(login.stream, who, client, replication, &config)
                     .await;
             }
-            Ok(client) => {
+            (Ok(client), None) => {
                 let owner = self.place(&client.key);
                 if owner == self.context.worker {
                     self.serve(login.stream, client);
@@ -150,7 +153,7 @@ impl Logins {
                     let _ = self.peers[owner].send(Arrival { stream, client });
                 }
             }
-            Err(turned) => {
+            (Err(turned), _) => {
                 let who = Who::known(id, &login);
                 turn_away(login.stream, who, turned, &config).await;
             }
@@ -183,7 +186,7 @@ impl Logins {
         mut stream: Stream,
         who: Who,
         client: Admitted,
-        replication: String,
+        replication: Replication,
         config: &Config,
     ) {
         let (addr, tls) = (stream.peer(), tls_name(&stream));
@@ -423,13 +426,6 @@ fn rights(config: &Config, login: &Login) -> Option<Rights> {
         return Some(Rights::Admin);
     }
     admin::rights(&config.settings, &login.user)
-}
-
-fn is_off(value: &str) -> bool {
-    matches!(
-        value.to_ascii_lowercase().as_str(),
-        "off" | "false" | "no" | "0" | "f" | "n"
-    )
 }
 
 fn too_many(setting: &str) -> Turned {

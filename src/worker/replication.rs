@@ -14,6 +14,7 @@ use std::time::{Instant, SystemTime};
 
 use super::login::{Admitted, Logins, Turned};
 use crate::auth::StoredSecret;
+use crate::client::handshake::Replication;
 use crate::error::{ClientFacing, SqlState};
 use crate::net::Stream;
 use crate::pool::opening::side_spec;
@@ -35,10 +36,10 @@ fn refused(state: SqlState, text: impl Into<String>) -> Turned {
 }
 
 /// The kind of a replication connection in SHOW CLIENTS.
-pub(super) fn kind(value: &str) -> &'static str {
-    match value.eq_ignore_ascii_case("database") {
-        true => "logical",
-        false => "physical",
+pub(super) fn kind(replication: Replication) -> &'static str {
+    match replication {
+        Replication::Logical => "logical",
+        Replication::Physical => "physical",
     }
 }
 
@@ -49,7 +50,7 @@ impl Logins {
         self: &Rc<Self>,
         stream: &mut Stream,
         mut client: Admitted,
-        replication: String,
+        replication: Replication,
         tls: String,
     ) -> Result<&'static str, Turned> {
         let context = &self.context;
@@ -77,7 +78,7 @@ impl Logins {
                 "max_user_connections",
             )?,
         ];
-        let (mut server, spec) = self.connect(&mut client, &replication).await?;
+        let (mut server, spec) = self.connect(&mut client, replication).await?;
         let place = Place {
             worker: context.worker,
             client: client.id,
@@ -99,7 +100,7 @@ impl Logins {
                 .map_or("", |(_, value)| value)
                 .into(),
         });
-        me.replication.set(kind(&replication));
+        me.replication.set(kind(replication));
         me.logging_in.set(false);
         me.enter(ClientState::Active, Instant::now());
         let shared = Rc::new(shared(process.next_id(), &mut server, &spec, client.id));
@@ -137,7 +138,7 @@ impl Logins {
     async fn connect(
         &self,
         client: &mut Admitted,
-        replication: &str,
+        replication: Replication,
     ) -> Result<(Connected, ConnectSpec), Turned> {
         let mut last = refused(SqlState::CANNOT_CONNECT, "there is no server");
         let stored = client.stored.as_ref();
@@ -154,7 +155,7 @@ impl Logins {
             own.stored = own.stored.take().or_else(|| stored.clone());
             own.scram_keys.clone_from(&client.scram_keys);
             spec.params.clone_from(&client.params);
-            (spec.params).push(("replication".to_owned(), replication.to_owned()));
+            (spec.params).push(("replication".to_owned(), replication.as_str().to_owned()));
             match connect::connect(&spec, &self.derivation).await {
                 Ok(connected) => return Ok((connected, spec)),
                 Err(error) => {

@@ -244,9 +244,10 @@ fn names_and_parameters() {
 #[test]
 fn replication_is_a_boolean_or_database() {
     let ask = |v: &str| begin(0, &[("user", "u"), ("replication", v)]).map(|r| r.replication);
-    for yes in ["true", "on", "1", "yes", "T", "database"] {
-        assert_eq!(ask(yes).unwrap(), Some(yes.to_ascii_lowercase()), "{yes}");
+    for yes in ["true", "on", "1", "yes", "T", "tru", "ye"] {
+        assert_eq!(ask(yes).unwrap(), Some(Replication::Physical), "{yes}");
     }
+    assert_eq!(ask("Database").unwrap(), Some(Replication::Logical));
     for no in ["false", "off", "0", "no", "f"] {
         assert_eq!(ask(no).unwrap(), None, "{no}");
     }
