@@ -134,8 +134,7 @@ async fn converse(
         false if !asks_for_secrets(way.auth) => Found::NotAsked,
         false => (secrets.secret(config, &request.database, &request.user)).await,
     };
-    let Some(mut proof) =
-        authenticate(line, &request, &way, terms, config, derivation, &found).await?
+    let Some(proof) = authenticate(line, &request, &way, terms, config, derivation, &found).await?
     else {
         return Ok(Accepted::Closed);
     };
@@ -145,11 +144,12 @@ async fn converse(
     let Some(stream) = line.stream.take() else {
         return Ok(Accepted::Closed);
     };
-    if let Found::Secret(secret) = found {
-        proof.stored = Some(secret);
-    }
+    let stored = match found {
+        Found::Secret(secret) => Some(secret),
+        _ => None,
+    };
     Ok(Accepted::Login(Box::new(Login {
-        stored: proof.stored,
+        stored,
         stream,
         user: request.user,
         database: request.database,
@@ -263,32 +263,18 @@ async fn authenticate(
     )?;
     // Whatever is negotiated must be known before the first request.
     let mut out = request.negotiation.clone();
-    let mut waiting = match opening {
-        Opening::Accept => {
-            return Ok(Some(Proof {
-                last_words: out,
-                ..Proof::default()
-            }));
-        }
-        Opening::Certificate => {
-            check_certificate(line, user, way, config)?;
-            return Ok(Some(Proof {
-                last_words: out,
-                ..Proof::default()
-            }));
-        }
-        Opening::Peer => {
-            check_peer(line, user, way, config).await?;
-            return Ok(Some(Proof {
-                last_words: out,
-                ..Proof::default()
-            }));
-        }
-        Opening::Ask(first, waiting) => {
-            out.extend(first);
-            waiting
-        }
+    match &opening {
+        Opening::Certificate => check_certificate(line, user, way, config)?,
+        Opening::Peer => check_peer(line, user, way, config).await?,
+        Opening::Accept | Opening::Ask(..) => {}
+    }
+    let Opening::Ask(first, mut waiting) = opening else {
+        return Ok(Some(Proof {
+            last_words: out,
+            ..Proof::default()
+        }));
     };
+    out.extend(first);
     loop {
         line.write(&out).await?;
         let Some((header, body)) = line.message(&waiting).await? else {

@@ -177,8 +177,6 @@ pub struct Proof {
     pub keys: Option<ScramKeys>,
     /// The password, if the client showed it.
     pub password: Option<Secret>,
-    /// The user's stored secret, if a server was asked for it.
-    pub stored: Option<Secret>,
 }
 
 /// Begins the authentication of `user` as `terms` say.
