@@ -65,6 +65,9 @@ pub enum LoginError {
     /// `auth_hba_file` lets nobody in like this.
     #[error("login rejected")]
     Rejected,
+    /// The line of `auth_hba_file` that fits wants a certificate.
+    #[error("connection requires a valid client certificate")]
+    NoCertificate,
     /// No line of `auth_hba_file` fits.
     #[error("no authentication method is found")]
     NoMethod,
@@ -102,6 +105,7 @@ impl ClientFacing for LoginError {
             | LoginError::NoUser
             | LoginError::Rejected
             | LoginError::NoMethod
+            | LoginError::NoCertificate
             | LoginError::BindingRequired
             | LoginError::Refused { .. } => SqlState::INVALID_AUTHORIZATION,
             LoginError::BadParameter(_) => SqlState::INVALID_PARAMETER_VALUE,

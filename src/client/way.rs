@@ -4,9 +4,9 @@
 use super::error::LoginError;
 use super::handshake::{Replication, Request};
 use super::line::{Line, cut_short};
-use crate::config::hba::{Asking, Method};
+use crate::config::hba::{Asking, ClientCert, Method};
 use crate::config::{AuthType, Config};
-use crate::net::{PeerAddr, Stream};
+use crate::net::{PeerAddr, Stream, interfaces};
 
 /// Whether the way of the login depends on secrets.
 pub(super) fn asks_for_secrets(auth: AuthType) -> bool {
@@ -37,12 +37,16 @@ pub(super) fn way_in(line: &Line, request: &Request, config: &Config) -> Result<
             PeerAddr::Gone => return Err(cut_short()),
         },
         to: stream.local_ip(),
+        networks: interfaces::networks,
         tls: stream.is_tls(),
         database: &request.database,
         user: &request.user,
         physical: request.replication == Some(Replication::Physical),
     };
     let found = config.hba.find(&asking).ok_or(LoginError::NoMethod)?;
+    if let Some(wanted) = found.client_cert {
+        beside(line, &request.user, wanted)?;
+    }
     match found.method {
         Method::Reject => Err(LoginError::Rejected),
         Method::Auth(auth) => Ok(Way {
@@ -50,6 +54,28 @@ pub(super) fn way_in(line: &Line, request: &Request, config: &Config) -> Result<
             map: found.map.clone(),
         }),
     }
+}
+
+/// The certificate that a line wants beside its method. Looked at before any password, so that nobody
+/// without it can try passwords.
+fn beside(line: &Line, user: &str, wanted: ClientCert) -> Result<(), LoginError> {
+    let shown = (line.stream.as_ref()).is_some_and(|stream| stream.peer_certificate().is_some());
+    if !shown {
+        return Err(LoginError::NoCertificate);
+    }
+    match wanted {
+        ClientCert::VerifyFull if common_name(line).as_deref() != Some(user) => {
+            Err(LoginError::Refused {
+                method: "certificate",
+                user: user.to_owned(),
+            })
+        }
+        ClientCert::VerifyFull | ClientCert::VerifyCa => Ok(()),
+    }
+}
+
+fn common_name(line: &Line) -> Option<String> {
+    line.stream.as_ref()?.tls_info()?.peer_common_name
 }
 
 impl Way {
@@ -70,12 +96,7 @@ pub(super) fn check_certificate(
     way: &Way,
     config: &Config,
 ) -> Result<(), LoginError> {
-    let name = line
-        .stream
-        .as_ref()
-        .and_then(Stream::tls_info)
-        .and_then(|info| info.peer_common_name);
-    if name.is_some_and(|name| way.allows(config, &name, user)) {
+    if common_name(line).is_some_and(|name| way.allows(config, &name, user)) {
         return Ok(());
     }
     Err(LoginError::Refused {

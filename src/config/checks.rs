@@ -328,18 +328,20 @@ fn hba_files(config: &mut Config, check: &mut Check<'_>) {
         Ok(hba) => hba,
         Err(faults) => return check.lines("auth_hba_file", &path, faults),
     };
-    let verifies = matches!(
-        config.settings.client_tls.mode,
-        SslMode::VerifyCa | SslMode::VerifyFull
-    );
+    // Certificates that clients show are verified in every mode if there is something to do it with.
+    let client = &config.settings.client_tls;
+    let verifies = client.mode != SslMode::Disable && client.ca_file.is_some();
     let mut faults = Vec::new();
     for line in hba.lines() {
         let message = match (&line.map, line.method) {
             (Some(map), _) if !config.ident.has(map) => {
                 format!("there is no map {map:?} in auth_ident_file")
             }
-            (_, Method::Auth(AuthType::Cert)) if !verifies => {
-                "cert needs client certificates; set client_tls_sslmode to verify-ca or verify-full"
+            (_, method)
+                if !verifies
+                    && (method == Method::Auth(AuthType::Cert) || line.client_cert.is_some()) =>
+            {
+                "client certificates need something to check them with; set client_tls_sslmode and client_tls_ca_file"
                     .to_owned()
             }
             _ => continue,

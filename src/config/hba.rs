@@ -4,7 +4,8 @@
 //! # type   database  user     address        method         options
 //! local    all       all                     peer           map=mine
 //! hostssl  pay       /^app_   10.0.0.0/8     cert
-//! host     all       @staff   all            scram-sha-256
+//! host     all       @staff   samenet        scram-sha-256
+//! hostssl  all       admin    all            scram-sha-256  clientcert=verify-full
 //! host     all       all      0.0.0.0/0      reject
 //! ```
 //!
@@ -15,7 +16,11 @@
 
 mod address;
 pub mod ident;
+mod options;
 mod words;
+
+pub use address::Network;
+pub use options::ClientCert;
 
 use std::net::IpAddr;
 
@@ -41,6 +46,8 @@ pub struct Asking<'a> {
     pub from: Option<IpAddr>,
     /// The address that it connected to.
     pub to: Option<IpAddr>,
+    /// Tells the networks that this machine is in; asked for lines with `samenet` only.
+    pub networks: fn() -> Vec<Network>,
     /// Its connection is encrypted.
     pub tls: bool,
     /// The database's name.
@@ -83,6 +90,8 @@ pub struct Line {
     pub method: Method,
     /// The map of names to use, for methods that learn a name from elsewhere.
     pub map: Option<String>,
+    /// What the client's certificate must show beside the method.
+    pub client_cert: Option<ClientCert>,
 }
 
 /// A file that was read.
@@ -170,7 +179,7 @@ impl Line {
         let from = || {
             asking
                 .from
-                .is_none_or(|from| self.addresses.hold(from, asking.to))
+                .is_none_or(|from| (self.addresses).hold(from, asking.to, asking.networks))
         };
         let database = |name: &Name| match name {
             Name::Replication => asking.physical,
@@ -240,19 +249,8 @@ fn line(
     };
     let method = one(fields.next().ok_or("the method is missing")?, "method")?.text;
     let method = method_of(&method, kind)?;
-    let mut map = None;
-    for field in fields {
-        let option = one(field, "option")?.text;
-        match option.split_once('=') {
-            Some(("map", name))
-                if matches!(method, Method::Auth(AuthType::Peer | AuthType::Cert)) =>
-            {
-                map = Some(name.to_owned());
-            }
-            Some(("map", _)) => return Err("map works with peer and cert only".to_owned()),
-            _ => return Err(format!("option {option:?} is not known; there is map=NAME")),
-        }
-    }
+    let options = fields.map(|field| one(field, "option"));
+    let options = options::read(options, method, kind)?;
     Ok(Some(Line {
         number,
         kind,
@@ -260,7 +258,8 @@ fn line(
         users,
         addresses,
         method,
-        map,
+        map: options.map,
+        client_cert: options.client_cert,
     }))
 }
 

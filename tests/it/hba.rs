@@ -1,5 +1,6 @@
 //! Who may log in from where and how.
 
+use crate::support::certs::certs;
 use crate::support::pgweir::{Pgweir, Setup};
 use crate::support::postgres::{PASSWORD, Postgres, each_postgres};
 use crate::support::wait::eventually;
@@ -104,5 +105,101 @@ fn the_file_says_who_gets_in_and_a_bad_one_changes_nothing() {
             ask(None, "t_md5", "other").0.then_some(())
         });
         assert!(!ask(None, "t_trust", "app").0);
+    }
+}
+
+#[test]
+fn a_line_can_want_a_certificate_beside_the_password() {
+    for postgres in each_postgres().filter(|postgres| postgres.cluster.binaries().tls) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("hba");
+        let lines = "hostssl app t_plain samenet scram-sha-256 clientcert=verify-ca\n\
+                     hostssl app t_cert,t_scram samenet scram-sha-256 clientcert=verify-full\n\
+                     hostssl other t_cert 127.0.0.1/32 cert\n";
+        std::fs::write(&file, lines).expect("written");
+        let database = postgres.database();
+        let path = |file: &std::path::Path| file.display().to_string();
+        let setup = Setup::new()
+            .set("auth_type", "hba")
+            .set("auth_hba_file", path(&file))
+            .set("client_tls_sslmode", "allow")
+            .set("client_tls_cert_file", path(&certs().server.cert))
+            .set("client_tls_key_file", path(&certs().server.key))
+            .database("app", postgres, &database)
+            .database("other", postgres, &database)
+            .database_set("app", "user", "postgres")
+            .database_set("other", "user", "postgres");
+        let pgweir = (setup.clone())
+            .set("client_tls_ca_file", path(&certs().ca))
+            .start();
+        let ask = |user: &str, database: &str, password: &str, certificate: bool| {
+            let mut psql = pgweir.client(postgres, "psql", user);
+            psql.env("PGPASSWORD", password)
+                .env("PGSSLMODE", "require")
+                .env("PGSSLROOTCERT", "/nonexistent")
+                .env("PGSSLCERT", "/nonexistent");
+            if certificate {
+                psql.env("PGSSLCERT", &certs().client.cert)
+                    .env("PGSSLKEY", &certs().client.key);
+            }
+            psql.args(["-AtqX", "-d", database, "-c", "SELECT 'in'"]);
+            let output = psql.output().expect("running psql");
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+            text(&output.stdout) + &text(&output.stderr)
+        };
+        // The certificate is t_cert's.
+        for (user, database, password, certificate, told) in [
+            ("t_plain", "app", PASSWORD, true, "in"),
+            (
+                "t_plain",
+                "app",
+                "wrong",
+                true,
+                "password authentication failed",
+            ),
+            (
+                "t_plain",
+                "app",
+                PASSWORD,
+                false,
+                "requires a valid client certificate",
+            ),
+            ("t_cert", "app", PASSWORD, true, "in"),
+            (
+                "t_cert",
+                "app",
+                "wrong",
+                true,
+                "password authentication failed",
+            ),
+            (
+                "t_scram",
+                "app",
+                PASSWORD,
+                true,
+                "certificate authentication failed",
+            ),
+            ("t_cert", "other", "", true, "in"),
+            (
+                "t_cert",
+                "other",
+                "",
+                false,
+                "certificate authentication failed",
+            ),
+        ] {
+            let said = ask(user, database, password, certificate);
+            assert!(
+                said.contains(told),
+                "{user} {database} {certificate}: {said}"
+            );
+        }
+        // Without authorities there is nothing to check a certificate with.
+        let output = setup.run_to_end();
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        for line in 1..=3 {
+            let told = format!("hba:{line}: auth_hba_file: client certificates need something");
+            assert!(log.contains(&told), "{log}");
+        }
     }
 }

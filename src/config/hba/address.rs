@@ -2,6 +2,9 @@
 
 use std::net::IpAddr;
 
+/// A network that this machine is in: its own address there and the mask.
+pub type Network = (IpAddr, IpAddr);
+
 /// Addresses of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Addresses {
@@ -9,18 +12,18 @@ pub(super) enum Addresses {
     All,
     /// Those of this machine.
     SameHost,
+    /// Those of the networks that this machine is in.
+    SameNet,
     /// Those that begin with so many bits of this one.
     Net(IpAddr, u32),
 }
 
-/// Reads `ADDRESS/BITS`, an address alone or with a mask, `all` and `samehost`.
+/// Reads `ADDRESS/BITS`, an address alone or with a mask, `all`, `samehost` and `samenet`.
 pub(super) fn read(text: &str, mask: Option<IpAddr>) -> Result<Addresses, String> {
     match text {
         "all" => return Ok(Addresses::All),
         "samehost" => return Ok(Addresses::SameHost),
-        "samenet" => {
-            return Err("samenet is not supported: write the network as ADDRESS/BITS".to_owned());
-        }
+        "samenet" => return Ok(Addresses::SameNet),
         _ => {}
     }
     let (address, bits) = match text.split_once('/') {
@@ -42,7 +45,7 @@ pub(super) fn read(text: &str, mask: Option<IpAddr>) -> Result<Addresses, String
         (Some(_), Some(_)) => return Err("has both /BITS and a mask".to_owned()),
     };
     let line = Addresses::Net(address, bits);
-    match line.hold(address, None) && cut(address, bits) == value(address) {
+    match line.hold(address, None, Vec::new) && cut(address, bits) == value(address) {
         true => Ok(line),
         false => Err(format!(
             "{text} has bits beyond its network; write the network's own address"
@@ -79,12 +82,23 @@ fn cut(address: IpAddr, bits: u32) -> u128 {
 }
 
 impl Addresses {
-    /// Whether an address is one of these; `to` is the one that it connected to.
-    pub(super) fn hold(self, from: IpAddr, to: Option<IpAddr>) -> bool {
+    /// Whether an address is one of these; `to` is the one that it connected to, and `networks` tells
+    /// those of this machine.
+    pub(super) fn hold(
+        self,
+        from: IpAddr,
+        to: Option<IpAddr>,
+        networks: fn() -> Vec<Network>,
+    ) -> bool {
         let from = plain(from);
         match self {
             Addresses::All => true,
             Addresses::SameHost => from.is_loopback() || to.map(plain) == Some(from),
+            Addresses::SameNet => networks().into_iter().any(|(own, mask)| {
+                own.is_ipv4() == from.is_ipv4()
+                    && mask.is_ipv4() == from.is_ipv4()
+                    && value(own) & value(mask) == value(from) & value(mask)
+            }),
             Addresses::Net(net, bits) => {
                 let net = plain_net(net, bits);
                 net.0.is_ipv4() == from.is_ipv4() && cut(from, net.1) == cut(net.0, net.1)
@@ -129,12 +143,13 @@ mod tests {
         ] {
             let mask = mask.map(|mask| mask.parse().expect("an address"));
             let read = read(line, mask).unwrap_or_else(|why| panic!("{line}: {why}"));
-            let of = |text: &str| read.hold(text.parse().expect("an address"), None);
+            let of = |text: &str| read.hold(text.parse().expect("an address"), None, Vec::new);
             assert_eq!((of(inside), of(outside)), (true, false), "{line}");
         }
         let same = read("samehost", None).expect("known");
-        let hold =
-            |from: &str, to: &str| same.hold(from.parse().expect("an address"), to.parse().ok());
+        let hold = |from: &str, to: &str| {
+            same.hold(from.parse().expect("an address"), to.parse().ok(), Vec::new)
+        };
         assert!(hold("10.0.0.5", "10.0.0.5") && hold("127.0.0.1", "10.0.0.5"));
         assert!(!hold("10.0.0.6", "10.0.0.5"));
     }
@@ -147,7 +162,6 @@ mod tests {
             ("10.0.0.0/x", None),
             ("db.example.com", None),
             (".example.com", None),
-            ("samenet", None),
             ("10.0.0.0", Some("255.0.255.0")),
             ("10.0.0.0", Some("ffff::")),
             ("10.0.0.0/8", Some("255.0.0.0")),

@@ -12,6 +12,13 @@ fn asking<'a>(from: Option<&str>, database: &'a str, user: &'a str) -> Asking<'a
     Asking {
         from: from.map(|from| from.parse().expect("an address")),
         to: None,
+        networks: || {
+            let address = |text: &str| text.parse().expect("an address");
+            vec![
+                (address("192.0.2.77"), address("255.255.255.192")),
+                (address("2001:db8::1"), address("ffff:ffff::")),
+            ]
+        },
         tls: false,
         database,
         user,
@@ -69,6 +76,34 @@ fn the_first_line_that_fits_counts() {
 }
 
 #[test]
+fn networks_of_this_machine_and_certificates_beside_a_method() {
+    let hba = parse(
+        "host all all samenet md5\n\
+         hostssl all all all scram-sha-256 clientcert=verify-full\n\
+         hostssl all eve all cert map=mine clientcert=verify-full\n",
+    );
+    let found = |from| {
+        let asking = asking(Some(from), "x", "web");
+        hba.find(&asking).map(|line| line.number)
+    };
+    for inside in [
+        "192.0.2.64",
+        "192.0.2.127",
+        "::ffff:192.0.2.100",
+        "2001:db8:9::9",
+    ] {
+        assert_eq!(found(inside), Some(1), "{inside}");
+    }
+    for outside in ["192.0.2.63", "192.0.2.128", "2001:db9::1", "127.0.0.1"] {
+        assert_eq!(found(outside), None, "{outside}");
+    }
+    let wanted = |at: usize| hba.lines()[at].client_cert;
+    assert_eq!(wanted(0), None);
+    assert_eq!(wanted(1), Some(ClientCert::VerifyFull));
+    assert_eq!(wanted(2), Some(ClientCert::VerifyFull));
+}
+
+#[test]
 fn every_line_that_cannot_be_used_is_told() {
     let text = "hots all all all trust\n\
                 host all all all rejct\n\
@@ -82,6 +117,9 @@ fn every_line_that_cannot_be_used_is_told() {
                 local all all ldap\n\
                 host all all all md5 map=x\n\
                 host all all all md5 clientcert=verify-ca\n\
+                hostssl all all all md5 clientcert=1\n\
+                hostssl all all all cert clientcert=verify-ca\n\
+                hostssl all all all md5 clientname=DN\n\
                 host all \"all all trust\n\
                 host all\n\
                 host all all all trust\n\
@@ -89,7 +127,7 @@ fn every_line_that_cannot_be_used_is_told() {
     let mut files = |name: &str| Err(format!("{name}: not there"));
     let faults = Hba::parse(text, &mut files).expect_err("mistakes");
     let lines: Vec<u32> = faults.iter().map(|fault| fault.line).collect();
-    assert_eq!(lines, (1..=14).collect::<Vec<_>>());
+    assert_eq!(lines, (1..=17).collect::<Vec<_>>());
     assert!(
         faults[1].message.contains("\"rejct\" is not known"),
         "{}",

@@ -90,7 +90,7 @@ pub(super) const KEYS: &[Key] = &[
         "auth_hba_file",
         "",
         File(|s| &mut s.auth_hba_file),
-        "Who may log in from where and how, in the form of `pg_hba.conf`, for `auth_type = hba`; the first line that fits counts. Types local, host, hostssl, hostnossl; databases and users as names, lists, `all`, `@file`, users and databases as `/pattern`, `sameuser`, `replication`; addresses as numbers, `all`, `samehost`; methods trust, reject, password, md5, scram-sha-256, peer, cert, with `map=`. A line that cannot be used refuses the file as a whole. Read again on reload.",
+        "Who may log in from where and how, in the form of `pg_hba.conf`, for `auth_type = hba`; the first line that fits counts. Types local, host, hostssl, hostnossl; databases and users as names, lists, `all`, `@file`, users and databases as `/pattern`, `sameuser`, `replication`; addresses as numbers, `all`, `samehost`, `samenet`; methods trust, reject, password, md5, scram-sha-256, peer, cert, with `map=`; `clientcert=verify-ca` and `clientcert=verify-full` on hostssl lines ask for a certificate beside any method. Who is a member of a role (`+role`, `samerole`) only the server knows, and names of hosts can be forged, so lines with them are refused. A line that cannot be used refuses the file as a whole. Read again on reload.",
     ),
     Key::process(
         "auth_ident_file",
