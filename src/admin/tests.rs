@@ -77,11 +77,11 @@ pub(crate) fn process() -> Arc<Process> {
         subject: Arc::new(Subject::default()),
         sent_us: 1,
         done_us: 2,
-        event: Event::Executed(Box::new(Execution {
+        event: Event::Executed(Execution {
             text: Arc::from(&b"SELECT 1"[..]),
             shape: 1,
             ..Execution::default()
-        })),
+        }),
     });
     let hit = Hit::new(
         &MISSING_WHERE,

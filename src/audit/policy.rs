@@ -237,10 +237,10 @@ mod tests {
     fn ran(text: &str) -> Event {
         let reading = sql::read(text.as_bytes(), Lexing::default());
         let profile = judge::profile(text, &reading, &Thresholds::default()).expect("parsed");
-        Event::Executed(Box::new(Execution {
+        Event::Executed(Execution {
             profile: Arc::new(profile),
             ..Execution::default()
-        }))
+        })
     }
 
     #[test]
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn what_was_not_read_may_be_anything() {
-        let unknown = Event::Executed(Box::default());
+        let unknown = Event::Executed(Execution::default());
         assert!(Kinds::parse("roles").expect("a level").cover(&unknown));
     }
 

@@ -83,10 +83,10 @@ mod tests {
                 subject: std::sync::Arc::default(),
                 sent_us: 1_000,
                 done_us: 601_000,
-                event: Event::Executed(Box::new(Execution {
+                event: Event::Executed(Execution {
                     wait_us: 300_000,
                     ..Execution::default()
-                })),
+                }),
             },
             hits: None,
             suppressed: None,

@@ -285,14 +285,14 @@ mod tests {
             }),
             sent_us: 1000,
             done_us: 1000 + took_us,
-            event: Event::Executed(Box::new(Execution {
+            event: Event::Executed(Execution {
                 text: Arc::from(&b"SELECT a FROM t WHERE b = 'secret'"[..]),
                 shape,
                 rows: 2,
                 bytes: 30,
                 wait_us,
                 ..Execution::default()
-            })),
+            }),
         }
     }
 

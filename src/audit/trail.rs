@@ -470,12 +470,12 @@ mod tests {
                 }),
                 sent_us: 10,
                 done_us: 510,
-                event: Event::Executed(Box::new(Execution {
+                event: Event::Executed(Execution {
                     text: text.as_bytes().into(),
                     shape: 7,
                     error: Some(*b"23505"),
                     ..Execution::default()
-                })),
+                }),
             },
             hits: None,
             suppressed: None,

@@ -136,8 +136,10 @@ pub enum Trouble {
     Recovery,
 }
 
-/// What happened.
+/// What happened. Nearly all are executions, and one is made for each statement: they lie in the batch
+/// itself, not behind a pointer that one thread would have to allocate and another to free.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)]
 pub enum Event {
     /// A client logged in.
     Connected {
@@ -161,7 +163,7 @@ pub enum Event {
         shape: u64,
     },
     /// A text was executed, or failed.
-    Executed(Box<Execution>),
+    Executed(Execution),
 }
 
 /// Something happened to a client. Observations come in the order of [`Self::done_us`], nearly.

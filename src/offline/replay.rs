@@ -131,7 +131,7 @@ impl Replay {
                 Event::Connected { secure, superuser }
             }
             Some(Arrival::Disconnect) => Event::Disconnected,
-            None => Event::Executed(Box::new(self.execution(step))),
+            None => Event::Executed(self.execution(step)),
         };
         let subject = (self.conns.get(&step.conn))
             .map(|conn| conn.subject.clone())

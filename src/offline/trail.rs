@@ -221,7 +221,7 @@ impl Player {
             known.session.committed(block != Block::None);
         }
         self.requests = self.requests.wrapping_add(1);
-        Some(Event::Executed(Box::new(Execution {
+        Some(Event::Executed(Execution {
             trouble: None,
             backend: 0,
             text: looked.sample.clone(),
@@ -248,7 +248,7 @@ impl Player {
             silence: looked.silence.clone(),
             server: None,
             result: Vec::new(),
-        })))
+        }))
     }
 
     fn statement(&mut self, query: &str) -> (Rc<str>, u16) {

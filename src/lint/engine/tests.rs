@@ -34,7 +34,7 @@ fn run(
         subject: Arc::default(),
         sent_us: at_ms * 1000,
         done_us: at_ms * 1000 + 1000,
-        event: Event::Executed(Box::new(run)),
+        event: Event::Executed(run),
     };
     engine.observe(&seen, &mut found);
     (found.iter())
@@ -133,7 +133,7 @@ fn series_left(mut engine: Engine, steps: &[(&str, &[u64], u64, u64)]) -> (Engin
             subject: Arc::default(),
             sent_us: ms * 1000,
             done_us: ms * 1000 + 1000,
-            event: Event::Executed(Box::new(run)),
+            event: Event::Executed(run),
         };
         engine.tick(seen.sent_us, &mut found);
         engine.observe(&seen, &mut found);
@@ -234,7 +234,7 @@ fn other_queries_with_the_same_values_are_no_repetition() {
             subject: Arc::default(),
             sent_us: at * at * 2000,
             done_us: at * at * 2000 + 500,
-            event: Event::Executed(Box::new(Execution {
+            event: Event::Executed(Execution {
                 shape,
                 stripped: shape ^ 5,
                 profile: Arc::new(profile.expect("valid")),
@@ -244,7 +244,7 @@ fn other_queries_with_the_same_values_are_no_repetition() {
                 },
                 batch: at as u32,
                 ..Execution::default()
-            })),
+            }),
         };
         engine.observe(&seen, &mut found);
         found.len()
@@ -280,10 +280,10 @@ fn what_is_forgotten_is_counted() {
             subject: Arc::default(),
             sent_us: conn * 1000,
             done_us: conn * 1000 + 1,
-            event: Event::Executed(Box::new(Execution {
+            event: Event::Executed(Execution {
                 block: Block::Open,
                 ..Execution::default()
-            })),
+            }),
         };
         engine.observe(&seen, &mut Vec::new());
     }
@@ -310,12 +310,12 @@ fn idle_time_names_the_last_statement_and_excuses_who_types() {
                 }),
                 sent_us: at as u64 * 1000,
                 done_us: at as u64 * 1000 + 1,
-                event: Event::Executed(Box::new(Execution {
+                event: Event::Executed(Execution {
                     text: Arc::from(sql.as_bytes()),
                     profile: Arc::new(profile),
                     block: Block::Open,
                     ..Execution::default()
-                })),
+                }),
             };
             engine.observe(&seen, &mut found);
         }
@@ -359,7 +359,7 @@ fn waiting_for_a_server_is_not_its_time() {
             subject: Arc::default(),
             sent_us: 5_000_000,
             done_us: 5_000_000 + server_us,
-            event: Event::Executed(Box::new(run)),
+            event: Event::Executed(run),
         };
         engine.observe(&seen, &mut found);
         found.len()
@@ -403,7 +403,7 @@ fn a_scope_takes_a_few_kilobytes() {
                 subject: Arc::default(),
                 sent_us: n * 2000,
                 done_us: n * 2000 + 1000,
-                event: Event::Executed(Box::new(run)),
+                event: Event::Executed(run),
             };
             engine.observe(&seen, &mut found);
         }

@@ -31,6 +31,7 @@ use crate::lint::rules::security;
 use crate::lint::session::SessionView;
 use crate::lint::texts::Looked;
 use crate::net::PeerAddr;
+use crate::server::params::ParamSet;
 use crate::server::statements::Refusal;
 use crate::sql::{self, Lexing};
 
@@ -85,6 +86,10 @@ pub(super) struct Watch {
     subject: Arc<Subject>,
     view: SessionView,
     unnamed: Option<Rc<Looked>>,
+    /// The last text parsed without a name, and how it was read.
+    last_parsed: Option<(Rc<Looked>, Lexing)>,
+    /// How texts are read, for these parameters and this default of the pool's.
+    lexing: Option<(Rc<ParamSet>, Lexing, Lexing)>,
     /// The unnamed statement was parsed and not bound yet.
     fresh: bool,
     named: HashMap<Box<[u8]>, Rc<Looked>, foldhash::fast::RandomState>,
@@ -110,6 +115,8 @@ impl Watch {
             subject,
             view,
             unnamed: None,
+            last_parsed: None,
+            lexing: None,
             fresh: false,
             named: HashMap::default(),
             portal: None,
@@ -297,6 +304,7 @@ impl Session {
     pub(super) fn renew_policy(&mut self) {
         if let Some(watch) = &mut self.watch {
             watch.effective = self.context.process.effective(&watch.subject);
+            watch.last_parsed = None;
         }
         self.renew_inbox();
         self.renew_guard();

@@ -107,7 +107,7 @@ pub(super) fn report(
             subject: subject.clone(),
             sent_us: observer.micros(pending.sent),
             done_us: observer.micros(done),
-            event: Event::Executed(Box::new(Execution {
+            event: Event::Executed(Execution {
                 text: looked.sample.clone(),
                 shape: looked.shape,
                 profile: looked.profile.clone(),
@@ -138,7 +138,7 @@ pub(super) fn report(
                 columns,
                 silence,
                 server: outcome.server.clone(),
-            })),
+            }),
         },
         hits,
         suppressed,

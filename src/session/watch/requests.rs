@@ -10,15 +10,33 @@ use crate::lint::texts::Looked;
 use crate::lint::value::Param;
 use crate::server::statements::Refusal;
 use crate::session::Session;
+use crate::sql::Lexing;
 use crate::wire::read;
 
 /// Parameters of a Bind that are looked at.
 const MOST_PARAMS: usize = 1024;
 
 impl Session {
-    fn look(&self, text: &[u8]) -> Rc<Looked> {
-        let lexing = self.lexing();
+    fn look(&self, text: &[u8], lexing: Lexing) -> Rc<Looked> {
         self.context.reports.texts.borrow_mut().look(text, lexing)
+    }
+
+    /// [`Session::lexing`], which looks two parameters up by name, remembered until the client's
+    /// parameters or its pool's are others.
+    fn watch_lexing(&mut self) -> Lexing {
+        let default = self.pool.lexing();
+        if let Some(watch) = &self.watch
+            && let Some((vars, of, lexing)) = &watch.lexing
+            && Rc::ptr_eq(vars, &self.vars)
+            && *of == default
+        {
+            return *lexing;
+        }
+        let lexing = self.lexing();
+        if let Some(watch) = &mut self.watch {
+            watch.lexing = Some((self.vars.clone(), default, lexing));
+        }
+        lexing
     }
 
     /// A simple Query is about to be sent. What is to be known of it, or why it is not sent.
@@ -26,8 +44,8 @@ impl Session {
         if self.watch.is_none() {
             return Ok(Watched::default());
         }
-        let lexing = self.lexing();
-        let looked = self.look(text);
+        let lexing = self.watch_lexing();
+        let looked = self.look(text, lexing);
         let now = self.now();
         let Some(watch) = &mut self.watch else {
             return Ok(Watched::default());
@@ -69,7 +87,7 @@ impl Session {
         (self.watch.as_ref()).is_some_and(|watch| {
             // A firewall has to see it at its turn.
             watch.guard.is_some() || {
-                let looked = self.look(text);
+                let looked = self.look(text, self.lexing());
                 watch.refusing(looked.hits()).is_some() || watch.unread(&looked).is_some()
             }
         })
@@ -84,7 +102,18 @@ impl Session {
         if self.watch.is_none() {
             return Ok(Watched::default());
         }
-        let (looked, lexing) = (self.look(text), self.lexing());
+        let lexing = self.watch_lexing();
+        // Drivers that prepare nothing parse the same text again and again.
+        let again = (self.watch.as_ref())
+            .and_then(|watch| watch.last_parsed.as_ref())
+            .filter(|(last, of)| *of == lexing && last.is(text));
+        let looked = match again {
+            Some((last, _)) => {
+                self.context.reports.texts.borrow_mut().stats.hits += 1;
+                last.clone()
+            }
+            None => self.look(text, lexing),
+        };
         let Some(watch) = &mut self.watch else {
             return Ok(Watched::default());
         };
@@ -107,6 +136,7 @@ impl Session {
             comment: annotate::comment(&watch.effective, looked.hits(), text, lexing),
         };
         if name.is_empty() {
+            watch.last_parsed = Some((looked.clone(), lexing));
             watch.unnamed = Some(looked);
             watch.fresh = true;
         } else if watch.named.len() < MOST_NAMES || watch.named.contains_key(name) {

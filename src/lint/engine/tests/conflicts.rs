@@ -69,7 +69,7 @@ impl Play {
             subject: Arc::new(subject),
             sent_us: said.at_ms * 1000,
             done_us: said.at_ms * 1000 + 500,
-            event: Event::Executed(Box::new(run)),
+            event: Event::Executed(run),
         };
         self.engine.observe(&seen, &mut self.found);
     }
