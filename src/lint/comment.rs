@@ -95,6 +95,16 @@ impl Silence {
         })
     }
 
+    /// Both together; the reason is this one's.
+    #[must_use]
+    pub fn with(&self, other: &Silence) -> Silence {
+        let rules = self.rules.iter().chain(&other.rules);
+        Silence {
+            rules: rules.cloned().collect(),
+            ..self.clone()
+        }
+    }
+
     /// Whether it is about this rule. What security may not be asked is decided here.
     #[must_use]
     pub fn covers(&self, rule: &Rule) -> bool {

@@ -124,8 +124,10 @@ pub struct Facts {
     pub locks: Vec<Box<str>>,
     /// Tables it creates, and whether for the session only.
     pub creates: Vec<(Box<str>, bool)>,
-    /// It sets `lock_timeout`.
-    pub lock_timeout: Option<LockTimeout>,
+    /// It sets `lock_timeout`: whether to something other than zero.
+    pub lock_timeout: Option<Change<bool>>,
+    /// It sets `lint.ignore`, a parameter of ours that every server accepts: names of rules.
+    pub ignore: Option<Change<Box<str>>>,
     /// It takes a session's state back: DISCARD ALL, RESET ALL, DEALLOCATE ALL.
     pub resets_session: bool,
 }
@@ -142,13 +144,13 @@ impl Facts {
     }
 }
 
-/// What becomes of `lock_timeout`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockTimeout {
-    /// Set for the session; whether to something other than zero.
-    Session(bool),
-    /// Set for the transaction; whether to something other than zero.
-    Local(bool),
+/// What becomes of a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change<T> {
+    /// Set for the session.
+    Session(T),
+    /// Set for the transaction.
+    Local(T),
     /// Back to its default.
     Reset,
 }

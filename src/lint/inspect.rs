@@ -226,7 +226,10 @@ fn run(text: &str, literals: &[(u32, u32)], thresholds: &Thresholds) -> Result<P
             }
             check(&mut cx);
         }
-        profile.facts.push(extract::facts(tree));
+        let facts = extract::facts(tree);
+        // The value of a parameter is a literal, and another text of the shape has another one.
+        profile.sensitive |= facts.lock_timeout.is_some() || facts.ignore.is_some();
+        profile.facts.push(facts);
     }
     if let Some(tree) = trees.first() {
         let mut cx = Cx {

@@ -1,8 +1,13 @@
 //! What only the state of a session tells about a statement: which tables its transaction has
-//! created, and whether a `lock_timeout` is in force.
+//! created, whether a `lock_timeout` is in force, and which rules it wants to hear nothing of
+//! (`SET lint.ignore = 'select-star'`).
+
+use std::sync::Arc;
+
+use super::comment::Silence;
 
 use super::extract::is_no_time;
-use super::facts::{Command, Facts, LockTimeout};
+use super::facts::{Change, Command, Facts};
 use super::hit::Hit;
 use super::profile::Profile;
 use super::rule::Class;
@@ -10,18 +15,76 @@ use super::rules::ddl::DDL_WITHOUT_LOCK_TIMEOUT;
 
 /// Tables remembered of a transaction or session; what is beyond is taken for an old one.
 const MOST_TABLES: usize = 256;
+/// Rules of one list.
+const MOST_IGNORED: usize = 64;
+
+/// What a session may silence by `SET lint.ignore`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Silencing {
+    /// Nothing: `lint_inline_suppress` is off.
+    Nothing,
+    /// Rules, those about security excepted.
+    #[default]
+    Rules,
+    /// Those too, where they are named: `lint_inline_suppress_security`.
+    Security,
+}
+
+/// A parameter of a session, as transactions and SET change it.
+#[derive(Clone, Debug, Default)]
+struct Setting<T> {
+    /// It came with this: what RESET goes back to.
+    initial: T,
+    /// The session's.
+    session: T,
+    /// The session's when the transaction began: what ROLLBACK goes back to.
+    before: T,
+    /// What SET LOCAL made of it.
+    local: Option<T>,
+}
+
+impl<T: Clone> Setting<T> {
+    fn starting(value: T) -> Self {
+        Self {
+            initial: value.clone(),
+            session: value.clone(),
+            before: value,
+            local: None,
+        }
+    }
+
+    fn value(&self) -> &T {
+        self.local.as_ref().unwrap_or(&self.session)
+    }
+
+    fn change(&mut self, change: Change<T>) {
+        match change {
+            Change::Session(value) => (self.session, self.local) = (value, None),
+            Change::Local(value) => self.local = Some(value),
+            Change::Reset => (self.session, self.local) = (self.initial.clone(), None),
+        }
+    }
+
+    fn rolled_back(&mut self) {
+        self.session = self.before.clone();
+    }
+
+    /// The transaction is over.
+    fn end(&mut self) {
+        self.local = None;
+        self.before = self.session.clone();
+    }
+}
 
 /// The state of one session.
 #[derive(Debug, Default)]
 pub struct SessionView {
-    /// It came with one: what RESET goes back to.
-    initial: bool,
-    /// The session has a `lock_timeout`.
-    timeout: bool,
-    /// It had one when the transaction began: what ROLLBACK goes back to.
-    before: bool,
-    /// What SET LOCAL made of it.
-    local: Option<bool>,
+    /// Whether there is a `lock_timeout`.
+    timeout: Setting<bool>,
+    /// `lint.ignore`.
+    ignore: Setting<Option<Arc<Silence>>>,
+    /// What `lint.ignore` may silence.
+    may: Silencing,
     /// Tables that the transaction has created.
     created: Vec<Box<str>>,
     /// Temporary tables of the session.
@@ -29,17 +92,24 @@ pub struct SessionView {
 }
 
 impl SessionView {
-    /// A session that begins with this `lock_timeout`, as its client's startup parameters have it
-    /// (`options=-c lock_timeout=2s` too); `None` if they do not mention it.
+    /// A session that begins with the client's startup parameters (`options=-c lock_timeout=2s` too), as
+    /// `param` has them by name.
     #[must_use]
-    pub fn starting(lock_timeout: Option<&str>) -> Self {
-        let on = lock_timeout.is_some_and(|value| !is_no_time(value));
+    pub fn starting<'p>(param: impl Fn(&str) -> Option<&'p str>, may: Silencing) -> Self {
+        let on = param("lock_timeout").is_some_and(|value| !is_no_time(value));
+        let ignore = param("lint.ignore").and_then(|rules| silence(rules, may));
         Self {
-            initial: on,
-            timeout: on,
-            before: on,
+            timeout: Setting::starting(on),
+            ignore: Setting::starting(ignore),
+            may,
             ..Self::default()
         }
+    }
+
+    /// The rules that the session wants to hear nothing of.
+    #[must_use]
+    pub fn silence(&self) -> Option<&Arc<Silence>> {
+        self.ignore.value().as_ref()
     }
 
     /// Whether [`Self::judge`] has to see it.
@@ -50,6 +120,7 @@ impl SessionView {
                 matches!(facts.command, Command::Commit | Command::Rollback)
                     || facts.resets_session
                     || facts.lock_timeout.is_some()
+                    || facts.ignore.is_some()
                     || !facts.locks.is_empty()
                     || !facts.creates.is_empty()
             })
@@ -66,7 +137,7 @@ impl SessionView {
                     && hit.object.as_deref().is_some_and(|name| self.knows(name))
             });
             dropped.extend(own.map(|(index, _)| index));
-            if !self.local.unwrap_or(self.timeout) {
+            if !self.timeout.value() {
                 for table in facts.locks.iter().filter(|table| !self.knows(table)) {
                     let message = format!(
                         "A change of {table} may queue behind one long query and block all later ones: lock_timeout is not set."
@@ -101,7 +172,8 @@ impl SessionView {
         match facts.command {
             Command::Commit => self.end(),
             Command::Rollback => {
-                self.timeout = self.before;
+                self.timeout.rolled_back();
+                self.ignore.rolled_back();
                 // Tables of the transaction are gone, temporary ones too.
                 let created = std::mem::take(&mut self.created);
                 self.temporary.retain(|table| !created.contains(table));
@@ -109,14 +181,19 @@ impl SessionView {
             }
             _ => {}
         }
-        match facts.lock_timeout {
-            Some(LockTimeout::Session(on)) => (self.timeout, self.local) = (on, None),
-            Some(LockTimeout::Local(on)) => self.local = Some(on),
-            Some(LockTimeout::Reset) => (self.timeout, self.local) = (self.initial, None),
-            None => {}
+        if let Some(change) = &facts.lock_timeout {
+            self.timeout.change(change.clone());
+        }
+        if let Some(change) = &facts.ignore {
+            self.ignore.change(match change {
+                Change::Session(rules) => Change::Session(silence(rules, self.may)),
+                Change::Local(rules) => Change::Local(silence(rules, self.may)),
+                Change::Reset => Change::Reset,
+            });
         }
         if facts.resets_session {
-            (self.timeout, self.local) = (self.initial, None);
+            self.timeout.change(Change::Reset);
+            self.ignore.change(Change::Reset);
         }
         for (table, temporary) in &facts.creates {
             if self.created.len() < MOST_TABLES {
@@ -130,13 +207,29 @@ impl SessionView {
 
     fn end(&mut self) {
         self.created.clear();
-        self.local = None;
-        self.before = self.timeout;
+        self.timeout.end();
+        self.ignore.end();
     }
 
     fn knows(&self, name: &str) -> bool {
         (self.created.iter().chain(&self.temporary)).any(|table| **table == *name)
     }
+}
+
+/// The rules of a list such as `select-star, deep-offset`.
+fn silence(rules: &str, may: Silencing) -> Option<Arc<Silence>> {
+    let rules: Vec<Box<str>> = (rules.split([',', ' ']))
+        .filter(|rule| !rule.is_empty())
+        .take(MOST_IGNORED)
+        .map(Into::into)
+        .collect();
+    (may != Silencing::Nothing && !rules.is_empty()).then(|| {
+        Arc::new(Silence {
+            rules,
+            reason: "SET lint.ignore".into(),
+            security: may == Silencing::Security,
+        })
+    })
 }
 
 #[cfg(test)]
@@ -165,7 +258,8 @@ mod tests {
     fn a_timeout_of_the_login_holds_and_is_what_reset_goes_back_to() {
         let change = "ALTER TABLE a DROP COLUMN b";
         for (given, expected) in [(Some("2s"), 0), (Some("0"), 1), (Some("0ms"), 1), (None, 1)] {
-            let mut view = SessionView::starting(given);
+            let param = |name: &str| given.filter(|_| name == "lock_timeout");
+            let mut view = SessionView::starting(param, Silencing::default());
             assert_eq!(added(&mut view, change), expected, "{given:?}");
             for back in ["RESET lock_timeout", "RESET ALL", "DISCARD ALL"] {
                 let other = ["SET lock_timeout = 0", "SET lock_timeout = '1s'"][expected];
@@ -195,5 +289,52 @@ mod tests {
         assert_eq!(view.judge(&profile).0.len(), profile.hits.len());
         view.committed(false);
         assert_eq!(view.judge(&profile).0.len(), 0);
+    }
+
+    #[test]
+    fn a_session_silences_rules_until_it_takes_that_back() {
+        let mut view = SessionView::default();
+        let silent = |view: &SessionView, rule: &str| {
+            let rule = crate::lint::registry::find(rule).expect("a rule");
+            view.silence().is_some_and(|silence| silence.covers(rule))
+        };
+        let said = |view: &mut SessionView, text: &str| {
+            added(view, text);
+        };
+        said(&mut view, "SET lint.ignore = 'select-star, n-plus-one'");
+        view.committed(false);
+        assert!(silent(&view, "select-star") && silent(&view, "n-plus-one"));
+        assert!(!silent(&view, "deep-offset"));
+        said(&mut view, "BEGIN");
+        said(&mut view, "SET LOCAL lint.ignore = '*'");
+        view.committed(true);
+        assert!(silent(&view, "deep-offset") && !silent(&view, "injection-shape"));
+        said(&mut view, "COMMIT");
+        view.committed(false);
+        assert!(silent(&view, "select-star") && !silent(&view, "deep-offset"));
+        for back in [
+            "RESET lint.ignore",
+            "SET lint.ignore TO DEFAULT",
+            "DISCARD ALL",
+            "SET lint.ignore = ''",
+        ] {
+            said(
+                &mut view,
+                "SELECT set_config('lint.ignore', 'select-star', false)",
+            );
+            assert!(silent(&view, "select-star"), "before {back}");
+            said(&mut view, back);
+            assert!(!silent(&view, "select-star"), "{back}");
+            view.committed(false);
+        }
+        said(&mut view, "BEGIN");
+        said(&mut view, "SET lint.ignore = 'select-star'");
+        said(&mut view, "ROLLBACK");
+        assert!(!silent(&view, "select-star"), "rolled back");
+        let param = |name: &str| (name == "lint.ignore").then_some("injection-shape");
+        let of = |may| SessionView::starting(param, may);
+        assert!(of(Silencing::Nothing).silence().is_none());
+        assert!(!silent(&of(Silencing::Rules), "injection-shape"));
+        assert!(silent(&of(Silencing::Security), "injection-shape"));
     }
 }

@@ -20,6 +20,7 @@ use super::inspect::Skipped;
 use super::judge;
 use super::observe::Values;
 use super::profile::{From, Profile};
+use super::session::Silencing;
 use super::thresholds::Thresholds;
 use crate::sql::skeleton::{self, Holes, Skeleton};
 use crate::sql::{self, Lexing, Reading};
@@ -255,6 +256,16 @@ impl Texts {
         if self.thresholds != *thresholds {
             self.thresholds = *thresholds;
             self.forget();
+        }
+    }
+
+    /// What sessions may silence by `SET lint.ignore`.
+    #[must_use]
+    pub fn may_silence(&self) -> Silencing {
+        match (self.inline_suppress, self.suppress_security) {
+            (false, _) => Silencing::Nothing,
+            (true, false) => Silencing::Rules,
+            (true, true) => Silencing::Security,
         }
     }
 
@@ -543,6 +554,7 @@ impl Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lint::facts::Change;
     use crate::lint::rule::Severity;
 
     fn texts() -> Texts {
@@ -567,6 +579,17 @@ mod tests {
             texts.look(text, Lexing::default());
         }
         assert_eq!(texts.stats.hits, 1, "kept at its second coming");
+    }
+
+    #[test]
+    fn values_of_parameters_are_those_of_their_text() {
+        let mut texts = texts();
+        for (text, on) in [("'2s'", true), ("'0'", false), ("'5s'", true)] {
+            let text = format!("SET lock_timeout = {text}");
+            let looked = texts.look(text.as_bytes(), Lexing::default());
+            let change = &looked.profile.facts[0].lock_timeout;
+            assert_eq!(*change, Some(Change::Session(on)), "{text}");
+        }
     }
 
     #[test]

@@ -184,7 +184,8 @@ pub fn page() -> String {
          `pgweir lint FILE` looks for them in a file. A rule that is off by default is on in \
          `pgweir lint --rules RULE`.\n\nA comment in a statement silences rules for it, except those of the class \
          security: `/* lint:ignore=RULE,RULE reason='why' */`, `-- lint:ignore=*`, or as a tag of sqlcommenter, \
-         `/*lint_ignore='RULE%2CRULE'*/`.\n\n| rule | code | class | severity | default | enforce | title |\n|---|---|---|---|---|---|---|\n",
+         `/*lint_ignore='RULE%2CRULE'*/`. `SET lint.ignore = 'RULE, RULE'` does it for a session, `SET LOCAL` for a \
+         transaction; it needs no entry on the server.\n\n| rule | code | class | severity | default | enforce | title |\n|---|---|---|---|---|---|---|\n",
     );
     for rule in rules {
         let _ = writeln!(

@@ -169,7 +169,9 @@ impl Replay {
             .collect();
         let mut hits = judge::hits(&text.profile, &text.bytes, &text.reading, &params);
         conn.session.revise(&text.profile, &mut hits);
-        hits.retain(|hit| !text.comments.ignores(hit.rule));
+        let silence = conn.session.silence().cloned();
+        let silent = |hit: &Hit| silence.as_ref().is_some_and(|s| s.covers(hit.rule));
+        hits.retain(|hit| !text.comments.ignores(hit.rule) && !silent(hit));
         for hit in hits {
             add(&mut self.hits, hit);
         }
@@ -210,7 +212,13 @@ impl Replay {
             wait_us: 0,
             trace: request.map_or(0, |id| self.hashing.bytes(id.as_bytes())),
             columns: step.columns.as_ref().map(names),
-            silence: comment::Silence::of(&text.comments, false).map(Arc::new),
+            silence: match comment::Silence::of(&text.comments, false) {
+                Some(own) => Some(Arc::new(match &silence {
+                    Some(silence) => own.with(silence),
+                    None => own,
+                })),
+                None => silence,
+            },
             server: None,
             result: step
                 .result

@@ -98,7 +98,11 @@ fn statement(
     let comments = comment::read(bytes, Lexing::default());
     let mut hits = judge::hits(&profile, bytes, &reading, &[]);
     session.revise(&profile, &mut hits);
-    hits.retain(|hit| rules.contains(&hit.rule) && !comments.ignores(hit.rule));
+    let silence = session.silence();
+    hits.retain(|hit| {
+        let silent = silence.is_some_and(|silence| silence.covers(hit.rule));
+        rules.contains(&hit.rule) && !comments.ignores(hit.rule) && !silent
+    });
     hits.sort_by_key(|hit| std::cmp::Reverse((hit.severity, hit.confidence >= Confidence::Likely)));
     let absolute = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
     let whole = Span {

@@ -935,3 +935,46 @@ fn programs_do_not_connect_as_superusers_where_that_is_refused() {
         });
     }
 }
+
+/// `SET lint.ignore` holds for its session, wherever the pool puts it, and for nobody else.
+#[test]
+fn a_session_silences_rules() {
+    for postgres in each_postgres() {
+        for mode in ["session", "transaction"] {
+            let (pgweir, _) = start(postgres, mode, "lint_block", "missing-where");
+            let said = psql(
+                &pgweir,
+                postgres,
+                &[
+                    "CREATE TABLE t (a int)",
+                    "SET application_name = 'shop'",
+                    "SET lint.ignore = 'missing-where, insert-without-columns'",
+                    "SHOW lint.ignore",
+                    "INSERT INTO t VALUES (1)",
+                    "DELETE FROM t",
+                    "RESET lint.ignore",
+                    "DELETE FROM t",
+                ],
+            );
+            assert!(said.contains("missing-where, insert"), "{said}");
+            assert!(said.contains("DELETE 1"), "{said}");
+            assert_eq!(said.matches("QL002").count(), 1, "{said}");
+            let said = psql(&pgweir, postgres, &["DELETE FROM t"]);
+            assert!(said.contains("QL002"), "{said}");
+            eventually("the silenced finding", || {
+                let all = pgweir.psql(
+                    postgres,
+                    "t_trust",
+                    "pgweir",
+                    "SHOW FINDINGS insert-without-columns",
+                );
+                let id = all.lines().next()?.split('|').next()?.to_owned();
+                let show = format!("SHOW FINDING '{id}'");
+                let shown = pgweir.psql(postgres, "t_trust", "pgweir", &show);
+                let silenced = shown.contains("status|suppressed")
+                    && shown.contains("suppression.reason|SET lint.ignore");
+                silenced.then_some(())
+            });
+        }
+    }
+}

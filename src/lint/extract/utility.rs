@@ -3,9 +3,9 @@
 use pg_raw_parse::raw::{
     AlterTableType, DiscardMode, ObjectType, TransactionStmtKind, VariableSetKind,
 };
-use pg_raw_parse::{Node, nodes};
+use pg_raw_parse::{ConstValue, Node, nodes};
 
-use crate::lint::facts::{Command, Facts, LockTimeout};
+use crate::lint::facts::{Change, Command, Facts};
 use crate::lint::tree::{self, Clause, Tree, Wrapper};
 
 /// Fills in what the statement says; queries are left alone but for `set_config`.
@@ -31,7 +31,8 @@ pub(super) fn fill(tree: &Tree<'_>, facts: &mut Facts) {
         Node::DiscardStmt(discard) => {
             facts.resets_session = discard.target == DiscardMode::DISCARD_ALL;
             if facts.resets_session {
-                facts.lock_timeout = Some(LockTimeout::Reset);
+                facts.lock_timeout = Some(Change::Reset);
+                facts.ignore = Some(Change::Reset);
             }
             Command::Session
         }
@@ -118,24 +119,14 @@ fn changes_roles(statement: Node<'_>) -> bool {
 fn variable(set: &nodes::VariableSetStmt, facts: &mut Facts) {
     if set.kind == VariableSetKind::VAR_RESET_ALL {
         facts.resets_session = true;
-        facts.lock_timeout = Some(LockTimeout::Reset);
+        facts.lock_timeout = Some(Change::Reset);
+        facts.ignore = Some(Change::Reset);
     }
-    if !set
-        .name()
-        .is_some_and(|name| name.eq_ignore_ascii_case("lock_timeout"))
-    {
-        return;
-    }
-    facts.lock_timeout = Some(match set.kind {
-        VariableSetKind::VAR_SET_VALUE => {
-            let on = set.args().iter().next().is_none_or(|arg| !is_zero(arg));
-            match set.is_local {
-                true => LockTimeout::Local(on),
-                false => LockTimeout::Session(on),
-            }
-        }
-        _ => LockTimeout::Reset,
-    });
+    let value = match set.kind {
+        VariableSetKind::VAR_SET_VALUE => set.args().iter().next(),
+        _ => None,
+    };
+    changes(set.name(), value, set.is_local, facts);
 }
 
 fn set_config(call: &nodes::FuncCall, facts: &mut Facts) {
@@ -143,24 +134,50 @@ fn set_config(call: &nodes::FuncCall, facts: &mut Facts) {
     let [name, value, local] = args.as_slice() else {
         return;
     };
-    let named = matches!(tree::constant(*name), Some(Some(pg_raw_parse::ConstValue::String(name))) if name.eq_ignore_ascii_case("lock_timeout"));
-    if tree::function(call) != Some("set_config") || !named {
+    if tree::function(call) != Some("set_config") {
         return;
     }
-    let on = !is_zero(*value);
+    let name = match tree::constant(*name) {
+        Some(Some(ConstValue::String(name))) => Some(name),
+        _ => None,
+    };
     let session = matches!(
         tree::constant(*local),
-        Some(Some(pg_raw_parse::ConstValue::Boolean(false)))
+        Some(Some(ConstValue::Boolean(false)))
     );
-    facts.lock_timeout = Some(match session {
-        true => LockTimeout::Session(on),
-        false => LockTimeout::Local(on),
-    });
+    changes(name, Some(*value), !session, facts);
+}
+
+/// A parameter gets a value, or without one its default back.
+fn changes(name: Option<&str>, value: Option<Node<'_>>, local: bool, facts: &mut Facts) {
+    let change = |value| match local {
+        true => Change::Local(value),
+        false => Change::Session(value),
+    };
+    match name {
+        Some(name) if name.eq_ignore_ascii_case("lock_timeout") => {
+            let on = value.map(|value| !is_zero(value));
+            facts.lock_timeout = Some(match on {
+                Some(on) if local => Change::Local(on),
+                Some(on) => Change::Session(on),
+                None => Change::Reset,
+            });
+        }
+        Some(name) if name.eq_ignore_ascii_case("lint.ignore") => {
+            facts.ignore = Some(match value.map(tree::constant) {
+                Some(Some(Some(ConstValue::String(rules)))) => change(rules.into()),
+                // What cannot be read silences nothing.
+                Some(_) => change(Box::default()),
+                None => Change::Reset,
+            });
+        }
+        _ => {}
+    }
 }
 
 fn is_zero(value: Node<'_>) -> bool {
     match tree::constant(value) {
-        Some(Some(pg_raw_parse::ConstValue::String(text))) => is_no_time(text),
+        Some(Some(ConstValue::String(text))) => is_no_time(text),
         Some(Some(number)) => number.numeric_value::<i64>() == Some(0),
         _ => false,
     }

@@ -150,7 +150,10 @@ fn temporary(
 
 fn parameter(cx: &mut Cx<'_, '_>, name: &str) {
     let name = name.to_ascii_lowercase();
-    if REPORTED.contains(&name.as_str()) || name.starts_with("transaction_") {
+    if REPORTED.contains(&name.as_str())
+        || name.starts_with("transaction_")
+        || name == "lint.ignore"
+    {
         return;
     }
     let message = format!("SET {name} lives in a server session that others get too.");

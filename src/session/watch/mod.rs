@@ -11,6 +11,7 @@ mod requests;
 
 pub use reports::Reports;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::audit::inbox;
 use crate::audit::observer::{Observer, Report};
 use crate::audit::wall::{self, Guard};
 use crate::error::SqlState;
+use crate::lint::comment::Silence;
 use crate::lint::firewall::{self, Mode, Statement};
 use crate::lint::hit::Hit;
 use crate::lint::observe::{Event, Observation, Subject, Trouble, Values};
@@ -29,7 +31,7 @@ use crate::lint::policy::Effective;
 use crate::lint::rule::Action;
 use crate::lint::rules::security;
 use crate::lint::session::SessionView;
-use crate::lint::texts::Looked;
+use crate::lint::texts::{Looked, Suppressed};
 use crate::net::PeerAddr;
 use crate::server::params::ParamSet;
 use crate::server::statements::Refusal;
@@ -60,10 +62,22 @@ struct Bound {
     params: u16,
     /// Its hits, if they are not those of the text alone.
     hits: Option<Arc<[Hit]>>,
+    /// What the session silenced.
+    quiet: Option<Box<Quiet>>,
     /// Its Parse came just before.
     parsed_now: bool,
     /// Its result was asked for in the binary format.
     binary: bool,
+}
+
+/// What a session that set `lint.ignore` wants to hear nothing of, together with what the text's own
+/// comments say.
+#[derive(Clone)]
+struct Quiet {
+    /// Hits that are counted as silenced.
+    suppressed: Option<Arc<Suppressed>>,
+    /// For what only several statements show.
+    silence: Arc<Silence>,
 }
 
 /// A request that was sent.
@@ -132,14 +146,49 @@ impl Watch {
         })
     }
 
-    /// The hits of a text that stand in this session; `None` if they are those of the text alone.
-    fn judge(&mut self, looked: &Looked) -> Option<Arc<[Hit]>> {
-        if !self.view.concerns(&looked.profile) {
-            return None;
+    /// The hits of a text that stand in this session, `None` if they are those of the text alone; and
+    /// what the session silenced.
+    fn judge(&mut self, looked: &Looked) -> (Option<Arc<[Hit]>>, Option<Box<Quiet>>) {
+        let concerns = self.view.concerns(&looked.profile);
+        if !concerns && self.view.silence().is_none() {
+            return (None, None);
         }
         let mut hits = looked.hits().to_vec();
-        self.view.revise(&looked.profile, &mut hits);
-        Some(hits.into())
+        if concerns {
+            self.view.revise(&looked.profile, &mut hits);
+        }
+        let Some(silence) = self.view.silence() else {
+            return (Some(hits.into()), None);
+        };
+        let silenced = hits.extract_if(.., |hit| silence.covers(hit.rule));
+        let of_comments = looked.suppressed.iter().flat_map(|known| &known.hits);
+        let silenced: Vec<Hit> = silenced.chain(of_comments.cloned()).collect();
+        let suppressed = (!silenced.is_empty()).then(|| {
+            let reason = looked.suppressed.as_ref().map(|known| &known.reason);
+            Arc::new(Suppressed {
+                hits: silenced,
+                reason: reason.unwrap_or(&silence.reason).clone(),
+            })
+        });
+        let quiet = Box::new(Quiet {
+            suppressed,
+            silence: match &looked.silence {
+                Some(own) => Arc::new(own.with(silence)),
+                None => silence.clone(),
+            },
+        });
+        (Some(hits.into()), Some(quiet))
+    }
+
+    /// Hits without those that the session silenced.
+    fn heard<'h>(&self, hits: &'h [Hit]) -> Cow<'h, [Hit]> {
+        match self.view.silence() {
+            Some(silence) => {
+                let heard = hits.iter().filter(|hit| !silence.covers(hit.rule));
+                Cow::Owned(heard.cloned().collect())
+            }
+            None => Cow::Borrowed(hits),
+        }
     }
 
     /// What the firewall says to a text: what it adds to the hits, and whether it refuses.
@@ -161,8 +210,10 @@ impl Watch {
         if self.effective.max() < Action::Block {
             return None;
         }
+        let silence = self.view.silence();
         hits.iter().find(|hit| {
-            hit.rule.enforce.may_block()
+            !silence.is_some_and(|silence| silence.covers(hit.rule))
+                && hit.rule.enforce.may_block()
                 && self.effective.action(hit.rule, hit.kind) == Action::Block
         })
     }
@@ -273,7 +324,8 @@ impl Session {
         });
         drop(app);
         let effective = self.context.process.effective(&subject);
-        let view = SessionView::starting(self.startup.get("lock_timeout"));
+        let may = self.context.reports.texts.borrow().may_silence();
+        let view = SessionView::starting(|name| self.startup.get(name), may);
         self.watch = Some(Watch::new(subject, effective, view));
         self.renew_inbox();
         self.renew_guard();

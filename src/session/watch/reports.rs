@@ -94,11 +94,15 @@ pub(super) fn report(
         values,
         params,
         hits,
+        quiet,
         parsed_now,
         binary: _,
     } = pending.bound;
     let columns = looked.result_columns();
-    let (suppressed, silence) = (looked.suppressed.clone(), looked.silence.clone());
+    let (suppressed, silence) = match quiet {
+        Some(quiet) => (quiet.suppressed, Some(quiet.silence)),
+        None => (looked.suppressed.clone(), looked.silence.clone()),
+    };
     let stripped = looked.shape ^ looked.literals.all;
     let hits = hits.or_else(|| looked.shared_hits());
     Report {

@@ -50,7 +50,7 @@ impl Session {
         let Some(watch) = &mut self.watch else {
             return Ok(Watched::default());
         };
-        let mut hits = watch.judge(&looked);
+        let (mut hits, quiet) = watch.judge(&looked);
         if let Some((hit, refusal)) = watch.guarded(&looked) {
             hits = Some(joined(&looked, hits.as_deref(), hit));
             if let Some(refusal) = refusal {
@@ -73,6 +73,7 @@ impl Session {
             looked,
             params: 0,
             hits,
+            quiet,
             parsed_now: true,
             binary: false,
         };
@@ -133,7 +134,7 @@ impl Session {
         }
         let watched = Watched {
             plain: looked.plain,
-            comment: annotate::comment(&watch.effective, looked.hits(), text, lexing),
+            comment: annotate::comment(&watch.effective, &watch.heard(looked.hits()), text, lexing),
         };
         if name.is_empty() {
             watch.last_parsed = Some((looked.clone(), lexing));
@@ -172,12 +173,14 @@ impl Session {
                 hashing.add(&mut values, hashing.param(Param { bytes, binary }));
             }
         }
-        let mut hits = watch.judge(&looked);
+        let (mut hits, quiet) = watch.judge(&looked);
         if looked.binds {
             let params: Vec<Param<'_>> = (params.iter())
                 .map(|&(bytes, binary)| Param { bytes, binary })
                 .collect();
+            let silence = watch.view.silence();
             let bound: Vec<Hit> = judge::bound_hits(&looked.profile, &params)
+                .filter(|hit| !silence.is_some_and(|silence| silence.covers(hit.rule)))
                 .cloned()
                 .collect();
             if !bound.is_empty() {
@@ -203,6 +206,7 @@ impl Session {
             values,
             params: params.len() as u16,
             hits,
+            quiet,
             parsed_now,
             binary,
         };
