@@ -13,6 +13,7 @@
 //!
 //! Pure: no clock, no file; [`crate::audit::wall`] keeps profiles for sessions.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
 use serde_json::{Value, json};
@@ -101,12 +102,72 @@ impl Mode {
 }
 
 /// The number by which a shape is known: half of its SHA-256. The fingerprint of statistics does not
-/// do: whoever sends statements could make one that has the fingerprint of another.
+/// do: whoever sends statements could make one that has the fingerprint of another. The sign of a
+/// number is part of its value and does not count.
 #[must_use]
 pub fn identity(shape: &[u8]) -> u128 {
-    let digest = ring::digest::digest(&ring::digest::SHA256, shape);
+    let digest = ring::digest::digest(&ring::digest::SHA256, &unsigned(shape));
     let half = digest.as_ref().first_chunk::<16>();
     half.map_or(0, |half| u128::from_be_bytes(*half))
+}
+
+/// A shape without the signs of its numbers: `a = - ?` is `a = ?`, but `a - ?` stays.
+fn unsigned(shape: &[u8]) -> Cow<'_, [u8]> {
+    if !shape.iter().any(|byte| matches!(byte, b'-' | b'+')) {
+        return Cow::Borrowed(shape);
+    }
+    let mut out = Vec::with_capacity(shape.len());
+    for (at, &byte) in shape.iter().enumerate() {
+        let signs = matches!(byte, b'-' | b'+')
+            && shape
+                .get(at + 1..)
+                .unwrap_or_default()
+                .trim_ascii_start()
+                .first()
+                == Some(&b'?');
+        if signs && begins_value(out.trim_ascii_end()) {
+            continue;
+        }
+        // The blank behind a sign goes with it.
+        let after_sign = byte == b' ' && out.last() == Some(&b' ') && at > 0;
+        if !after_sign {
+            out.push(byte);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Whether a value begins behind this, so that a sign there is no operator between two values.
+fn begins_value(before: &[u8]) -> bool {
+    const WORDS: [&[u8]; 14] = [
+        b"select",
+        b"where",
+        b"and",
+        b"or",
+        b"not",
+        b"between",
+        b"limit",
+        b"offset",
+        b"then",
+        b"else",
+        b"when",
+        b"return",
+        b"returning",
+        b"set",
+    ];
+    let word = (before.iter().rev())
+        .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
+        .count();
+    match before.last() {
+        Some(b'=' | b'<' | b'>' | b'(' | b',' | b'[' | b'*' | b'/' | b'%') => true,
+        _ => WORDS.contains(
+            &before
+                .get(before.len() - word..)
+                .unwrap_or_default()
+                .to_ascii_lowercase()
+                .as_slice(),
+        ),
+    }
 }
 
 /// What of an execution is compared.
@@ -517,6 +578,28 @@ mod tests {
         // It is longer than what was learned, and can be allowed.
         assert!(profile.allow(statement(many).shape));
         assert_eq!(see(&mut profile, many), Verdict::Pass);
+    }
+
+    #[test]
+    fn the_sign_of_a_number_is_part_of_its_value() {
+        let mut profile = learned(&[
+            "SELECT a - 1 FROM t WHERE b = 1 AND c BETWEEN 1 AND 2 LIMIT 3",
+            "INSERT INTO t (a, b) VALUES (1, 2)",
+        ]);
+        for text in [
+            "SELECT a - 1 FROM t WHERE b = -1 AND c BETWEEN - 1 AND +2 LIMIT 3",
+            "SELECT a - 1 FROM t WHERE b=-5 AND c BETWEEN -9 AND -2 LIMIT 3",
+            "INSERT INTO t (a, b) VALUES (-1, -2)",
+        ] {
+            assert_eq!(see(&mut profile, text), Verdict::Pass, "{text}");
+        }
+        for text in [
+            "SELECT a + 1 FROM t WHERE b = 1 AND c BETWEEN 1 AND 2 LIMIT 3",
+            "SELECT a FROM t WHERE b = 1 AND c BETWEEN 1 AND 2 LIMIT 3",
+            "SELECT a - 1 FROM t WHERE b - 1 AND c BETWEEN 1 AND 2 LIMIT 3",
+        ] {
+            assert_eq!(see(&mut profile, text), Verdict::Unknown, "{text}");
+        }
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! What the rules found, as series.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Reading;
 use crate::audit::tally::{Count, Series};
+use crate::audit::wall::Guard;
+use crate::lint::firewall::Profile;
 use crate::lint::rule::Action;
 
 /// Values by the texts of their labels.
@@ -90,6 +93,40 @@ pub(super) fn evicted(reading: &Reading<'_>) -> Values {
     ([("finding", findings)].into_iter().chain(engine.each()))
         .map(|(kind, count)| (vec![kind.to_owned()], count as f64))
         .collect()
+}
+
+/// A number of each profile of the firewall, by its name and what else it is about.
+fn of_firewall(
+    reading: &Reading<'_>,
+    numbers: impl Fn(&Profile) -> Vec<(&'static str, f64)>,
+) -> Values {
+    let wall = reading.process.wall.load();
+    let of = |guard: &Arc<Guard>| {
+        let numbers = guard.with(|profile| numbers(profile));
+        let name = guard.name.to_string();
+        numbers
+            .into_iter()
+            .map(move |(what, number)| (vec![name.clone(), what.to_owned()], number))
+    };
+    wall.guards.iter().flat_map(of).collect()
+}
+
+pub(super) fn firewall(reading: &Reading<'_>) -> Values {
+    of_firewall(reading, |profile| {
+        let counts = profile.counts;
+        vec![
+            ("unknown", counts.unknown as f64),
+            ("stretched", counts.stretched as f64),
+            ("refused", counts.refused as f64),
+            ("no_room", counts.no_room as f64),
+        ]
+    })
+}
+
+pub(super) fn firewall_entries(reading: &Reading<'_>) -> Values {
+    of_firewall(reading, |profile| {
+        vec![(profile.mode.as_str(), profile.entries().len() as f64)]
+    })
 }
 
 pub(super) fn skipped(reading: &Reading<'_>) -> Values {

@@ -135,6 +135,16 @@ pub const METRICS: &[Metric] = &[
         Series(&["kind"], findings::evicted),
     ),
     counter(
+        "pgweir_firewall_statements_total",
+        "Statements that a profile of the firewall had something against (unknown, stretched), how many of them it refused, and those that there was no room to learn (no_room).",
+        Series(&["profile", "verdict"], findings::firewall),
+    ),
+    gauge(
+        "pgweir_firewall_entries",
+        "Statements that a profile of the firewall knows, by the mode it is in.",
+        Series(&["profile", "mode"], findings::firewall_entries),
+    ),
+    counter(
         "pgweir_audit_lines_lost_total",
         "Lines that the audit trail could not write.",
         Process(|r| r.process.observer.unwritten() as f64),

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::audit::findings::{Cost, Seen};
+use crate::audit::wall::Wall;
 use crate::config::{Config, PoolMode};
 use crate::lint::hit::Hit;
 use crate::lint::observe::Subject;
@@ -13,9 +14,13 @@ use crate::pool::stats::Totals;
 use crate::tls::{TlsBundle, TlsContext};
 
 fn process() -> Process {
-    let config = Config::from_toml("[databases.a]\n").expect("valid");
+    let text = "[databases.a]\n[[lint.firewall]]\nname = \"shop\"\nmode = \"detect\"\n";
+    let config = Config::from_toml(text).expect("valid");
     let tls = TlsContext::new(TlsBundle::build(&config).expect("no files"));
-    Process::new(Arc::new(config), tls)
+    let wall = Wall::of(&config, None).expect("a wall");
+    let process = Process::new(Arc::new(config), tls);
+    process.wall.store(Arc::new(wall));
+    process
 }
 
 /// Something that a rule found, of two seconds.
