@@ -141,6 +141,10 @@ fn play() -> Result<(), Failure> {
     println!(
         "  psql 'postgresql://{USER}:{password}@127.0.0.1:{port}/pgweir' -c 'SHOW POOLS'   (the console; SHOW FINDINGS, SHOW HELP)"
     );
+    println!(
+        "  http://127.0.0.1:{}/   (the page, in a browser)",
+        config.http
+    );
     println!("  curl http://127.0.0.1:{}/metrics", config.http);
     println!("  configuration: {}", config.path.display());
     println!("  log:           {}", pooler.log.display());

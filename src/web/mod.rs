@@ -1,5 +1,5 @@
-//! HTTP on the address of `http_listen`: `/metrics`, `/live` and `/ready` for machines, and the JSON
-//! API.
+//! HTTP on the address of `http_listen`: `/metrics`, `/live` and `/ready` for machines, the JSON API,
+//! and the page that shows it.
 //!
 //! [`endpoints`] is the table of the API; [`access`] says who may look. Everything is bounded:
 //! connections at once, size and time of a request, life of a connection, rows of an answer,
@@ -12,6 +12,7 @@ pub mod events;
 pub mod history;
 pub mod openapi;
 pub mod overview;
+pub mod page;
 pub mod problems;
 pub mod query;
 
@@ -148,12 +149,21 @@ impl Site {
         if let Some(response) = for_machines(path, &self.env.control).await {
             return response;
         }
-        match path.strip_prefix(endpoints::BASE) {
-            Some(path) => self.api(request, path, listens).await,
-            None => text(
-                StatusCode::NOT_FOUND,
-                "try /api/v1/openapi.json, /metrics, /live or /ready\n",
-            ),
+        let api = path.strip_prefix(endpoints::BASE);
+        let page = page::find(path);
+        if api.is_none() && page.is_none() {
+            return not_found();
+        }
+        if let Err(why) = access::may_look(self.local, request.headers()) {
+            return match api {
+                Some(_) => json(StatusCode::FORBIDDEN, &json!({ "error": why })),
+                None => text(StatusCode::FORBIDDEN, format!("{why}\n")),
+            };
+        }
+        match (api, page) {
+            (Some(path), _) => self.api(request, path, listens).await,
+            (None, Some(page)) => page,
+            (None, None) => not_found(),
         }
     }
 
@@ -163,9 +173,6 @@ impl Site {
         path: &str,
         listens: &AtomicBool,
     ) -> Response<Body> {
-        if let Err(why) = access::may_look(self.local, request.headers()) {
-            return json(StatusCode::FORBIDDEN, &json!({ "error": why }));
-        }
         if path == EVENTS_PATH {
             return self.events(request, listens);
         }
@@ -235,6 +242,11 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::new(body.into())));
     *response.status_mut() = status;
     with_type(response, TEXT)
+}
+
+fn not_found() -> Response<Body> {
+    let known = "try /, /api/v1/openapi.json, /metrics, /live or /ready\n";
+    text(StatusCode::NOT_FOUND, known)
 }
 
 fn json(status: StatusCode, body: &Value) -> Response<Body> {

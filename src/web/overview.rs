@@ -42,6 +42,7 @@ fn costliest(process: &Process, now: SystemTime) -> Option<Costliest> {
         id: worst.id.to_string(),
         app: worst.subject.app.to_string(),
         database: worst.subject.database.to_string(),
+        rule: worst.hit.rule.id,
         message: worst.hit.message.to_string(),
         round_trips: worst.cost.round_trips,
         server_us: worst.cost.server_us,

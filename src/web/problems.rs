@@ -93,6 +93,8 @@ pub struct Costliest {
     pub app: String,
     /// Its database.
     pub database: String,
+    /// The rule.
+    pub rule: &'static str,
     /// What is wrong.
     pub message: String,
     /// Round trips.
@@ -170,7 +172,8 @@ pub fn problems(facts: &Facts<'_>) -> Vec<Problem> {
             app => app,
         };
         let text = format!(
-            "{} {} round trips and {} of servers so far.",
+            "{}: {} {} round trips and {} of servers so far.",
+            finding.rule,
             finding.message,
             finding.round_trips,
             time(finding.server_us)
@@ -425,6 +428,7 @@ mod tests {
             id: "n-plus-one-1".to_owned(),
             app: "till".to_owned(),
             database: "shop".to_owned(),
+            rule: "n-plus-one",
             message: "It loops.".to_owned(),
             round_trips: 7,
             server_us: 1_500_000,
@@ -440,7 +444,7 @@ mod tests {
                 "warn clients pgweir: 95 of 100 client connections are taken (max_client_conn)",
                 "warn lag shop on b: 700 ms behind its primary, more than 500 ms: it gets no reads",
                 "warn down shop on d: does not answer: x",
-                "warn finding till: It loops. 7 round trips and 1.5 s of servers so far.",
+                "warn finding till: n-plus-one: It loops. 7 round trips and 1.5 s of servers so far.",
             ]
         );
     }

@@ -57,7 +57,7 @@ async fn metrics_and_mistakes() {
         "{page}"
     );
     assert!(page.contains("\npgweir_info 1\n"), "{page}");
-    assert!(get(addr, "/").await.starts_with("HTTP/1.1 404"));
+    assert!(get(addr, "/x").await.starts_with("HTTP/1.1 404"));
     let post =
         "POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     assert!(ask(addr, post).await.starts_with("HTTP/1.1 405"));
@@ -253,5 +253,27 @@ async fn listeners_are_told_and_are_bounded() {
             break;
         }
         crate::timer::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_page_is_there_and_may_do_little() {
+    let (addr, _control) = served().await;
+    for asset in page::ASSETS {
+        let path = asset.path;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+        let answer = ask(addr, &request).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        assert!(answer.ends_with(asset.content), "{path}");
+        for wanted in [
+            "content-security-policy: default-src 'none'; script-src 'self';",
+            "frame-ancestors 'none'",
+            "x-content-type-options: nosniff",
+            asset.kind,
+        ] {
+            assert!(answer.contains(wanted), "{path}: {wanted}");
+        }
+        let stranger = get(addr, path).await;
+        assert!(stranger.starts_with("HTTP/1.1 403"), "{path}: {stranger}");
     }
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `PGWEIR_TEST_PG` | versions to run on, `15,18` if unset |
 //! | `PGWEIR_TEST_NODE` | `skip` leaves node-postgres out |
+//! | `PGWEIR_TEST_BROWSER` | `skip` leaves the page in Chromium out |
 //! | `PGWEIR_TEST_PATIENCE` | factor on every time limit, for slow machines |
 //! | `PGWEIR_TEST_SEED` | first seed of the random scripts |
 //! | `PGWEIR_TEST_SCRIPTS` | how many random scripts per configuration |
@@ -16,6 +17,7 @@ mod audit;
 mod auth;
 mod auth_query;
 mod cancel;
+mod dashboard;
 mod differential;
 mod drivers;
 mod dropin;

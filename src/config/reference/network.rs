@@ -68,7 +68,7 @@ pub(super) const KEYS: &[Key] = &[
         "http_listen",
         "",
         HttpAddress(|s| &mut s.http_listen),
-        "Address and port where `/metrics`, `/live` and `/ready` are served over HTTP, and on a loopback address the JSON API too (docs/api.md). Empty: nowhere. What is served has no login, so keep it off the public network.",
+        "Address and port where `/metrics`, `/live` and `/ready` are served over HTTP, and on a loopback address the page (docs/dashboard.md) and the JSON API (docs/api.md). Empty: nowhere. What is served has no login, so keep it off the public network.",
     )
     .toml("127.0.0.1:6433", "metrics and health should be there without asking; a pgbouncer.ini opens no port that PgBouncer would not open")
     .ours()

@@ -1,0 +1,128 @@
+"""Loads every view of pgweir's page in a real browser and says what is wrong with any.
+
+usage: pages.py URL [DIRECTORY FOR SCREENSHOTS]
+
+Expects traffic of an application with an N+1, a pool that clients wait for, and a client with markup in its name.
+"""
+
+import pathlib
+import sys
+
+from chromium import Browser, Failure, Page
+
+VIEWS = ["overview", "pools", "servers", "clients", "statements", "findings", "firewall", "config"]
+READY = "document.querySelector('#main').dataset.view === location.hash.slice(1) && document.querySelector('#main h1') && !document.querySelector('#main .note.error') && " \
+        "document.querySelector('#live').className.includes('on')"
+
+
+def visit(page, url, view):
+    page.open(f"{url}#{view}")
+    page.wait(view, f"location.hash === '#{view}' && {READY}")
+
+
+def check(page, url):
+    """Nothing was complained of and nobody else was asked."""
+    complaints = page.complaints()
+    if complaints:
+        raise Failure("the page complains:\n" + "\n".join(complaints))
+    elsewhere = [one for one in page.requests() if not one.startswith((url, "about:"))]
+    if elsewhere:
+        raise Failure(f"the page asks elsewhere: {elsewhere}")
+
+
+def text(page):
+    return page.js("document.body.innerText")
+
+
+def expect(page, *wanted):
+    said = text(page)
+    for one in wanted:
+        if one.lower() not in said.lower():
+            raise Failure(f"{one!r} is not on the page, which says:\n{said}")
+
+
+def views(browser, url):
+    page = Page(browser)
+    visit(page, url, "overview")
+    page.wait("plots", "document.querySelectorAll('.plot canvas').length === 6")
+    page.wait("the pool that waits", "document.querySelector('#wrong')?.innerText.includes('for a server, the first for')")
+    page.wait("the costliest finding", "document.querySelector('#wrong')?.innerText.includes('executions of one lookup')")
+    expect(page, "waits", "Clients waiting", "Statements that take the most time", "n-plus-one")
+    if page.js("document.documentElement.scrollWidth > innerWidth"):
+        raise Failure("the overview is wider than the window")
+    for number, view in enumerate(VIEWS, 1):
+        # By keyboard, as somebody would who knows it.
+        page.call("Input.dispatchKeyEvent", type="keyDown", key=str(number), text=str(number))
+        page.call("Input.dispatchKeyEvent", type="keyUp", key=str(number))
+        page.wait(view, f"location.hash === '#{view}' && {READY}")
+    visit(page, url, "clients")
+    # It was sent as the name of an application, and is nothing but text.
+    page.wait("the name with markup", "document.querySelector('#main').innerText.includes('<img src=x')")
+    if page.js("document.querySelectorAll('#main img').length"):
+        raise Failure("an application's name has become markup")
+    visit(page, url, "statements")
+    expect(page, "server time", "median")
+    page.js("document.querySelector('[data-keep=sort-calls]').click()")
+    page.wait("another order", "document.querySelector('th[aria-sort]')?.innerText.includes('calls')")
+    page.js("document.querySelector('#main td a').click()")
+    page.wait("one statement", "document.querySelector('#main').innerText.includes('How long it takes')")
+    visit(page, url, "findings")
+    page.js("[...document.querySelectorAll('#main td a')].find(a => a.innerText.includes('n-plus-one')).click()")
+    page.wait("the N+1", "document.querySelector('#main').innerText.includes('What to do')")
+    expect(page, "lookups one after the other", "It follows", "lint:ignore=n-plus-one", "Evidence")
+    visit(page, url, "config")
+    expect(page, "http_listen", "changed")
+    check(page, url)
+
+
+def phone(browser, url):
+    page = Page(browser, width=390, height=844, dark=True, phone=True)
+    for view in VIEWS:
+        visit(page, url, view)
+        if page.js("document.documentElement.scrollWidth > innerWidth"):
+            raise Failure(f"{view} is wider than a phone")
+    check(page, url)
+
+
+def pictures(browser, url, directory):
+    directory.mkdir(parents=True, exist_ok=True)
+    light = Page(browser, width=1280, height=860)
+    for view in VIEWS:
+        visit(light, url, view)
+        browser.listen(3)
+        light.picture(directory / f"{view}.png")
+    visit(light, url, "findings")
+    light.js("[...document.querySelectorAll('#main td a')].find(a => a.innerText.includes('n-plus-one')).click()")
+    light.wait("the N+1", "document.querySelector('#main').innerText.includes('What to do')")
+    browser.listen(1)
+    light.picture(directory / "finding.png")
+    visit(light, url, "statements")
+    light.js("document.querySelector('#main td a').click()")
+    light.wait("one statement", "document.querySelector('#main').innerText.includes('How long it takes')")
+    light.picture(directory / "statement.png")
+    dark = Page(browser, width=1280, height=860, dark=True)
+    visit(dark, url, "overview")
+    browser.listen(3)
+    dark.picture(directory / "overview-dark.png")
+    phone = Page(browser, width=390, height=844, phone=True)
+    visit(phone, url, "overview")
+    browser.listen(2)
+    phone.picture(directory / "phone.png", whole=False)
+
+
+def main():
+    url = sys.argv[1].rstrip("/") + "/"
+    with Browser() as browser:
+        if len(sys.argv) > 2:
+            pictures(browser, url, pathlib.Path(sys.argv[2]))
+        else:
+            views(browser, url)
+            phone(browser, url)
+    print("ok")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failure as failure:
+        sys.exit(f"{failure}")

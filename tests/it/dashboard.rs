@@ -1,0 +1,237 @@
+//! The page of pgweir in a real browser, under traffic with problems in it.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use pgweir::demo::cluster::free_port;
+use tempfile::TempDir;
+
+use crate::support::pgweir::{Pgweir, Setup, clean_environment, succeed};
+use crate::support::postgres::{PASSWORD, Postgres, Version, each_postgres};
+use crate::support::wait::eventually;
+
+/// Name of an application that would be an image with a script, were it ever taken for markup.
+const MARKUP: &str = "<img src=x onerror=alert(1)>";
+
+/// A child that is stopped when the test ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// psql as an application of this name, which does what it is told in the background.
+fn application(pgweir: &Pgweir, postgres: &Postgres, name: &str, commands: &[&str]) -> Running {
+    let mut psql = pgweir.client(postgres, "psql", "t_trust");
+    psql.args(["-AtX", "-d", "shop"]).env("PGAPPNAME", name);
+    for command in commands {
+        psql.args(["-c", command]);
+    }
+    psql.stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    Running(psql.spawn().expect("psql"))
+}
+
+/// What an application with an N+1 sends: a list, and a lookup for each of its rows.
+fn visits(count: u32) -> Vec<String> {
+    let mut all = Vec::new();
+    for visit in 0..count {
+        let first = visit * 10;
+        all.push(format!(
+            "SELECT id, author_id FROM post WHERE id > {first} ORDER BY id LIMIT 10"
+        ));
+        all.extend(
+            (1..=10).map(|n| format!("SELECT id, name FROM author WHERE id = {}", first + n)),
+        );
+    }
+    all
+}
+
+fn start(postgres: &Postgres) -> (Pgweir, u16) {
+    let database = postgres.database();
+    let http = free_port().expect("a free port");
+    let pgweir = Setup::new()
+        .set("pool_mode", "transaction")
+        .set("default_pool_size", 1)
+        .set("http_listen", format!("127.0.0.1:{http}"))
+        .database("shop", postgres, &database)
+        .start();
+    let tables = "CREATE TABLE author AS SELECT n AS id, 'author ' || n AS name FROM generate_series(1, 500) n; \
+                  CREATE TABLE post AS SELECT n AS id, n AS author_id FROM generate_series(1, 500) n";
+    pgweir.psql(postgres, "t_trust", "shop", tables);
+    (pgweir, http)
+}
+
+/// Runs the browser over all views; with a directory it writes pictures of them there.
+fn browse(http: u16, pictures: Option<&Path>) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/pages.py");
+    let mut command = Command::new("python3");
+    clean_environment(&mut command);
+    command
+        .arg(script)
+        .arg(format!("http://127.0.0.1:{http}/"))
+        .args(pictures)
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    assert_eq!(succeed(&mut command).trim(), "ok");
+}
+
+#[test]
+fn every_view_shows_what_is_wrong_and_complains_of_nothing() {
+    if std::env::var("PGWEIR_TEST_BROWSER").is_ok_and(|value| value == "skip") {
+        eprintln!("left out by PGWEIR_TEST_BROWSER: the page in Chromium");
+        return;
+    }
+    // The page is the same for every server.
+    let Some(postgres) = each_postgres().next() else {
+        return;
+    };
+    let (pgweir, http) = start(postgres);
+    let visits = visits(6);
+    let visits: Vec<&str> = visits.iter().map(String::as_str).collect();
+    let mut shop = application(&pgweir, postgres, "shop-web", &visits);
+    assert!(shop.0.wait().expect("psql").success());
+    eventually("the N+1", || {
+        let found = pgweir.psql(postgres, "postgres", "pgweir", "SHOW FINDINGS n-plus-one");
+        found.contains("executions of one lookup").then_some(())
+    });
+    let _slow = application(&pgweir, postgres, "report", &["SELECT pg_sleep(600)"]);
+    eventually("the only server is lent", || {
+        let pools = pgweir.psql(postgres, "postgres", "pgweir", "SHOW SERVERS");
+        pools.contains("|active|").then_some(())
+    });
+    let _waiting = application(&pgweir, postgres, MARKUP, &["SELECT 1"]);
+    browse(http, None);
+}
+
+/// An application for a while: pgbench with a script of this text, so many connections and runs per second.
+fn traffic(scene: &Scene, name: &str, connections: u32, rate: u32, script: &str) -> Running {
+    let path = scene.dir.path().join(format!("{name}.sql"));
+    std::fs::write(&path, script).expect("a script");
+    let mut pgbench = scene.pgweir.client(&scene.postgres, "pgbench", "shop");
+    pgbench
+        .args(["-n", "-T", "120", "-c", &connections.to_string()])
+        .args(["-R", &rate.to_string(), "-f"])
+        .arg(&path)
+        .arg("shop")
+        .env("PGAPPNAME", name)
+        .stdout(Stdio::null());
+    Running(pgbench.spawn().expect("pgbench"))
+}
+
+/// A shop in trouble.
+struct Scene {
+    dir: TempDir,
+    postgres: Postgres,
+    pgweir: Pgweir,
+}
+
+/// `PGWEIR_PICTURES=docs/img cargo test --test it -- --ignored dashboard::pictures` takes those of the
+/// documentation anew.
+#[test]
+#[ignore = "takes the pictures of the documentation"]
+fn pictures() {
+    let Some(directory) = std::env::var_os("PGWEIR_PICTURES") else {
+        panic!("PGWEIR_PICTURES says where the pictures go");
+    };
+    let postgres = Postgres::own(Version::V18).expect("PostgreSQL 18");
+    let password = PASSWORD.replace('\'', "''");
+    let role = format!("CREATE ROLE shop LOGIN PASSWORD '{password}'");
+    for sql in [&*role, "CREATE DATABASE shop OWNER shop"] {
+        postgres.psql("postgres", sql);
+    }
+    let (replica, mut other) = (postgres.replica(), postgres.replica());
+    let servers: Vec<String> = [postgres.port(), replica.port(), other.port()]
+        .iter()
+        .map(|port| format!("127.0.0.1:{port}"))
+        .collect();
+    let http = free_port().expect("a free port");
+    let dir = tempfile::tempdir().expect("a directory");
+    let setup = Setup::new()
+        .secret("shop", PASSWORD)
+        .set("admin_users", "postgres")
+        .set("pool_mode", "transaction")
+        .set("default_pool_size", 6)
+        .set("cluster_check_interval", "200ms")
+        .set("http_listen", format!("127.0.0.1:{http}"))
+        .set(
+            "audit_file",
+            dir.path().join("audit.jsonl").display().to_string(),
+        )
+        .set("audit_policy", "all")
+        .database_set("shop", "dbname", "shop")
+        .database_set("shop", "servers", servers)
+        .database("billing", &postgres, "shop")
+        .database_set("billing", "pool_size", 2);
+    let scene = Scene {
+        dir,
+        pgweir: setup.start(),
+        postgres,
+    };
+    let tables = "CREATE TABLE author (id int PRIMARY KEY, name text, email text); \
+         CREATE TABLE post (id int PRIMARY KEY, author_id int, title text, body text); \
+         CREATE TABLE invoice (id int PRIMARY KEY, paid bool DEFAULT false, total numeric); \
+         INSERT INTO author SELECT n, 'author ' || n, n || '@example.org' FROM generate_series(1, 2000) n; \
+         INSERT INTO post SELECT n, n % 2000 + 1, 'post ' || n, repeat('text ', 60) FROM generate_series(1, 20000) n; \
+         INSERT INTO invoice SELECT n, false, n FROM generate_series(1, 5000) n";
+    scene.postgres.psql("shop", tables);
+    scene
+        .postgres
+        .psql("shop", "GRANT ALL ON author, post, invoice TO shop");
+    let tags = "/*controller='posts',action='index',framework='django'*/";
+    let mut loops = format!(
+        "\\set first random(1, 19000)\nSELECT id, title, author_id FROM post WHERE id > :first ORDER BY id LIMIT 20 {tags};\n"
+    );
+    for n in 1..=20 {
+        loops.push_str(&format!(
+            "\\set one (:first + {n}) % 2000 + 1\nSELECT id, name FROM author WHERE id = :one {tags};\n"
+        ));
+    }
+    let _running = [
+        traffic(&scene, "shop-web", 5, 12, &loops),
+        traffic(
+            &scene,
+            "search",
+            2,
+            8,
+            "\\set n random(1, 900)\nSELECT id, title FROM post WHERE title LIKE '%' || :n;\nSELECT * FROM post ORDER BY id LIMIT 20 OFFSET 5000;\n",
+        ),
+        traffic(
+            &scene,
+            "checkout",
+            4,
+            60,
+            "\\set n random(1, 5000)\nBEGIN;\nSELECT total FROM invoice WHERE id = :n FOR UPDATE;\nUPDATE invoice SET paid = true WHERE id = :n;\nCOMMIT;\n",
+        ),
+    ];
+    let billing = |name: &str, commands: &[&str]| {
+        let mut psql = scene.pgweir.client(&scene.postgres, "psql", "shop");
+        psql.args(["-AtX", "-d", "billing"]).env("PGAPPNAME", name);
+        for command in commands {
+            psql.args(["-c", command]);
+        }
+        psql.stdout(Stdio::null()).stderr(Stdio::null());
+        Running(psql.spawn().expect("psql"))
+    };
+    let report = "SELECT pg_sleep(600) FROM invoice LIMIT 1";
+    let _held = [
+        billing("month-end-report", &[report]),
+        billing("month-end-report", &[report]),
+    ];
+    std::thread::sleep(std::time::Duration::from_secs(25));
+    let _waits: Vec<Running> = (0..7)
+        .map(|_| {
+            billing(
+                "billing-api",
+                &["UPDATE invoice SET paid = true WHERE id = 7"],
+            )
+        })
+        .collect();
+    other.kill();
+    std::thread::sleep(std::time::Duration::from_secs(12));
+    browse(http, Some(Path::new(&directory)));
+}
