@@ -7,6 +7,7 @@ use super::challenge::{self, Candidate, Check, EndPoint, Opening, Proof, Random,
 use super::error::LoginError;
 use super::handshake::{Handshake, Replication, Request, Step, Transport};
 use super::line::{Line, cut_short};
+use super::proxied::Incoming;
 use super::secrets::{Found, Secrets};
 use super::way::{Way, asks_for_secrets, check_certificate, check_peer, way_in};
 use crate::auth::{ScramKeys, vault};
@@ -87,13 +88,15 @@ impl std::fmt::Debug for Login {
 ///
 /// Source: PgBouncer, `client_login_timeout`, `auth_type`, `client_tls_sslmode`.
 pub async fn accept(
-    stream: Stream,
+    incoming: impl Into<Incoming>,
     config: &Config,
     tls: &TlsContext,
     derivation: &Derivation,
     secrets: &impl Secrets,
 ) -> Result<Accepted, LoginError> {
+    let Incoming { stream, received } = incoming.into();
     let mut line = Line::new(stream);
+    line.received = received;
     let limit = config.settings.client_login_timeout;
     let result = if limit.is_zero() {
         converse(&mut line, config, tls, derivation, secrets).await

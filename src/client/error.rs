@@ -6,6 +6,7 @@ use std::io;
 use crate::auth::scram::ScramError;
 use crate::error::{ClientFacing, Fault, SqlState};
 use crate::wire::FrameError;
+use crate::wire::proxy::ProxyError;
 use crate::wire::startup::StartupError;
 
 /// Why a login failed. The client has been told, unless the connection itself was the trouble, and
@@ -18,6 +19,15 @@ pub enum LoginError {
     /// The TLS handshake failed; the client got an alert.
     #[error("TLS handshake with the client failed: {0}")]
     Tls(io::Error),
+    /// A proxy did not tell whose connection it is.
+    #[error(transparent)]
+    Proxy(ProxyError),
+    /// A proxy did not tell in time.
+    #[error("no PROXY protocol header came within 5 seconds")]
+    HeaderLate,
+    /// The connection does not come through a proxy.
+    #[error("connections must come through a proxy of proxy_protocol_from")]
+    NotProxied,
     /// A packet of the startup phase is malformed.
     #[error(transparent)]
     Startup(#[from] StartupError),
@@ -100,8 +110,11 @@ impl ClientFacing for LoginError {
             | LoginError::Frame(_)
             | LoginError::Protocol(_)
             | LoginError::Scram(_)
+            | LoginError::Proxy(_)
+            | LoginError::HeaderLate
             | LoginError::UnencryptedData(_) => SqlState::PROTOCOL_VIOLATION,
             LoginError::SslRequired
+            | LoginError::NotProxied
             | LoginError::NoUser
             | LoginError::Rejected
             | LoginError::NoMethod

@@ -5,6 +5,7 @@ pub mod challenge;
 pub mod error;
 pub mod handshake;
 mod line;
+pub mod proxied;
 pub mod secrets;
 pub mod startup_options;
 mod way;

@@ -9,8 +9,8 @@ use super::effective::CONSOLE_NAMES;
 use super::hba::ident::Ident;
 use super::hba::{self, Hba, Method};
 use super::{
-    AuthType, ChannelBinding, Config, ConfigError, Database, SYSLOG_FACILITIES, Secret, SslMode,
-    TlsSettings,
+    AuthType, ChannelBinding, Config, ConfigError, Database, ProxyProtocol, SYSLOG_FACILITIES,
+    Secret, SslMode, TlsSettings,
 };
 use crate::config::userlist;
 
@@ -190,6 +190,12 @@ fn logins(config: &Config, check: &mut Check<'_>) {
         check.process(
             "auth_type",
             "cert needs client certificates; set client_tls_sslmode to verify-ca or verify-full",
+        );
+    }
+    if settings.proxy_protocol != ProxyProtocol::Off && settings.proxy_protocol_from.is_empty() {
+        check.process(
+            "proxy_protocol",
+            "needs the addresses of the proxies in proxy_protocol_from",
         );
     }
     if settings.auth_type == AuthType::Hba && settings.auth_hba_file.is_none() {

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::document::{Dialect, Raw};
-use super::{AuthType, ChannelBinding, PoolMode, Secret, SslMode, units};
+use super::{AuthType, ChannelBinding, Origin, PoolMode, ProxyProtocol, Secret, SslMode, units};
 use read::{
-    AUTH_TYPES, BINDINGS, MILLISECOND, POOL_MODES, SECOND, SSL_MODES, addresses, auth_type,
-    boolean, count, duration, http_address, mode, names, only_tls13, params, pool_mode, set_param,
-    size, text, word,
+    AUTH_TYPES, BINDINGS, MILLISECOND, POOL_MODES, PROXY_MODES, SECOND, SSL_MODES, addresses,
+    auth_type, boolean, count, duration, http_address, mode, names, only_tls13, params, pool_mode,
+    set_param, size, text, word,
 };
 
 /// What reading a value needs to know beyond the value.
@@ -82,6 +82,10 @@ pub enum Field<T: 'static> {
     Binding(fn(&mut T) -> &mut ChannelBinding),
     /// TLS versions; the place holds "only 1.3".
     Protocols(fn(&mut T) -> &mut bool),
+    /// Whether connections begin with a proxy's header.
+    Proxying(fn(&mut T) -> &mut ProxyProtocol),
+    /// Networks that are trusted with something.
+    Origins(fn(&mut T) -> &mut Vec<Origin>),
     /// Addresses to listen on.
     Addresses(fn(&mut T) -> &mut Vec<IpAddr>),
     /// Address and port of the HTTP listener; empty is none.
@@ -121,6 +125,8 @@ impl<T> Field<T> {
             Field::Ssl(_) => SSL_MODES.map(SslMode::as_str).join(", "),
             Field::Binding(_) => BINDINGS.map(ChannelBinding::as_str).join(", "),
             Field::Protocols(_) => "secure, tlsv1.3".into(),
+            Field::Proxying(_) => PROXY_MODES.map(ProxyProtocol::as_str).join(", "),
+            Field::Origins(_) => "list of networks as ADDRESS/BITS, and unix".into(),
             Field::Addresses(_) => "list of addresses or *".into(),
             Field::HttpAddress(_) => "address:port".into(),
             Field::Params(_) => "table of text".into(),
@@ -192,6 +198,14 @@ impl<T> Field<T> {
             Field::Ssl(at) => *at(target) = word(raw, &SSL_MODES, SslMode::as_str)?,
             Field::Binding(at) => *at(target) = word(raw, &BINDINGS, ChannelBinding::as_str)?,
             Field::Protocols(at) => *at(target) = only_tls13(raw)?,
+            Field::Proxying(at) => *at(target) = word(raw, &PROXY_MODES, ProxyProtocol::as_str)?,
+            Field::Origins(at) => {
+                let read = |name: String| Origin::parse(&name);
+                *at(target) = names(raw)?
+                    .into_iter()
+                    .map(read)
+                    .collect::<Result<_, _>>()?;
+            }
             Field::Addresses(at) => *at(target) = addresses(raw)?,
             Field::HttpAddress(at) => *at(target) = http_address(raw)?,
             Field::Param(name, at) => {
@@ -240,6 +254,11 @@ impl<T> Field<T> {
             Field::Ssl(at) => at(target).as_str().into(),
             Field::Binding(at) => at(target).as_str().into(),
             Field::Protocols(at) => if *at(target) { "tlsv1.3" } else { "secure" }.into(),
+            Field::Proxying(at) => at(target).as_str().into(),
+            Field::Origins(at) => {
+                let all: Vec<&str> = at(target).iter().map(Origin::as_str).collect();
+                all.join(",")
+            }
             Field::Addresses(at) => {
                 let all: Vec<String> = at(target).iter().map(IpAddr::to_string).collect();
                 all.join(",")

@@ -14,7 +14,7 @@
 //!
 //! Source: PostgreSQL manual, "The pg_hba.conf File"; PgBouncer, "HBA File Format".
 
-mod address;
+pub(super) mod address;
 pub mod ident;
 mod options;
 mod words;

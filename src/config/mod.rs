@@ -30,10 +30,12 @@ mod checks;
 pub mod hba;
 mod lint;
 pub mod lookup;
+mod origin;
 
 pub use audit::AuditOverride;
 pub use errors::{ConfigError, ConfigErrors};
 pub use lint::{FirewallSettings, RuleAction, RuleNumber, RuleSettings};
+pub use origin::Origin;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -201,6 +203,30 @@ impl ChannelBinding {
             ChannelBinding::Disable => "disable",
             ChannelBinding::Prefer => "prefer",
             ChannelBinding::Require => "require",
+        }
+    }
+}
+
+/// Whether connections begin with a header that tells where the client is.
+///
+/// Source: HAProxy, "The PROXY protocol".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// Never.
+    Off,
+    /// Those that come from where [`Settings::proxy_protocol_from`] says.
+    On,
+    /// The same, and nobody comes from elsewhere over TCP.
+    Required,
+}
+
+impl ProxyProtocol {
+    /// The word used in files and in SHOW.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProxyProtocol::Off => "off",
+            ProxyProtocol::On => "on",
+            ProxyProtocol::Required => "required",
         }
     }
 }
@@ -379,6 +405,10 @@ pub struct Settings {
     pub unix_socket_group: String,
     /// Where `/metrics`, `/live` and `/ready` are served; `None`: nowhere.
     pub http_listen: Option<std::net::SocketAddr>,
+    /// Whether connections begin with a header that tells where the client is.
+    pub proxy_protocol: ProxyProtocol,
+    /// Who is believed such a header.
+    pub proxy_protocol_from: Vec<Origin>,
     /// How clients prove who they are.
     pub auth_type: AuthType,
     /// The users file, if any.

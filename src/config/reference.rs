@@ -24,7 +24,8 @@ use std::net::IpAddr;
 use super::document::{Dialect, Raw, Section};
 use super::field::{Field, Reading};
 use super::{
-    AuthType, ChannelBinding, Config, Database, PoolMode, Settings, SslMode, TlsSettings, User,
+    AuthType, ChannelBinding, Config, Database, PoolMode, ProxyProtocol, Settings, SslMode,
+    TlsSettings, User,
 };
 
 /// A database while its keys are being read: `host` and `port` are separate keys and make
@@ -281,6 +282,8 @@ fn unset() -> Settings {
         unix_socket_mode: 0,
         unix_socket_group: String::new(),
         http_listen: None,
+        proxy_protocol: ProxyProtocol::Off,
+        proxy_protocol_from: Vec::new(),
         auth_type: AuthType::ScramSha256,
         auth_file: None,
         auth_hba_file: None,

@@ -72,6 +72,8 @@ pub struct TlsInfo {
 /// A connected byte stream. See the module's documentation.
 pub struct Stream {
     kind: Kind,
+    /// The other end is a proxy's; where the client is, if it told.
+    proxied: Option<Box<Option<SocketAddr>>>,
 }
 
 enum Kind {
@@ -85,6 +87,7 @@ enum Kind {
 /// Dropping it closes the socket.
 pub struct Detached {
     kind: DetachedKind,
+    proxied: Option<Box<Option<SocketAddr>>>,
 }
 
 enum DetachedKind {
@@ -97,6 +100,7 @@ impl Stream {
     pub fn from_tcp(socket: TcpStream) -> Stream {
         Stream {
             kind: Kind::Tcp(socket),
+            proxied: None,
         }
     }
 
@@ -104,6 +108,7 @@ impl Stream {
     pub fn from_unix(socket: UnixStream) -> Stream {
         Stream {
             kind: Kind::Unix(socket),
+            proxied: None,
         }
     }
 
@@ -191,10 +196,11 @@ impl Stream {
         config: Arc<rustls::ServerConfig>,
         already_read: Vec<u8>,
     ) -> io::Result<Stream> {
-        let socket = self.into_socket(already_read)?;
+        let (socket, proxied) = self.into_socket(already_read)?;
         let session = TlsAcceptor::from(config).accept(socket).await?;
         Ok(Stream {
             kind: Kind::Tls(Box::new(TlsStream::Server(session))),
+            proxied,
         })
     }
 
@@ -206,22 +212,36 @@ impl Stream {
         config: Arc<rustls::ClientConfig>,
         name: ServerName<'static>,
     ) -> io::Result<Stream> {
-        let socket = self.into_socket(Vec::new())?;
+        let (socket, proxied) = self.into_socket(Vec::new())?;
         let session = TlsConnector::from(config).connect(name, socket).await?;
         Ok(Stream {
             kind: Kind::Tls(Box::new(TlsStream::Client(session))),
+            proxied,
         })
     }
 
-    fn into_socket(self, already_read: Vec<u8>) -> io::Result<Socket> {
-        match self.kind {
-            Kind::Tcp(socket) => Ok(Socket::tcp(socket, already_read)),
-            Kind::Unix(socket) => Ok(Socket::unix(socket, already_read)),
-            Kind::Tls(_) => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the stream is encrypted already",
-            )),
-        }
+    /// The socket, and where a proxy says that the other end is.
+    fn into_socket(
+        self,
+        already_read: Vec<u8>,
+    ) -> io::Result<(Socket, Option<Box<Option<SocketAddr>>>)> {
+        let socket = match self.kind {
+            Kind::Tcp(socket) => Socket::tcp(socket, already_read),
+            Kind::Unix(socket) => Socket::unix(socket, already_read),
+            Kind::Tls(_) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "the stream is encrypted already",
+                ));
+            }
+        };
+        Ok((socket, self.proxied))
+    }
+
+    /// The other end is a trusted proxy. From now on the client is where it says, if it says, and the
+    /// credentials of the proxy are not the client's.
+    pub fn comes_through(&mut self, client: Option<SocketAddr>) {
+        self.proxied = Some(Box::new(client));
     }
 
     /// Takes the stream out of this thread's reactor. Bytes that the TLS session holds stay in it.
@@ -236,11 +256,15 @@ impl Stream {
                 DetachedKind::Tls(session)
             }
         };
-        Ok(Detached { kind })
+        let proxied = self.proxied;
+        Ok(Detached { kind, proxied })
     }
 
-    /// The other end's address, asked from the system.
+    /// The other end's address: as a proxy told, or asked from the system.
     pub fn peer(&self) -> PeerAddr {
+        if let Some(Some(client)) = self.proxied.as_deref() {
+            return PeerAddr::Tcp(*client);
+        }
         match &self.kind {
             Kind::Tcp(socket) => socket.peer_addr().map_or(PeerAddr::Gone, PeerAddr::Tcp),
             Kind::Unix(_) => PeerAddr::Unix,
@@ -257,7 +281,7 @@ impl Stream {
         }
     }
 
-    /// Whether this is a unix socket.
+    /// Whether this is a unix socket, and not a proxy's that tells of somebody else.
     pub fn is_unix(&self) -> bool {
         matches!(self.peer(), PeerAddr::Unix)
     }
@@ -302,9 +326,10 @@ impl Stream {
         }
     }
 
-    /// Who connected to our unix socket; `None` for TCP or when the system does not tell.
+    /// Who connected to our unix socket; `None` for TCP, for the client of a proxy, or when the system
+    /// does not tell.
     pub fn peer_cred(&self) -> Option<PeerCredentials> {
-        let Kind::Unix(socket) = &self.kind else {
+        let (Kind::Unix(socket), None) = (&self.kind, &self.proxied) else {
             return None;
         };
         let cred = socket.peer_cred().ok()?;
@@ -339,7 +364,8 @@ impl Detached {
                 Kind::Tls(session)
             }
         };
-        Ok(Stream { kind })
+        let proxied = self.proxied;
+        Ok(Stream { kind, proxied })
     }
 }
 

@@ -9,6 +9,7 @@
 
 pub mod header;
 pub mod limits;
+pub mod proxy;
 pub mod read;
 pub mod startup;
 pub mod status;

@@ -10,7 +10,7 @@ use crate::admin::{self, Rights};
 use crate::audit::observer::Report;
 use crate::auth::ScramKeys;
 use crate::client::handshake::Replication;
-use crate::client::{Accepted, Login, accept};
+use crate::client::{Accepted, Login, LoginError, accept, proxied};
 use crate::config::{Config, Database, Secret};
 use crate::control::Control;
 use crate::derivation::Derivation;
@@ -96,8 +96,19 @@ impl Logins {
             .await;
             return;
         };
+        let refused = |addr, error: LoginError| {
+            Who::unknown(id).leaves(addr, &error.to_string(), &config);
+            self.report_failed(addr, error.to_string());
+        };
+        let incoming = match proxied::incoming(stream, &config).await {
+            Ok(Some(incoming)) => incoming,
+            Ok(None) => return,
+            Err(error) => return refused(addr, error),
+        };
+        // Of the client, if a proxy told it.
+        let addr = incoming.stream.peer();
         let accepted = accept(
-            stream,
+            incoming,
             &config,
             &process.tls,
             &self.derivation,
@@ -113,11 +124,7 @@ impl Logins {
                 return;
             }
             Ok(Accepted::Closed) => return,
-            Err(error) => {
-                Who::unknown(id).leaves(addr, &error.to_string(), &config);
-                self.report_failed(addr, error.to_string());
-                return;
-            }
+            Err(error) => return refused(addr, error),
         };
         if config.settings.log_connections {
             let tls = match tls_name(&login.stream) {

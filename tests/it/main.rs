@@ -32,6 +32,7 @@ mod licences;
 mod limits;
 mod offline;
 mod prepared;
+mod proxied;
 mod relay;
 mod replicas;
 mod replication;

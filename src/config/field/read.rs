@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::super::document::Raw;
-use super::super::{AuthType, ChannelBinding, PoolMode, SslMode, suggest, units};
+use super::super::{AuthType, ChannelBinding, PoolMode, ProxyProtocol, SslMode, suggest, units};
 use super::Reading;
 
 /// Microseconds of the unit that plain numbers of a duration have.
@@ -41,6 +41,12 @@ pub(super) const BINDINGS: [ChannelBinding; 3] = [
     ChannelBinding::Disable,
     ChannelBinding::Prefer,
     ChannelBinding::Require,
+];
+
+pub(super) const PROXY_MODES: [ProxyProtocol; 3] = [
+    ProxyProtocol::Off,
+    ProxyProtocol::On,
+    ProxyProtocol::Required,
 ];
 
 pub(super) fn text(raw: &Raw) -> Result<&str, String> {

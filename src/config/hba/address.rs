@@ -7,7 +7,7 @@ pub type Network = (IpAddr, IpAddr);
 
 /// Addresses of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Addresses {
+pub(in crate::config) enum Addresses {
     /// Any.
     All,
     /// Those of this machine.
@@ -19,7 +19,7 @@ pub(super) enum Addresses {
 }
 
 /// Reads `ADDRESS/BITS`, an address alone or with a mask, `all`, `samehost` and `samenet`.
-pub(super) fn read(text: &str, mask: Option<IpAddr>) -> Result<Addresses, String> {
+pub(in crate::config) fn read(text: &str, mask: Option<IpAddr>) -> Result<Addresses, String> {
     match text {
         "all" => return Ok(Addresses::All),
         "samehost" => return Ok(Addresses::SameHost),
@@ -84,7 +84,7 @@ fn cut(address: IpAddr, bits: u32) -> u128 {
 impl Addresses {
     /// Whether an address is one of these; `to` is the one that it connected to, and `networks` tells
     /// those of this machine.
-    pub(super) fn hold(
+    pub(in crate::config) fn hold(
         self,
         from: IpAddr,
         to: Option<IpAddr>,

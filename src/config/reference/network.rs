@@ -1,8 +1,8 @@
 //! Keys about listening, logins, TLS and sockets.
 
 use super::super::field::Field::{
-    Addresses, Auth, Binding, Bool, Count, File, HttpAddress, Millis, Mode, Names, OptText, Port,
-    Protocols, Seconds, Size32, Ssl, Text,
+    Addresses, Auth, Binding, Bool, Count, File, HttpAddress, Millis, Mode, Names, OptText,
+    Origins, Port, Protocols, Proxying, Seconds, Size32, Ssl, Text,
 };
 use super::Key;
 
@@ -73,6 +73,20 @@ pub(super) const KEYS: &[Key] = &[
     .toml("127.0.0.1:6433", "metrics and health should be there without asking; a pgbouncer.ini opens no port that PgBouncer would not open")
     .ours()
     .needs_restart(),
+    Key::process(
+        "proxy_protocol",
+        "off",
+        Proxying(|s| &mut s.proxy_protocol),
+        "Whether a proxy or load balancer in front of pgweir tells where clients are, by the PROXY protocol (HAProxy's `send-proxy` and `send-proxy-v2`, AWS's network load balancers and others; versions 1 and 2). What it tells is the client's address for `auth_hba_file`, the log, SHOW CLIENTS, `application_name_add_host` and the audit trail. `on`: connections from `proxy_protocol_from` must begin with a header, within 5 seconds and of at most 4 kB; others are taken as they are. `required`: nobody else may connect over TCP. The header comes before everything else, TLS too. A header without an address (a health check, UNKNOWN) leaves the proxy's own.",
+    )
+    .ours(),
+    Key::process(
+        "proxy_protocol_from",
+        "",
+        Origins(|s| &mut s.proxy_protocol_from),
+        "Whose headers `proxy_protocol` believes: addresses of the proxies, as `ADDRESS` or `ADDRESS/BITS`, and `unix` for the unix socket. Nobody who is not a proxy should be able to connect from there, since a header can name any address, and with it any line of `auth_hba_file`.",
+    )
+    .ours(),
     Key::process(
         "auth_type",
         "md5",

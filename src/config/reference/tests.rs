@@ -58,6 +58,8 @@ fn rows_point_to_different_places() {
             "address:port" => "127.0.0.1:1",
             "list of addresses or *" => "127.0.0.9",
             "secure, tlsv1.3" => "tlsv1.3",
+            "off, on, required" => "on",
+            kind if kind.starts_with("list of networks") => "127.0.0.9",
             kind if kind.starts_with("session") => "statement",
             kind if kind.starts_with("any") => "cert",
             kind if kind.starts_with("disable") => "require",

@@ -12,5 +12,6 @@ pub(crate) mod peer;
 pub(crate) mod pgweir;
 pub(crate) mod postgres;
 pub(crate) mod scene;
+pub(crate) mod service;
 pub(crate) mod wait;
 pub(crate) mod wire;
