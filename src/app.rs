@@ -190,7 +190,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
                 control: control.clone(),
                 console: console.clone(),
             };
-            tokio::spawn(web::serve(socket, env));
+            tokio::spawn(web::serve(socket, env, derivation.clone()));
         }
         tokio::spawn(watcher::run(control.clone(), derivation.clone()));
         tokio::spawn(watcher::switchover::run(

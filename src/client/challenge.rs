@@ -63,6 +63,19 @@ impl Candidate {
     }
 }
 
+impl Candidate {
+    /// What is stored; a stand-in for a user who does not exist.
+    pub fn secret(&self) -> &StoredSecret {
+        &self.secret
+    }
+
+    /// Whether the user exists and can log in with a password at all. Check the secret all the same, so
+    /// that the time does not tell.
+    pub fn is_genuine(&self) -> bool {
+        self.genuine
+    }
+}
+
 /// Random bytes that an exchange may need.
 pub struct Random {
     /// Salt of an MD5 challenge.

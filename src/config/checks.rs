@@ -107,6 +107,22 @@ fn listeners(config: &Config, check: &mut Check<'_>) {
             ),
         );
     }
+    if settings.http_tls && settings.client_tls.mode == SslMode::Disable {
+        check.process(
+            "http_tls",
+            "needs a certificate; set client_tls_sslmode, client_tls_cert_file and client_tls_key_file",
+        );
+    }
+    if let Some(http) = settings.http_listen
+        && settings.http_login
+        && !settings.http_tls
+        && !http.ip().is_loopback()
+    {
+        check.process(
+            "http_login",
+            format!("would have passwords sent to {http} in clear text; set http_tls, or a loopback address"),
+        );
+    }
 }
 
 fn tls(config: &Config, check: &mut Check<'_>) {

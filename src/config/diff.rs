@@ -109,6 +109,8 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
     to.unix_socket_group.clone_from(&from.unix_socket_group);
     to.user.clone_from(&from.user);
     to.http_listen = from.http_listen;
+    to.http_login = from.http_login;
+    to.http_tls = from.http_tls;
     to.workers = from.workers;
     to.log_json = from.log_json;
     to.pidfile.clone_from(&from.pidfile);
@@ -216,10 +218,11 @@ mod tests {
 
     #[test]
     fn in_force_keeps_exactly_the_keys_that_need_a_restart() {
-        let old = config("");
-        let new = config(
-            "listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_backlog = 5\nso_reuseport = true\npeer_id = 3\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nunix_socket_group = \"1\"\nuser = \"x\"\nhttp_listen = \"\"\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlint_inline_suppress = false\nlint_inline_suppress_security = true\naudit_file = \"/x/a\"\naudit_on_full = \"block\"\naudit_key_file = \"/x/k\"\naudit_max_size = 1\naudit_max_age = 1\nlog_stats = false\n",
-        );
+        const TLS: &str = "client_tls_sslmode = \"allow\"\nclient_tls_cert_file = \"/dev/null\"\nclient_tls_key_file = \"/dev/null\"\n";
+        let old = config(TLS);
+        let new = config(&format!(
+            "{TLS}listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_backlog = 5\nso_reuseport = true\npeer_id = 3\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nunix_socket_group = \"1\"\nuser = \"x\"\nhttp_listen = \"\"\nhttp_login = true\nhttp_tls = true\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlint_inline_suppress = false\nlint_inline_suppress_security = true\naudit_file = \"/x/a\"\naudit_on_full = \"block\"\naudit_key_file = \"/x/k\"\naudit_max_size = 1\naudit_max_age = 1\nlog_stats = false\n",
+        ));
         let asked: BTreeSet<_> = diff(&old, &new).needs_restart.into_iter().collect();
         let all: BTreeSet<_> = reference::keys()
             .filter(|key| !key.reloadable)

@@ -409,6 +409,10 @@ pub struct Settings {
     pub proxy_protocol: ProxyProtocol,
     /// Who is believed such a header.
     pub proxy_protocol_from: Vec<Origin>,
+    /// Whoever looks at the page and the API logs in.
+    pub http_login: bool,
+    /// HTTP is served with TLS.
+    pub http_tls: bool,
     /// How clients prove who they are.
     pub auth_type: AuthType,
     /// The users file, if any.

@@ -284,6 +284,8 @@ fn unset() -> Settings {
         http_listen: None,
         proxy_protocol: ProxyProtocol::Off,
         proxy_protocol_from: Vec::new(),
+        http_login: false,
+        http_tls: false,
         auth_type: AuthType::ScramSha256,
         auth_file: None,
         auth_hba_file: None,

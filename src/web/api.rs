@@ -5,10 +5,12 @@ use std::time::SystemTime;
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::access::Visitor;
 use super::endpoints::{self, Endpoint, Source};
 use super::history::{History, Point};
 use super::overview::overview;
 use super::query::{self, Query};
+use super::tail::tail;
 use super::{openapi, query::path_part};
 use crate::admin::execute::Env;
 use crate::admin::show::{self, Show, View};
@@ -87,6 +89,28 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// The end of the audit trail. Its file is for its owner alone, so it is not shown to anybody who
+    /// happens to be on the machine.
+    async fn audit(&self, visitor: &Visitor) -> Result<Vec<Map<String, Value>>, Refused> {
+        if visitor.user.is_none() {
+            let told = "the audit trail is for users who have logged in, at /login";
+            return Err(Refused(StatusCode::UNAUTHORIZED, told.to_owned()));
+        }
+        let config = self.env.control.process().config.load_full();
+        let Some(path) = config.settings.audit_file.clone() else {
+            return Err(Refused::not_found(
+                "there is no audit trail: audit_file is not set".to_owned(),
+            ));
+        };
+        // Reads a file, which must not stop the thread.
+        let read = tokio::task::spawn_blocking(move || tail(&path)).await;
+        let lines = read.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        lines.map_err(|error| {
+            let told = format!("the audit trail cannot be read: {error}");
+            Refused(StatusCode::INTERNAL_SERVER_ERROR, told)
+        })
+    }
+
     /// Calls `read` with everything that rows are made from.
     pub fn view<T>(&self, snapshot: &Snapshot, read: impl FnOnce(&View<'_>) -> T) -> T {
         let config = self.env.control.process().config.load_full();
@@ -111,7 +135,7 @@ impl Reader<'_> {
     /// The caller's mistakes.
     ///
     /// Cancel safe.
-    pub async fn get(&self, path: &str, query: &str) -> Result<Value, Refused> {
+    pub async fn get(&self, path: &str, query: &str, visitor: &Visitor) -> Result<Value, Refused> {
         let unknown = || {
             let all = endpoints::BASE;
             Refused::not_found(format!(
@@ -170,6 +194,19 @@ impl Reader<'_> {
                     ))),
                     _ => Ok(list(total, rows)),
                 }
+            }
+            Source::Audit => {
+                let query = Query::parse(query, &endpoint.fields()).map_err(bad)?;
+                let (total, rows) = query.pick(self.audit(visitor).await?);
+                Ok(list(total, rows))
+            }
+            Source::Session => {
+                let config = self.env.control.process().config.load();
+                Ok(json!({
+                    "user": visitor.user,
+                    "role": visitor.role(),
+                    "audit": config.settings.audit_file.is_some(),
+                }))
             }
             Source::Description => Ok(openapi::document()),
         }

@@ -59,6 +59,10 @@ pub enum Source {
     Finding,
     /// The lines of a plan.
     Plan,
+    /// The end of the audit trail; for users who have logged in.
+    Audit,
+    /// Who asks.
+    Session,
     /// The description of all this.
     Description,
 }
@@ -196,6 +200,11 @@ pub const ENDPOINTS: &[Endpoint] = &[
         &[],
         "Statements that the firewall did not know, as in `SHOW FIREWALL_UNKNOWN`.",
     ),
+    Endpoint {
+        path: "/audit",
+        source: Source::Audit,
+        about: "The end of the audit trail (its last MiB), the newest first; only for users who have logged in, since its file is for its owner alone.",
+    },
     table(
         "/config",
         "config",
@@ -203,6 +212,11 @@ pub const ENDPOINTS: &[Endpoint] = &[
         &[],
         "Settings in force, as in `SHOW CONFIG`.",
     ),
+    Endpoint {
+        path: "/session",
+        source: Source::Session,
+        about: "Who you are here, and what you may do.",
+    },
     Endpoint {
         path: "/openapi.json",
         source: Source::Description,
@@ -305,6 +319,56 @@ pub const POINT: &[Field] = &[
     ),
     field("sv_active", Type::Integer, "Servers with a client."),
     field("sv_idle", Type::Integer, "Servers without one."),
+];
+
+/// Fields of a line of the audit trail.
+pub const AUDIT: &[Field] = &[
+    field("at", Type::Text, "When it happened."),
+    field(
+        "event",
+        Type::Text,
+        "`statement`, `login`, `login_failed`, `logout`, `refused`, or what the trail says of itself.",
+    ),
+    field("db", Type::Text, "The database."),
+    field("user", Type::Text, "The user."),
+    field("app", Type::Text, "The application."),
+    field("client", Type::Text, "Its address."),
+    field("conn", Type::Integer, "Number of its connection."),
+    field("query", Type::Text, "The statement without its values."),
+    field("fingerprint", Type::Text, "Number of its shape."),
+    field("server", Type::Text, "The server it went to."),
+    field("route", Type::Text, "Why there."),
+    field("rows", Type::Integer, "Rows."),
+    field("bytes", Type::Integer, "Bytes that came back."),
+    field(
+        "wait_us",
+        Type::Integer,
+        "Microseconds of waiting for a server.",
+    ),
+    field("server_us", Type::Integer, "Microseconds of the server."),
+    field(
+        "tx",
+        Type::Text,
+        "The transaction afterwards: `none`, `open` or `failed`.",
+    ),
+    field("sqlstate", Type::Text, "How it failed."),
+    field("findings", Type::List, "What it hit."),
+    field("reason", Type::Text, "Why a login failed."),
+];
+
+/// Fields of the answer to who you are.
+pub const SESSION: &[Field] = &[
+    field(
+        "user",
+        Type::Text,
+        "The user; `null` for somebody who has not logged in.",
+    ),
+    field(
+        "role",
+        Type::Text,
+        "`viewer`, or `operator` who may give commands.",
+    ),
+    field("audit", Type::Flag, "Whether there is an audit trail."),
 ];
 
 /// Fields of one finding.
@@ -412,6 +476,8 @@ impl Endpoint {
             Source::History => POINT.to_vec(),
             Source::Finding => FINDING.to_vec(),
             Source::Plan => show::statements::PLAN.iter().map(of_column).collect(),
+            Source::Audit => AUDIT.to_vec(),
+            Source::Session => SESSION.to_vec(),
             Source::Description => Vec::new(),
         }
     }
@@ -420,13 +486,13 @@ impl Endpoint {
     pub fn lists(&self) -> bool {
         matches!(
             self.source,
-            Source::Show { .. } | Source::History | Source::Plan
+            Source::Show { .. } | Source::History | Source::Plan | Source::Audit
         )
     }
 
     /// Whether `limit`, `sort` and filters are understood.
     pub fn takes_parameters(&self) -> bool {
-        matches!(self.source, Source::Show { .. })
+        matches!(self.source, Source::Show { .. } | Source::Audit)
     }
 
     /// What stands for `{id}` if `path` (below [`BASE`]) is this address; empty if it has none.

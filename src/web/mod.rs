@@ -6,6 +6,7 @@
 //! listeners.
 
 pub mod access;
+pub mod actions;
 pub mod api;
 pub mod endpoints;
 pub mod events;
@@ -15,27 +16,37 @@ pub mod overview;
 pub mod page;
 pub mod problems;
 pub mod query;
+pub mod tail;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http_body_util::{Either, Full};
+use http_body_util::{BodyExt as _, Either, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::admin::execute::Env;
+use crate::client::challenge::Candidate;
+use crate::client::secrets::Found;
 use crate::control::Control;
+use crate::derivation::Derivation;
 use crate::metrics::{self, Reading};
 use crate::shutdown::Phase;
+use access::Visitor;
+use actions::Action;
 use api::{Reader, Refused};
 use events::Hub;
 
@@ -50,6 +61,18 @@ const LIFE: Duration = Duration::from_secs(60);
 
 /// Longest head of a request, in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
+
+/// Longest body of a request, in bytes.
+const BODY_BYTES: usize = 16 * 1024;
+
+/// How long somebody with a wrong password waits for the answer.
+const AFTER_WRONG_PASSWORD: Duration = Duration::from_millis(500);
+
+/// Where a browser asks for name and password.
+const LOGIN_PATH: &str = "/login";
+
+/// Below this path are the commands.
+const ACTIONS_PATH: &str = "/actions/";
 
 /// Pause after a failed accept (no more open files, say), so that it does not spin.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
@@ -67,6 +90,7 @@ type Body = Either<Full<Bytes>, events::Stream>;
 /// What all connections share.
 struct Site {
     env: Env,
+    derivation: Arc<Derivation>,
     hub: Arc<Hub>,
     /// Whether the listener has a loopback address.
     local: bool,
@@ -74,19 +98,19 @@ struct Site {
 
 /// Serves HTTP for ever. Dropping the future closes the listener; connections end by themselves
 /// within a minute, those of listeners within an hour.
-pub async fn serve(listener: TcpListener, env: Env) {
-    let local = listener
-        .local_addr()
-        .is_ok_and(|addr| addr.ip().is_loopback());
+pub async fn serve(listener: TcpListener, env: Env, derivation: Arc<Derivation>) {
+    let local = (listener.local_addr()).is_ok_and(|addr| addr.ip().is_loopback());
+    let login = env.control.process().config.load().settings.http_login;
     let site = Arc::new(Site {
         hub: Arc::default(),
+        derivation,
         local,
         env,
     });
     tokio::select! {
         () = accept(&listener, &site) => {}
-        // Nobody else may look, so there is nothing to remember.
-        () = site.hub.run(&site.env), if local => {}
+        // If nobody may look there is nothing to remember.
+        () = site.hub.run(&site.env), if local || login => {}
     }
 }
 
@@ -98,10 +122,10 @@ async fn accept(listener: &TcpListener, site: &Arc<Site>) {
             return;
         };
         match listener.accept().await {
-            Ok((socket, _)) => {
+            Ok((socket, peer)) => {
                 let site = site.clone();
                 tokio::spawn(async move {
-                    connection(socket, site).await;
+                    secured(socket, peer, site).await;
                     drop(place);
                 });
             }
@@ -113,18 +137,46 @@ async fn accept(listener: &TcpListener, site: &Arc<Site>) {
     }
 }
 
-async fn connection(socket: TcpStream, site: Arc<Site>) {
+/// With TLS if the settings say so: the certificate that clients of databases see.
+async fn secured(socket: TcpStream, peer: SocketAddr, site: Arc<Site>) {
+    let process = site.env.control.process();
+    if !process.config.load().settings.http_tls {
+        return connection(socket, peer, site).await;
+    }
+    let bundle = process.tls.load();
+    let Some(leg) = &bundle.clients else {
+        // A configuration without a certificate is refused, but a reload may have taken it away.
+        tracing::warn!(
+            "http_tls is in force and there is no certificate: an HTTP connection is closed"
+        );
+        return;
+    };
+    let mut config = leg.config.as_ref().clone();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    match crate::timer::timeout(HEAD, acceptor.accept(socket)).await {
+        Ok(Ok(stream)) => connection(stream, peer, site).await,
+        Ok(Err(error)) => tracing::debug!(%error, %peer, "no TLS with an HTTP client"),
+        Err(_) => tracing::debug!(%peer, "an HTTP client was too slow with TLS"),
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
+    site: Arc<Site>,
+) {
     let listens = Arc::new(AtomicBool::new(false));
     let listening = listens.clone();
     let service = service_fn(move |request| {
         let (site, listening) = (site.clone(), listening.clone());
-        async move { Ok::<_, Infallible>(site.answer(&request, &listening).await) }
+        async move { Ok::<_, Infallible>(site.answer(request, peer, &listening).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(socket), service);
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let mut ended = crate::timer::timeout(LIFE, &mut connection).await;
     if ended.is_err() && listens.load(Ordering::Relaxed) {
@@ -138,39 +190,103 @@ async fn connection(socket: TcpStream, site: Arc<Site>) {
 }
 
 impl Site {
-    async fn answer(&self, request: &Request<Incoming>, listens: &AtomicBool) -> Response<Body> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-            let allow = HeaderValue::from_static("GET, HEAD");
-            response.headers_mut().insert(ALLOW, allow);
-            return response;
-        }
-        let path = request.uri().path();
-        if let Some(response) = for_machines(path, &self.env.control).await {
-            return response;
-        }
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        listens: &AtomicBool,
+    ) -> Response<Body> {
+        let path = request.uri().path().to_owned();
         let api = path.strip_prefix(endpoints::BASE);
-        let page = page::find(path);
-        if api.is_none() && page.is_none() {
+        let action = api.and_then(|path| path.strip_prefix(ACTIONS_PATH));
+        let allowed: &[Method] = match action {
+            Some(_) => &[Method::POST],
+            None => &[Method::GET, Method::HEAD],
+        };
+        if !allowed.contains(request.method()) {
+            return wrong_method(allowed);
+        }
+        if let Some(response) = for_machines(&path, &self.env.control).await {
+            return response;
+        }
+        let page = page::find(&path);
+        if api.is_none() && page.is_none() && path != LOGIN_PATH {
             return not_found();
         }
-        if let Err(why) = access::may_look(self.local, request.headers()) {
-            return match api {
-                Some(_) => json(StatusCode::FORBIDDEN, &json!({ "error": why })),
-                None => text(StatusCode::FORBIDDEN, format!("{why}\n")),
+        let visitor = match self.visitor(&request, peer).await {
+            Ok(visitor) => visitor,
+            Err(refused) => return self.refuse(&refused, api.is_some()),
+        };
+        match (action, api, page) {
+            (Some(action), ..) => self.act(action, request, peer, &visitor).await,
+            (None, Some(path), _) => self.api(&request, path, &visitor, listens).await,
+            (None, None, Some(page)) => page,
+            (None, None, None) => self.login(&visitor),
+        }
+    }
+
+    /// Who asks.
+    async fn visitor(
+        &self,
+        request: &Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Visitor, Refused> {
+        let config = self.env.control.process().config.load_full();
+        let login = config.settings.http_login;
+        access::way(self.local, login, request.headers())?;
+        let Some(shown) = access::shown(request.headers()) else {
+            return match login {
+                true => Err(unknown()),
+                false => Ok(Visitor::ANYBODY),
             };
+        };
+        // The same for names that nobody has, so that the time does not tell them.
+        let candidate = Candidate::look_up(&config, &shown.user, &Found::NotAsked);
+        let proven = (self.derivation)
+            .verify_cleartext(candidate.secret(), &shown.user, &shown.password)
+            .await
+            .unwrap_or(false);
+        match access::rights(&config.settings, &shown.user) {
+            Some(rights) if proven && candidate.is_genuine() => Ok(Visitor {
+                user: Some(shown.user),
+                rights,
+            }),
+            _ => {
+                tracing::warn!(user = shown.user, addr = %peer, "a login to the page failed");
+                crate::timer::sleep(AFTER_WRONG_PASSWORD).await;
+                Err(unknown())
+            }
         }
-        match (api, page) {
-            (Some(path), _) => self.api(request, path, listens).await,
-            (None, Some(page)) => page,
-            (None, None) => not_found(),
+    }
+
+    fn refuse(&self, refused: &Refused, as_json: bool) -> Response<Body> {
+        let mut response = match as_json {
+            true => json(refused.0, &refused.json()),
+            false => text(refused.0, format!("{}\n", refused.1)),
+        };
+        if refused.0 == StatusCode::UNAUTHORIZED {
+            let realm = HeaderValue::from_static("Basic realm=\"pgweir\", charset=\"UTF-8\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, realm);
         }
+        response
+    }
+
+    /// Has a browser ask for name and password, and go to the page with them.
+    fn login(&self, visitor: &Visitor) -> Response<Body> {
+        if visitor.user.is_none() {
+            return self.refuse(&unknown(), false);
+        }
+        let mut response = text(StatusCode::SEE_OTHER, "");
+        let page = HeaderValue::from_static("/");
+        response.headers_mut().insert(LOCATION, page);
+        response
     }
 
     async fn api(
         &self,
         request: &Request<Incoming>,
         path: &str,
+        visitor: &Visitor,
         listens: &AtomicBool,
     ) -> Response<Body> {
         if path == EVENTS_PATH {
@@ -181,10 +297,61 @@ impl Site {
             history: &self.hub.history,
         };
         let query = request.uri().query().unwrap_or_default();
-        match reader.get(path, query).await {
+        match reader.get(path, query, visitor).await {
             Ok(answer) => json(StatusCode::OK, &answer),
-            Err(refused) => json(refused.0, &refused.json()),
+            Err(refused) => self.refuse(&refused, true),
         }
+    }
+
+    /// Carries a command out and writes down who gave it.
+    async fn act(
+        &self,
+        name: &str,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        visitor: &Visitor,
+    ) -> Response<Body> {
+        let outcome = match access::may_act(visitor, request.headers()) {
+            Err(refused) => Err(refused),
+            Ok(()) => self.carry_out(name, request).await,
+        };
+        let user = visitor.user.as_deref().unwrap_or_default();
+        match outcome {
+            Ok((asked, answer)) => {
+                tracing::info!(user, addr = %peer, command = name, %asked, "an operator's command over HTTP");
+                json(StatusCode::OK, &answer)
+            }
+            Err(refused) => {
+                tracing::warn!(user, addr = %peer, command = name, error = refused.1, "a command over HTTP was not carried out");
+                self.refuse(&refused, true)
+            }
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        name: &str,
+        request: Request<Incoming>,
+    ) -> Result<(Value, Value), Refused> {
+        let bad = |status, told: &str| Refused(status, told.to_owned());
+        let action = Action::find(name)
+            .ok_or_else(|| bad(StatusCode::NOT_FOUND, "there is no such command"))?;
+        let body = Limited::new(request.into_body(), BODY_BYTES).collect();
+        let body = crate::timer::timeout(HEAD, body).await;
+        let body = match body {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) => {
+                return Err(bad(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "the body cannot be read or is too long",
+                ));
+            }
+            Err(_) => return Err(bad(StatusCode::REQUEST_TIMEOUT, "the body did not come")),
+        };
+        let body: Map<String, Value> = serde_json::from_slice(&body)
+            .map_err(|_| bad(StatusCode::BAD_REQUEST, "the body is no JSON object"))?;
+        let answer = actions::act(&self.env, action, &body).await?;
+        Ok((Value::Object(body), answer))
     }
 
     fn events(&self, request: &Request<Incoming>, listens: &AtomicBool) -> Response<Body> {
@@ -199,6 +366,21 @@ impl Site {
         listens.store(true, Ordering::Relaxed);
         with_type(Response::new(Either::Right(stream)), EVENTS)
     }
+}
+
+fn unknown() -> Refused {
+    let told = "log in as a user of admin_users or stats_users";
+    Refused(StatusCode::UNAUTHORIZED, told.to_owned())
+}
+
+fn wrong_method(allowed: &[Method]) -> Response<Body> {
+    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    let names = names.join(", ");
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("only {names}\n"));
+    if let Ok(allow) = HeaderValue::from_str(&names) {
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    response
 }
 
 /// `/metrics`, `/live` and `/ready`, which ask for no login; `None` for another path.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use super::actions::{ACTIONS, Action};
 use super::endpoints::{BASE, ENDPOINTS, Endpoint, Field, Source, Type};
 use super::events::LISTENERS;
 use super::query;
@@ -83,17 +84,44 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
     all
 }
 
+fn mistake(text: &str) -> Value {
+    json!({ "description": text, "content": { "application/json": { "schema": {
+        "type": "object", "required": ["error"], "properties": { "error": { "type": "string" } },
+    } } } })
+}
+
+fn post(action: &Action) -> Value {
+    let fields = action.takes.fields();
+    let needed: Vec<&str> = (fields.iter())
+        .filter(|(_, needed, _)| *needed)
+        .map(|(name, ..)| *name)
+        .collect();
+    let properties: Map<String, Value> = (fields.iter())
+        .map(|(name, _, about)| ((*name).to_owned(), json!({ "description": about })))
+        .collect();
+    let body = json!({ "type": "object", "required": needed, "properties": properties, "additionalProperties": false });
+    let done = json!({
+        "type": "object", "required": ["done", "notices"],
+        "properties": { "done": { "type": "string" }, "notices": { "type": "array", "items": { "type": "string" } } },
+    });
+    json!({ "post": {
+        "summary": action.about,
+        "security": [{ "operator": [] }],
+        "parameters": [{ "name": "X-Pgweir", "in": "header", "required": true, "schema": { "type": "string" } }],
+        "requestBody": { "required": true, "content": { "application/json": { "schema": body } } },
+        "responses": {
+            "200": { "description": "It was done.", "content": { "application/json": { "schema": done } } },
+            "4XX": mistake("It was not done; `error` tells why."),
+        },
+    } })
+}
+
 /// The OpenAPI document.
 ///
 /// Source: OpenAPI Specification 3.1.
 pub fn document() -> Value {
     let mut paths = Map::new();
     for endpoint in ENDPOINTS {
-        let mistake = |text: &str| {
-            json!({ "description": text, "content": { "application/json": { "schema": {
-                "type": "object", "required": ["error"], "properties": { "error": { "type": "string" } },
-            } } } })
-        };
         let get = json!({ "get": {
             "summary": endpoint.about,
             "parameters": parameters(endpoint),
@@ -107,6 +135,9 @@ pub fn document() -> Value {
         } });
         paths.insert(format!("{BASE}{}", endpoint.path), get);
     }
+    for action in ACTIONS {
+        paths.insert(format!("{BASE}/actions/{}", action.name), post(action));
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -116,13 +147,14 @@ pub fn document() -> Value {
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "paths": paths,
+        "components": { "securitySchemes": { "operator": { "type": "http", "scheme": "basic" } } },
     })
 }
 
 /// The page `docs/api.md`.
 pub fn markdown() -> String {
     let mut page = format!(
-        "# The JSON API\n\nServed on the address of `http_listen` if that is a loopback address; see [config.md](config.md). What it tells is what the [console](console.md) tells, with the same names; times are in UTC. `{BASE}/openapi.json` describes it for machines. `{BASE}/events` is a stream of server-sent events: `overview`, once a second, with the same object as `{BASE}/overview`; at most {} listen at once. A change that breaks readers would get another number than `v1`; new fields may come.\n\nLists are objects with `at` (when it was taken), `total` (how many rows there are) and `rows`. `limit` is how many are wanted (usually {}, at most {}), `sort` the field that orders them (with `-` the greatest first), and the name of any field picks rows: `{BASE}/statements?sort=-server_us&limit=5&database=shop`. `*` at the end of a value stands for any rest. A mistake is answered with a status of 400 or more and an object whose `error` tells what is wrong.\n\nRequests must name a loopback address or `localhost` as their `Host`, so that no page of a stranger can have a browser ask, and must not come through a proxy.\n\n| address | what it is |\n|---|---|\n",
+        "# The JSON API\n\nServed on the address of `http_listen`: without a login on a loopback address, else to users who log in; see [dashboard.md](dashboard.md). What it tells is what the [console](console.md) tells, with the same names; times are in UTC. `{BASE}/openapi.json` describes it for machines. `{BASE}/events` is a stream of server-sent events: `overview`, once a second, with the same object as `{BASE}/overview`; at most {} listen at once. A change that breaks readers would get another number than `v1`; new fields may come.\n\nLists are objects with `at` (when it was taken), `total` (how many rows there are) and `rows`. `limit` is how many are wanted (usually {}, at most {}), `sort` the field that orders them (with `-` the greatest first), and the name of any field picks rows: `{BASE}/statements?sort=-server_us&limit=5&database=shop`. `*` at the end of a value stands for any rest. A mistake is answered with a status of 400 or more and an object whose `error` tells what is wrong.\n\nWithout `http_login = true` requests must name a loopback address or `localhost` as their `Host`, so that no page of a stranger can have a browser ask, and must not come through a proxy.\n\n| address | what it is |\n|---|---|\n",
         LISTENERS,
         query::USUAL,
         query::MOST,
@@ -133,6 +165,24 @@ pub fn markdown() -> String {
             page,
             "| `GET {BASE}{}` | {} |",
             endpoint.path, endpoint.about
+        );
+    }
+    page.push_str(&format!(
+        "\n## Commands\n\nUsers of `admin_users` may send what follows, with their password (HTTP Basic), a JSON object as the body, `Content-Type: application/json` and the header `X-Pgweir` with any value, which no page of a stranger can send: `curl -u ann -H 'X-Pgweir: 1' -H 'Content-Type: application/json' -d '{{\"database\": \"shop\"}}' http://127.0.0.1:6433{BASE}/actions/pause`. Who did what from where is logged. The answer has `done`, the console's word, and its `notices`.\n\n| address | what it does | fields of the body |\n|---|---|---|\n",
+    ));
+    for action in ACTIONS {
+        let fields: Vec<String> = (action.takes.fields().iter())
+            .map(|(name, needed, about)| match needed {
+                true => format!("`{name}`: {about}"),
+                false => format!("`{name}`, optional: {about}"),
+            })
+            .collect();
+        let _ = writeln!(
+            page,
+            "| `POST {BASE}/actions/{}` | {} | {} |",
+            action.name,
+            action.about,
+            fields.join(" ")
         );
     }
     for endpoint in ENDPOINTS {

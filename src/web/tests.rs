@@ -3,6 +3,8 @@
 use serde_json::Map;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::config::Secret;
+
 use super::endpoints::{ENDPOINTS, Field, Source, Type};
 use super::*;
 
@@ -15,7 +17,8 @@ async fn served() -> (std::net::SocketAddr, Control) {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let addr = listener.local_addr().expect("an address");
-    tokio::spawn(serve(listener, env));
+    let derivation = Arc::new(Derivation::new().expect("random numbers"));
+    tokio::spawn(serve(listener, env, derivation));
     (addr, control)
 }
 
@@ -147,11 +150,15 @@ async fn answers_are_what_the_description_says() {
         };
         let path = endpoint.path.replace("{id}", id);
         let (status, answer) = api(addr, &path).await;
+        if endpoint.source == Source::Audit {
+            assert_eq!(status, 401, "{path}: {answer}");
+            continue;
+        }
         assert_eq!(status, 200, "{path}: {answer}");
         let answer = answer.as_object().expect("an object");
         if endpoint.source == Source::Description {
             let paths = answer["paths"].as_object().expect("paths");
-            assert_eq!(paths.len(), ENDPOINTS.len());
+            assert_eq!(paths.len(), ENDPOINTS.len() + actions::ACTIONS.len());
             continue;
         }
         if !endpoint.lists() {
@@ -276,4 +283,180 @@ async fn the_page_is_there_and_may_do_little() {
         let stranger = get(addr, path).await;
         assert!(stranger.starts_with("HTTP/1.1 403"), "{path}: {stranger}");
     }
+}
+
+/// HTTP with an operator `ann`, a viewer `bob` and a user `eve` of no console, and an audit trail.
+async fn with_users(login: bool) -> (SocketAddr, Control, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (addr, control) = served().await;
+    let mut config = control.process().config.load().as_ref().clone();
+    config.settings.http_login = login;
+    config.settings.admin_users = vec!["ann".to_owned()];
+    config.settings.stats_users = vec!["bob".to_owned()];
+    let trail = dir.path().join("audit.jsonl");
+    std::fs::write(&trail, "{\"event\":\"login\",\"user\":\"carl\"}\n").expect("written");
+    config.settings.audit_file = Some(trail);
+    for user in ["ann", "bob", "eve"] {
+        let secret = Secret::new(format!("{user}:s pass"));
+        config.secrets.insert(user.to_owned(), secret);
+    }
+    control.process().config.store(Arc::new(config));
+    (addr, control, dir)
+}
+
+/// Status and text of what somebody is told who shows a name and a password.
+async fn told(
+    addr: SocketAddr,
+    user: &str,
+    password: &str,
+    request: &str,
+    more: &str,
+) -> (u16, String) {
+    use base64::Engine as _;
+    let shown = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    let (line, body) = request.split_once('\n').unwrap_or((request, ""));
+    let length = body.len();
+    let request = format!(
+        "{line} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\nAuthorization: Basic {shown}\r\nContent-Length: {length}\r\n{more}\r\n{body}"
+    );
+    let answer = ask(addr, &request).await;
+    let status = answer.get(9..12).and_then(|status| status.parse().ok());
+    (status.expect("a status"), answer)
+}
+
+#[tokio::test]
+async fn users_of_the_console_log_in() {
+    let (addr, _control, _dir) = with_users(true).await;
+    for path in [
+        "/",
+        "/api/v1/overview",
+        "/api/v1/events",
+        "/login",
+        "/assets/app.js",
+    ] {
+        let nobody = get(addr, path).await;
+        assert!(nobody.starts_with("HTTP/1.1 401"), "{path}: {nobody}");
+        assert!(
+            nobody.contains("www-authenticate: Basic realm=\"pgweir\""),
+            "{nobody}"
+        );
+    }
+    assert!(get(addr, "/metrics").await.starts_with("HTTP/1.1 200"));
+    for (user, password, status) in [
+        ("ann", "ann:s pass", 200),
+        ("bob", "bob:s pass", 200),
+        ("bob", "ann:s pass", 401),
+        ("ann", "", 401),
+        // Exists, but not for the console.
+        ("eve", "eve:s pass", 401),
+        ("nobody", "x", 401),
+    ] {
+        let (got, _) = told(addr, user, password, "GET /api/v1/overview", "").await;
+        assert_eq!(got, status, "{user} {password}");
+    }
+    let (_, session) = told(addr, "ann", "ann:s pass", "GET /api/v1/session", "").await;
+    assert!(session.contains(r#""role":"operator""#), "{session}");
+    let (status, trail) = told(
+        addr,
+        "bob",
+        "bob:s pass",
+        "GET /api/v1/audit?event=login",
+        "",
+    )
+    .await;
+    assert_eq!(status, 200);
+    assert!(
+        trail.contains(r#""user":"carl""#) && trail.contains(r#""total":1"#),
+        "{trail}"
+    );
+    let (status, login) = told(addr, "bob", "bob:s pass", "GET /login", "").await;
+    assert!(status == 303 && login.contains("location: /"), "{login}");
+}
+
+#[tokio::test]
+async fn operators_give_commands_and_nobody_else_does() {
+    let (addr, control, _dir) = with_users(false).await;
+    const OURS: &str = "Content-Type: application/json\r\nX-Pgweir: 1\r\n";
+    let resume = "POST /api/v1/actions/resume\n{}";
+    let (ann, bob) = (("ann", "ann:s pass"), ("bob", "bob:s pass"));
+    for ((user, password), request, more, status, text) in [
+        (ann, resume, OURS, 409, "not paused"),
+        (bob, resume, OURS, 403, "only users of admin_users"),
+        (ann, resume, "", 403, "X-Pgweir is missing"),
+        (ann, resume, "X-Pgweir: 1\r\n", 415, "application/json"),
+        (
+            ann,
+            "POST /api/v1/actions/nothing\n{}",
+            OURS,
+            404,
+            "no such command",
+        ),
+        (
+            ann,
+            "POST /api/v1/actions/shutdown\n{}",
+            OURS,
+            404,
+            "no such command",
+        ),
+        (
+            ann,
+            "POST /api/v1/actions/resume\n[]",
+            OURS,
+            400,
+            "no JSON object",
+        ),
+        (
+            ann,
+            "POST /api/v1/actions/pause\n{\"database\": \"x\"}",
+            OURS,
+            404,
+            "no such database",
+        ),
+        (
+            ann,
+            "POST /api/v1/actions/kill_client\n{\"client\": \"0x100000005\"}",
+            OURS,
+            200,
+            "KILL_CLIENT",
+        ),
+        (
+            ann,
+            "POST /api/v1/actions/kill_client\n{\"client\": 77}",
+            OURS,
+            404,
+            "client not found",
+        ),
+        (ann, "GET /api/v1/actions/resume", OURS, 405, "only POST"),
+        (ann, "POST /api/v1/overview\n{}", OURS, 405, "only GET"),
+    ] {
+        let (got, answer) = told(addr, user, password, request, more).await;
+        assert_eq!(got, status, "{user} {request}: {answer}");
+        assert!(
+            answer.to_lowercase().contains(&text.to_lowercase()),
+            "{request}: {answer}"
+        );
+    }
+    let evil = format!("{OURS}Origin: https://evil.example\r\n");
+    let (status, answer) = told(addr, "ann", "ann:s pass", resume, &evil).await;
+    assert_eq!(status, 403, "{answer}");
+    let long = format!(
+        "POST /api/v1/actions/resume\n{{\"database\":\"{}\"}}",
+        "x".repeat(BODY_BYTES)
+    );
+    let (status, answer) = told(addr, "ann", "ann:s pass", &long, OURS).await;
+    assert_eq!(status, 413, "{answer}");
+    // Nobody has logged in.
+    let anybody = format!(
+        "POST /api/v1/actions/resume HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\nContent-Length: 2\r\n{OURS}\r\n{{}}"
+    );
+    assert!(ask(addr, &anybody).await.starts_with("HTTP/1.1 401"));
+    let id = control.process().findings.lock().all()[0].id.to_string();
+    let ack = format!("POST /api/v1/actions/ack\n{{\"finding\": \"{id}\", \"reason\": \"known\"}}");
+    let (status, answer) = told(addr, "ann", "ann:s pass", &ack, OURS).await;
+    assert_eq!(status, 200, "{answer}");
+    let (_, finding) = api(addr, &format!("/findings/{id}")).await;
+    assert_eq!(
+        (&finding["status"], &finding["reason"]),
+        (&"acknowledged".into(), &"known".into())
+    );
 }

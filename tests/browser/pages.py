@@ -5,12 +5,14 @@ usage: pages.py URL [DIRECTORY FOR SCREENSHOTS]
 Expects traffic of an application with an N+1, a pool that clients wait for, and a client with markup in its name.
 """
 
+import base64
+import os
 import pathlib
 import sys
 
 from chromium import Browser, Failure, Page
 
-VIEWS = ["overview", "pools", "servers", "clients", "statements", "findings", "firewall", "config"]
+VIEWS = ["overview", "pools", "servers", "clients", "statements", "findings", "audit", "firewall", "config"]
 READY = "document.querySelector('#main').dataset.view === location.hash.slice(1) && document.querySelector('#main h1') && !document.querySelector('#main .note.error') && " \
         "document.querySelector('#live').className.includes('on')"
 
@@ -75,6 +77,33 @@ def views(browser, url):
     check(page, url)
 
 
+def operator(browser, url):
+    """Somebody who has logged in sees the audit trail and acknowledges a finding."""
+    page = Page(browser)
+    visit(page, url, "audit")
+    expect(page, "Log in")
+    login(page)
+    visit(page, url, "overview")
+    page.wait("the operator", "document.querySelector('#session').innerText.includes('operator')")
+    visit(page, url, "audit")
+    page.wait("the trail", "document.querySelector('#main table')?.innerText.includes('select id, name from author')")
+    visit(page, url, "findings")
+    page.js("[...document.querySelectorAll('#main td a')].find(a => a.innerText.includes('n-plus-one')).click()")
+    page.wait("the N+1", "document.querySelector('#main').innerText.includes('Acknowledge')")
+    page.js("window.confirm = () => true; window.prompt = () => 'it is <b>known</b>';"
+            "[...document.querySelectorAll('#main button')].find(b => b.innerText.includes('Acknowledge')).click()")
+    page.wait("the acknowledgement", "document.querySelector('#main').innerText.includes('acknowledged: it is <b>known</b>')")
+    check(page, url)
+
+
+def login(page):
+    """As a browser does that was told name and password."""
+    shown = base64.b64encode(os.environ["PGWEIR_OPERATOR"].encode()).decode()
+    page.call("Network.setExtraHTTPHeaders", headers={"Authorization": f"Basic {shown}"})
+    page.open("about:blank")
+    page.wait("an empty page", "location.href === 'about:blank'")
+
+
 def phone(browser, url):
     page = Page(browser, width=390, height=844, dark=True, phone=True)
     for view in VIEWS:
@@ -88,6 +117,8 @@ def pictures(browser, url, directory):
     directory.mkdir(parents=True, exist_ok=True)
     light = Page(browser, width=1280, height=860)
     for view in VIEWS:
+        if view == "audit":
+            continue
         visit(light, url, view)
         browser.listen(3)
         light.picture(directory / f"{view}.png")
@@ -100,6 +131,10 @@ def pictures(browser, url, directory):
     light.js("document.querySelector('#main td a').click()")
     light.wait("one statement", "document.querySelector('#main').innerText.includes('How long it takes')")
     light.picture(directory / "statement.png")
+    login(light)
+    visit(light, url, "audit")
+    browser.listen(3)
+    light.picture(directory / "audit.png")
     dark = Page(browser, width=1280, height=860, dark=True)
     visit(dark, url, "overview")
     browser.listen(3)
@@ -118,6 +153,7 @@ def main():
         else:
             views(browser, url)
             phone(browser, url)
+            operator(browser, url)
     print("ok")
 
 

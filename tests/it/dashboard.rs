@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use pgweir::demo::cluster::free_port;
 use tempfile::TempDir;
 
+use crate::support::certs::certs;
 use crate::support::pgweir::{Pgweir, Setup, clean_environment, succeed};
 use crate::support::postgres::{PASSWORD, Postgres, Version, each_postgres};
 use crate::support::wait::eventually;
@@ -52,12 +53,14 @@ fn visits(count: u32) -> Vec<String> {
     all
 }
 
-fn start(postgres: &Postgres) -> (Pgweir, u16) {
+fn start(postgres: &Postgres, dir: &Path) -> (Pgweir, u16) {
     let database = postgres.database();
     let http = free_port().expect("a free port");
     let pgweir = Setup::new()
         .set("pool_mode", "transaction")
         .set("default_pool_size", 1)
+        .set("audit_file", dir.join("audit.jsonl").display().to_string())
+        .set("audit_policy", "all")
         .set("http_listen", format!("127.0.0.1:{http}"))
         .database("shop", postgres, &database)
         .start();
@@ -76,6 +79,7 @@ fn browse(http: u16, pictures: Option<&Path>) {
         .arg(script)
         .arg(format!("http://127.0.0.1:{http}/"))
         .args(pictures)
+        .env("PGWEIR_OPERATOR", format!("postgres:{PASSWORD}"))
         .env("PYTHONDONTWRITEBYTECODE", "1");
     assert_eq!(succeed(&mut command).trim(), "ok");
 }
@@ -90,7 +94,8 @@ fn every_view_shows_what_is_wrong_and_complains_of_nothing() {
     let Some(postgres) = each_postgres().next() else {
         return;
     };
-    let (pgweir, http) = start(postgres);
+    let dir = tempfile::tempdir().expect("a directory");
+    let (pgweir, http) = start(postgres, dir.path());
     let visits = visits(6);
     let visits: Vec<&str> = visits.iter().map(String::as_str).collect();
     let mut shop = application(&pgweir, postgres, "shop-web", &visits);
@@ -106,6 +111,58 @@ fn every_view_shows_what_is_wrong_and_complains_of_nothing() {
     });
     let _waiting = application(&pgweir, postgres, MARKUP, &["SELECT 1"]);
     browse(http, None);
+}
+
+/// Asks with TLS, with a name and a password or without: prints the status.
+const ASK: &str = "
+import base64, ssl, sys, urllib.error, urllib.request
+context = ssl.create_default_context(cafile=sys.argv[1])
+context.check_hostname = False
+request = urllib.request.Request(sys.argv[2])
+if sys.argv[3]:
+    request.add_header('Authorization', 'Basic ' + base64.b64encode(sys.argv[3].encode()).decode())
+try:
+    print(urllib.request.urlopen(request, context=context, timeout=30).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+";
+
+#[test]
+fn over_tls_users_log_in_and_machines_do_not() {
+    let certs = certs();
+    let http = free_port().expect("a free port");
+    let _pgweir = Setup::new()
+        .set("stats_users", "t_scram")
+        .set("http_listen", format!("127.0.0.1:{http}"))
+        .set("http_login", true)
+        .set("http_tls", true)
+        .set("client_tls_sslmode", "allow")
+        .set(
+            "client_tls_cert_file",
+            certs.server.cert.display().to_string(),
+        )
+        .set(
+            "client_tls_key_file",
+            certs.server.key.display().to_string(),
+        )
+        .database_at("app", 1)
+        .start();
+    let ask = |path: &str, shown: &str| {
+        let mut python = Command::new("python3");
+        clean_environment(&mut python);
+        python
+            .args(["-c", ASK])
+            .arg(&certs.ca)
+            .arg(format!("https://127.0.0.1:{http}{path}"))
+            .arg(shown);
+        succeed(&mut python).trim().to_owned()
+    };
+    assert_eq!(ask("/metrics", ""), "200");
+    assert_eq!(ask("/", ""), "401");
+    assert_eq!(ask("/api/v1/pools", "t_scram:wrong"), "401");
+    for path in ["/", "/api/v1/pools"] {
+        assert_eq!(ask(path, &format!("t_scram:{PASSWORD}")), "200");
+    }
 }
 
 /// An application for a while: pgbench with a script of this text, so many connections and runs per second.

@@ -181,6 +181,14 @@ fn cross_checks() {
             "config:2: pgweir.listen_addr: there is nothing",
         ),
         (
+            "[pgweir]\nhttp_listen = \"0.0.0.0:6433\"\nhttp_login = true\n",
+            "config:3: pgweir.http_login: would have passwords sent",
+        ),
+        (
+            "[pgweir]\nhttp_tls = true\n",
+            "config:2: pgweir.http_tls: needs a certificate",
+        ),
+        (
             "[pgweir]\nhttp_listen = \"127.0.0.1:6432\"\n",
             "config:2: pgweir.http_listen: uses port 6432",
         ),

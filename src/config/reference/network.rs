@@ -68,7 +68,7 @@ pub(super) const KEYS: &[Key] = &[
         "http_listen",
         "",
         HttpAddress(|s| &mut s.http_listen),
-        "Address and port where `/metrics`, `/live` and `/ready` are served over HTTP, and on a loopback address the page (docs/dashboard.md) and the JSON API (docs/api.md). Empty: nowhere. What is served has no login, so keep it off the public network.",
+        "Address and port where `/metrics`, `/live` and `/ready` are served over HTTP, and the page (docs/dashboard.md) and the JSON API (docs/api.md) on a loopback address or with `http_login`. Empty: nowhere. `/metrics` has no login, so keep it off the public network.",
     )
     .toml("127.0.0.1:6433", "metrics and health should be there without asking; a pgbouncer.ini opens no port that PgBouncer would not open")
     .ours()
@@ -87,6 +87,22 @@ pub(super) const KEYS: &[Key] = &[
         "Whose headers `proxy_protocol` believes: addresses of the proxies, as `ADDRESS` or `ADDRESS/BITS`, and `unix` for the unix socket. Nobody who is not a proxy should be able to connect from there, since a header can name any address, and with it any line of `auth_hba_file`.",
     )
     .ours(),
+    Key::process(
+        "http_login",
+        "0",
+        Bool(|s| &mut s.http_login),
+        "Whoever looks at the page and the API logs in with name and password (HTTP Basic): users of `stats_users` may look, those of `admin_users` may also give commands, with the secrets of `auth_file`. Without it everybody on the machine may look if `http_listen` is a loopback address, and nobody elsewhere. `/metrics`, `/live` and `/ready` never ask for a login.",
+    )
+    .ours()
+    .needs_restart(),
+    Key::process(
+        "http_tls",
+        "0",
+        Bool(|s| &mut s.http_tls),
+        "Serve everything of `http_listen` with TLS and the certificate of `client_tls_cert_file`. `http_login` needs it unless `http_listen` is a loopback address.",
+    )
+    .ours()
+    .needs_restart(),
     Key::process(
         "auth_type",
         "md5",

@@ -28,6 +28,29 @@ function toast(text, bad) {
   setTimeout(() => note.remove(), 6000);
 }
 
+// --- who looks, and what operators do ------------------------------------------------------------------
+
+let session = { user: null, role: "viewer", audit: false };
+
+async function who() {
+  session = await api("/session");
+  at("session").replaceChildren(session.user ? `${session.user} (${session.role})` : h("a", { href: "login" }, "Log in"));
+}
+
+async function act(name, body, what) {
+  if (!confirm(what + "?")) return;
+  try {
+    const answer = await fetch(BASE + "/actions/" + name, {
+      method: "POST", headers: { "content-type": "application/json", "x-pgweir": "1" }, body: JSON.stringify(body) });
+    const told = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw new Error(told.error ?? `the server answered ${answer.status}`);
+    toast([told.done, ...told.notices].join(": "));
+  } catch (error) {
+    toast(error.message, true);
+  }
+  load();
+}
+
 // --- what is seen ---------------------------------------------------------------------------------------
 
 function route() {
@@ -45,7 +68,9 @@ function stateOf({ view, key }) {
   const state = states.get(key);
   state.plots = plots;
   state.seen = seen;
-  state.operator = false;
+  state.operator = session.role === "operator";
+  state.session = session;
+  state.act = act;
   state.again = () => load();
   state.redraw = () => draw();
   state.resort = (sort) => { state.sort = sort; load(); };
@@ -196,5 +221,7 @@ addEventListener("keydown", (event) => {
 setInterval(() => { if (!held && !document.hidden) load(); }, EVERY);
 
 api("/history").then((answer) => plots.begin(answer.rows)).catch(() => {});
-listen();
-go();
+who().catch(() => {}).finally(() => {
+  listen();
+  go();
+});

@@ -305,6 +305,32 @@ const firewall = {
     h("div", { class: "card" }, h("h2", null, "Statements that it did not know"), table([{ key: "profile" }, { key: "query", name: "statement", wide: true, cell: (r) => query(r.query) }, { key: "count", name: "times", num: true }, { key: "shape", cell: (r) => h("code", null, r.shape) }], unknown.rows), shown(unknown, "unknown statements"))],
 };
 
+const audit = {
+  path: "audit", name: "Audit",
+  load: (api, parts, state) => {
+    if (!state.session.user || !state.session.audit) return Promise.resolve({ rows: [], total: 0 });
+    return listed("/audit", null)(api, parts, state);
+  },
+  draw: (answer, state) => {
+    const head = h("h1", null, "Audit trail");
+    if (!state.session.audit) return [head, h("div", { class: "card" }, h("p", { class: "note" }, "There is none: ", h("code", null, "audit_file"), " is not set."))];
+    if (!state.session.user) return [head, h("div", { class: "card" }, h("p", { class: "note" }, "It is for users who have logged in. ", h("a", { href: "login" }, "Log in")))];
+    return [head, filter(state, [["event", "event"], ["db", "database"], ["user", "user"], ["app", "application"], ["client", "address"], ["sqlstate", "SQLSTATE"]]),
+      h("div", { class: "card" }, table([
+        { key: "at", cell: (r) => h("span", { title: r.at }, (r.at ?? "").slice(11, 23)) },
+        { key: "event", cell: (r) => badge(r.event) },
+        { key: "app", name: "application", cell: (r) => [r.app || "–", sub([r.user, r.db].filter(Boolean).join(", "))] },
+        { key: "client", name: "from", cell: (r) => r.client },
+        { key: "query", name: "statement", wide: true, cell: (r) => r.query ? query(r.query) : r.reason },
+        { key: "server_us", name: "server time", num: true, cell: (r) => r.server_us === null ? "" : time(r.server_us) },
+        { key: "wait_us", name: "waited", num: true, cell: (r) => r.wait_us === null ? "" : time(r.wait_us) },
+        { key: "rows", num: true },
+        { key: "sqlstate", name: "SQLSTATE", bad: (r) => r.sqlstate },
+        { key: "findings", sort: false, cell: (r) => (r.findings ?? []).map((one) => [badge(one), " "]) },
+      ], answer.rows, state.sort, state.resort), shown(answer, "lines at its end that fit"))];
+  },
+};
+
 const config = {
   path: "config", name: "Configuration",
   load: (api) => api("/config?limit=1000"),
@@ -363,4 +389,4 @@ const overview = {
   },
 };
 
-export const VIEWS = [overview, pools, servers, clients, statements, findings, firewall, config];
+export const VIEWS = [overview, pools, servers, clients, statements, findings, audit, firewall, config];
