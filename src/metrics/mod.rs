@@ -6,6 +6,7 @@
 //! `autodb_idle_timeout`) takes its series along; should it come back, its counters begin at zero,
 //! which Prometheus understands.
 
+mod cluster;
 mod findings;
 mod table;
 

@@ -2,7 +2,7 @@
 
 use super::Kind::{Counter, Gauge};
 use super::Source::{Pool, PoolBy, Process, Series};
-use super::{Metric, OfPool, Source, findings};
+use super::{Metric, OfPool, Source, cluster, findings};
 
 const fn counter(name: &'static str, help: &'static str, source: Source) -> Metric {
     let kind = Counter;
@@ -143,6 +143,31 @@ pub const METRICS: &[Metric] = &[
         "pgweir_firewall_entries",
         "Statements that a profile of the firewall knows, by the mode it is in.",
         Series(&["profile", "mode"], findings::firewall_entries),
+    ),
+    gauge(
+        "pgweir_cluster_server",
+        "1 for the role that a server of a cluster has: primary, replica, fenced, down or unknown, as in SHOW CLUSTER.",
+        Series(&["database", "server", "role"], cluster::roles),
+    ),
+    gauge(
+        "pgweir_cluster_lag_seconds",
+        "How far a replica is behind, in seconds.",
+        Series(&["database", "server"], cluster::lag_seconds),
+    ),
+    gauge(
+        "pgweir_cluster_lag_bytes",
+        "How far a server has still to replay, in bytes of the primary's log.",
+        Series(&["database", "server"], cluster::lag_bytes),
+    ),
+    gauge(
+        "pgweir_cluster_refused_statements",
+        "Statements that read as far as their text tells, and that go to the primary because a replica refused them.",
+        Series(&["database"], cluster::refused),
+    ),
+    counter(
+        "pgweir_cluster_retries_total",
+        "Statements that a replica refused and that the primary was asked instead, without the client's notice.",
+        Series(&["database"], cluster::retries),
     ),
     counter(
         "pgweir_audit_lines_lost_total",

@@ -1,16 +1,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::audit::findings::{Cost, Seen};
 use crate::audit::wall::Wall;
-use crate::config::{Config, PoolMode};
+use crate::config::{Config, Host, PoolMode};
 use crate::lint::hit::Hit;
 use crate::lint::observe::Subject;
 use crate::lint::rule::{Action, Rule};
 use crate::lint::rules::filter::MISSING_WHERE;
 use crate::lint::rules::sequence::N_PLUS_ONE;
+use crate::pool::cluster::Cluster;
 use crate::pool::stats::Totals;
+use crate::route::topology::Report;
 use crate::tls::{TlsBundle, TlsContext};
 
 fn process() -> Process {
@@ -20,6 +23,20 @@ fn process() -> Process {
     let wall = Wall::of(&config, None).expect("a wall");
     let process = Process::new(Arc::new(config), tls);
     process.wall.store(Arc::new(wall));
+    let hosts = ["db1", "db2"].map(|name| Host::parse(name.to_owned(), 5432));
+    let cluster = Cluster::new(hosts.to_vec());
+    for (at, in_recovery) in [(0, false), (1, true), (0, false), (1, true)] {
+        let report = Report {
+            asked: Instant::now(),
+            latency: Duration::from_millis(1),
+            system: 7,
+            timeline: 1,
+            in_recovery,
+            position: 1 << 24,
+        };
+        cluster.heard(at, Ok(report));
+    }
+    process.clusters.insert("a".into(), Arc::new(cluster));
     process
 }
 

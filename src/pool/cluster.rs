@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use super::refusals::Refusals;
 use crate::config::Host;
 use crate::route::topology::{Report, Topology, View};
 
@@ -30,6 +31,8 @@ pub struct Cluster {
     started: Instant,
     /// Microseconds since `started` of the last write of anybody; 0 for none.
     written: AtomicU64,
+    /// Reads that replicas refused.
+    pub refusals: Refusals,
     /// The server that a switchover makes the primary, and what it is doing.
     switching: Mutex<Option<(usize, &'static str)>>,
 }
@@ -78,6 +81,7 @@ impl Cluster {
             retired: AtomicBool::new(false),
             started: Instant::now(),
             written: AtomicU64::new(0),
+            refusals: Refusals::default(),
             switching: Mutex::new(None),
         }
     }

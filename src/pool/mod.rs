@@ -12,6 +12,7 @@ pub mod lease;
 pub mod opening;
 pub mod peers;
 pub mod process;
+pub mod refusals;
 pub mod registry;
 pub mod snapshot;
 pub mod state;

@@ -20,6 +20,8 @@ pub enum Reason {
     OwnWrites,
     /// No replica is there, or those that are there lag too much.
     NoReplica,
+    /// A replica refused it, or one of its shape.
+    Refused,
 }
 
 impl Reason {
@@ -33,6 +35,7 @@ impl Reason {
             Reason::Balanced => "balanced",
             Reason::OwnWrites => "own-writes",
             Reason::NoReplica => "no-replica",
+            Reason::Refused => "refused",
         }
     }
 }

@@ -102,11 +102,14 @@ impl ServerShared {
 }
 
 /// The batch a client is sending, kept while it could still be played again unseen: it began
-/// outside a transaction with a Bind of a shared statement, and no reply to it was passed on.
+/// outside a transaction with a Bind of a shared statement or reads from a replica, and no reply to it
+/// was passed on.
 #[derive(Debug, Default)]
 pub struct Batch {
     bytes: Vec<u8>,
     kept: bool,
+    /// Replies that were held back.
+    held: Vec<u8>,
 }
 
 impl Batch {
@@ -117,6 +120,7 @@ impl Batch {
     #[inline]
     pub fn begin(&mut self, keep: bool) {
         self.bytes.clear();
+        self.held.clear();
         self.kept = keep;
     }
 
@@ -129,6 +133,21 @@ impl Batch {
             }
             _ => self.kept = false,
         }
+    }
+
+    /// Holds back a reply; `false` if it is too long for that.
+    pub fn hold(&mut self, reply: &[u8]) -> bool {
+        let fits = self.held.len() + reply.len() <= Self::LIMIT;
+        if fits {
+            self.held.extend_from_slice(reply);
+        }
+        fits
+    }
+
+    /// What was held back, for whoever passes it on.
+    #[inline]
+    pub fn held(&mut self) -> &mut Vec<u8> {
+        &mut self.held
     }
 
     /// It cannot be played again any more.
@@ -145,6 +164,7 @@ impl Batch {
     /// Takes it, to be played again.
     pub fn take(&mut self) -> Vec<u8> {
         self.kept = false;
+        self.held.clear();
         std::mem::take(&mut self.bytes)
     }
 }

@@ -273,12 +273,20 @@ impl Session {
         let Some(lease) = &mut self.lease else { return };
         let tag = frame.header.tag;
         if lease.ledger.is_empty() {
-            let keep = tag == frontend::BIND && lease.status == TxStatus::Idle;
-            lease.batch.begin(keep);
+            let idle = lease.status == TxStatus::Idle;
+            lease
+                .batch
+                .begin(idle && (tag == frontend::BIND || self.visit.replica));
         }
         if lease.batch.is_kept() {
             let message = frame.is_whole().then(|| &input[frame.at..frame.end()]);
-            let fits = !matches!(tag, frontend::QUERY | frontend::COPY_DATA | frontend::PARSE);
+            let fits = match tag {
+                frontend::COPY_DATA => false,
+                frontend::QUERY => self.visit.replica,
+                // A name would be taken already.
+                frontend::PARSE => self.visit.replica && frame.body.first() == Some(&0),
+                _ => true,
+            };
             lease.batch.add(message.filter(|_| fits));
         }
     }

@@ -179,6 +179,9 @@ impl Session {
                     if self.healing && forward {
                         self.heal();
                         forward = false;
+                    } else if self.visit.retry && forward {
+                        self.retry_at_home();
+                        forward = false;
                     } else {
                         self.ready(forward)?;
                     }
@@ -192,11 +195,9 @@ impl Session {
                     )));
                 }
             };
-            if forward {
+            if forward && !self.hold_reply(tag, whole.then(|| &input[at..at + there])) {
+                self.put_held(gather);
                 gather.keep(at, at + there);
-                if let Some(lease) = &mut self.lease {
-                    lease.batch.passed_on();
-                }
             }
             at += there;
             if let Some(lease) = &mut self.lease {
@@ -274,7 +275,15 @@ impl Session {
                 self.refused(body);
                 Ok(false)
             }
-            Verdict::Stay(Reply::Forward) | Verdict::Done(_) => Ok(true),
+            Verdict::Stay(Reply::Forward) | Verdict::Done(_) => Ok(!self.replica_refuses(body)),
+            Verdict::Failed(entry)
+                if entry.reply == Reply::Forward && self.replica_refuses(body) =>
+            {
+                if let Some(effect) = entry.effect {
+                    self.undo(effect);
+                }
+                Ok(false)
+            }
             Verdict::Failed(entry) => {
                 match entry.effect {
                     Some(Effect::FailAs(refusal)) if status != TxStatus::Failed => {
@@ -436,7 +445,11 @@ impl Session {
     fn put_synthetic(&mut self, gather: &mut Gather<'_>) {
         while let Some(entry) = self.next_synthetic() {
             if let Kind::Synthetic(tag) = entry.kind {
-                write::empty(gather.put(), tag);
+                // Five bytes: the tag and the length.
+                if !self.hold_reply(tag, Some(&[tag, 0, 0, 0, 4])) {
+                    self.put_held(gather);
+                    write::empty(gather.put(), tag);
+                }
             }
             if let Some(effect) = entry.effect {
                 self.confirm(effect);
@@ -448,7 +461,7 @@ impl Session {
     pub(super) fn answer_synthetic(&mut self) {
         while let Some(entry) = self.next_synthetic() {
             if let Kind::Synthetic(tag) = entry.kind {
-                write::empty(&mut self.output, tag);
+                self.put_own_reply(tag);
             }
             if let Some(effect) = entry.effect {
                 self.confirm(effect);

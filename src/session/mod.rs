@@ -21,6 +21,7 @@ mod parameters;
 pub mod peers;
 pub mod pin;
 mod prepared;
+mod retry;
 mod route;
 pub mod timeouts;
 pub mod watch;

@@ -37,8 +37,12 @@ pub(super) struct Visit {
     pub(super) replica: bool,
     /// What came behind it waits until the replica has answered.
     pub(super) held: bool,
-    /// The next request goes to the primary, whatever it is: a replica could not be had.
-    pub(super) home: bool,
+    /// Shape of what was sent there, if it was one statement; else 0.
+    pub(super) shape: u64,
+    /// The replica refused it: it is sent to the primary when the replica is through with it.
+    pub(super) retry: bool,
+    /// Why the next request goes to the primary, whatever it is.
+    pub(super) home: Option<Reason>,
 }
 
 impl Session {
@@ -53,17 +57,22 @@ impl Session {
         };
         let went_wrong = std::mem::take(&mut self.visit).home;
         self.visit.counts = true;
-        let messages = match self.mode {
+        let reads = match self.mode {
             PoolMode::Session => None,
             _ => self.reads_only(frame, input),
         };
-        let Some(messages) = messages else {
+        let Some((messages, shape)) = reads else {
             self.told(Reason::Writes);
             return self.pool.clone();
         };
-        self.visit.left = messages;
-        if went_wrong {
-            self.told(Reason::NoReplica);
+        if cluster.refusals.knows(shape) || went_wrong == Some(Reason::Refused) {
+            // It may write, whatever its text says.
+            self.told(Reason::Refused);
+            return self.pool.clone();
+        }
+        (self.visit.left, self.visit.shape) = (messages, shape);
+        if let Some(reason) = went_wrong {
+            self.told(reason);
             return self.pool.clone();
         }
         let written = match policy.read_your_writes {
@@ -100,14 +109,18 @@ impl Session {
     }
 
     /// How many messages the batch has that begins with `frame`, if it is there completely and only
-    /// reads.
-    fn reads_only(&self, frame: Frame<'_>, input: &[u8]) -> Option<u16> {
+    /// reads; and its statement's shape, if it has only one.
+    fn reads_only(&self, frame: Frame<'_>, input: &[u8]) -> Option<(u16, u64)> {
         // No replica can do that.
         let isolation = self.vars.get("default_transaction_isolation");
         if isolation.is_some_and(|level| level.eq_ignore_ascii_case("serializable")) {
             return None;
         }
-        let reads = |text: &[u8]| self.analyse(text).flags.contains(Flags::READ_ONLY);
+        let reads = |text: &[u8]| {
+            let known = self.analyse(text);
+            (known.flags.contains(Flags::READ_ONLY)).then_some(known.fingerprint)
+        };
+        let (mut shape, mut statements) = (0, 0);
         let mut rest = input.get(frame.at..)?;
         // The batch's own statements, all of which read: the unnamed one, and those with names.
         let (mut unnamed, mut parsed) = (false, Vec::new());
@@ -116,15 +129,16 @@ impl Session {
             let body = rest.get(Header::LEN..header.frame_len())?;
             match header.tag {
                 frontend::QUERY if messages == 1 => {
-                    return reads(read::query(body).ok()?).then_some(1);
+                    return Some((1, reads(read::query(body).ok()?)?));
                 }
                 frontend::PARSE => {
                     let parse = read::parse(body).ok()?;
                     // A name that is left alone lives on the server that got it.
                     let lost = !parse.name.is_empty() && !self.renames();
-                    if lost || !reads(parse.text) {
+                    if lost {
                         return None;
                     }
+                    shape = reads(parse.text)?;
                     match parse.name {
                         [] => unnamed = true,
                         name => parsed.push(name),
@@ -134,20 +148,27 @@ impl Session {
                     let bind = read::bind_names(body)?;
                     let known = match bind.statement {
                         [] if unnamed => None,
-                        [] => Some(self.unnamed.as_ref().map(|known| known.analysis.flags)?),
+                        [] => Some(self.unnamed.as_ref().map(|known| known.analysis.clone())?),
                         name => match self.named(name) {
-                            Some(known) => Some(known.analysis.flags),
+                            Some(known) => Some(known.analysis.clone()),
                             None if parsed.contains(&name) => None,
                             None => return None,
                         },
                     };
-                    if known.is_some_and(|flags| !flags.contains(Flags::READ_ONLY)) {
-                        return None;
+                    statements += 1;
+                    if let Some(known) = known {
+                        if !known.flags.contains(Flags::READ_ONLY) {
+                            return None;
+                        }
+                        shape = known.fingerprint;
                     }
                 }
                 // What they mean was looked at when it was prepared, and to describe is to read.
                 frontend::DESCRIBE | frontend::EXECUTE => {}
-                frontend::SYNC => return Some(messages),
+                frontend::SYNC => {
+                    let shape = if statements == 1 { shape } else { 0 };
+                    return Some((messages, shape));
+                }
                 _ => return None,
             }
             rest = rest.get(header.frame_len()..)?;
@@ -159,7 +180,7 @@ impl Session {
     pub(super) fn leave_replica(&mut self) -> bool {
         let replica = self.visit.replica;
         self.visit.replica = false;
-        self.visit.home = replica;
+        self.visit.home = replica.then_some(Reason::NoReplica);
         replica
     }
 
@@ -194,6 +215,7 @@ impl Session {
     #[inline]
     pub(super) fn visit_over(&mut self) {
         let visit = std::mem::take(&mut self.visit);
+        self.visit.home = visit.retry.then_some(Reason::Refused);
         if !visit.writes || visit.replica {
             return;
         }

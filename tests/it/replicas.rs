@@ -94,6 +94,18 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 impl Site {
+    /// Where the statements of this text ran, and why, as the audit trail has it.
+    fn ran(&self, wanted: &str) -> Vec<(String, String)> {
+        let text = std::fs::read_to_string(self.trail.path().join("audit.jsonl"));
+        let lines = text.unwrap_or_default();
+        let line = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            let part = |name: &str| line[name].as_str().map(str::to_owned);
+            (part("query")? == wanted).then(|| Some((part("server")?, part("route")?)))?
+        };
+        lines.lines().filter_map(line).collect()
+    }
+
     fn primary(&self) -> String {
         self.postgres.port().to_string()
     }
@@ -166,15 +178,7 @@ fn reads_go_to_replicas_and_everything_else_to_the_primary() {
             client.batch_execute("COMMIT").await.expect("commits");
         });
         // The audit trail tells where each went, and why.
-        let ran = |wanted: &str| -> Option<(String, String)> {
-            let text = std::fs::read_to_string(site.trail.path().join("audit.jsonl")).ok()?;
-            let mut lines = text.lines().filter_map(|line| {
-                let line: serde_json::Value = serde_json::from_str(line).ok()?;
-                let part = |name: &str| line[name].as_str().map(str::to_owned);
-                (part("query")? == wanted).then(|| Some((part("server")?, part("route")?)))?
-            });
-            lines.next()
-        };
+        let ran = |wanted: &str| site.ran(wanted).into_iter().next();
         let (server, route) = eventually("a read", || ran("select current_setting(?)"));
         assert_ne!(server, format!("127.0.0.1:{primary}"));
         assert_eq!(route, "replica");
@@ -378,4 +382,85 @@ fn a_replica_that_dies_is_not_missed() {
         }
         assert_eq!((errors, seen), (0, left));
     });
+}
+
+/// What reads as far as its text tells and cannot run on a replica runs on the primary, and nobody is
+/// told of the attempt.
+#[test]
+fn what_a_replica_refuses_is_asked_of_the_primary() {
+    for version in Version::ALL {
+        let Some(site) = site(version, 1, &[]) else {
+            continue;
+        };
+        site.postgres.psql(
+            "postgres",
+            "CREATE UNLOGGED TABLE fast (id int, v text); INSERT INTO fast VALUES (1, 'one'), (2, 'two');
+             CREATE TABLE visit (n int);
+             CREATE FUNCTION seen() RETURNS text LANGUAGE plpgsql AS
+                 $$BEGIN INSERT INTO visit VALUES (1); RETURN current_setting('port'); END$$;
+             CREATE VIEW counted AS SELECT seen() AS port",
+        );
+        site.settle(1);
+        let primary = site.primary();
+        runtime().block_on(async {
+            let client = connect(&site.pgweir).await;
+            // A view whose function writes, by the simple protocol.
+            assert_eq!(ask(&client, "SELECT port FROM counted").await, primary);
+            // The shape is known by now; what is not goes to the replica as before.
+            assert_eq!(ask(&client, "SELECT port FROM counted").await, primary);
+            let visits = "SELECT count(*)::text FROM visit";
+            assert_eq!(
+                ask(&client, visits).await,
+                "2",
+                "neither lost nor done twice"
+            );
+            // What wrote is followed by reads of the primary until the replica has it.
+            let replica = site.replicas[0].port().to_string();
+            eventually_async(|| async { ask(&client, WHERE).await == replica }).await;
+            // Prepared, and without a name; both describe, bind and execute.
+            let statement = within(client.prepare("SELECT v FROM fast WHERE id = $1")).await;
+            let statement = statement.expect("prepares");
+            for id in [1, 2, 1] {
+                let row = within(client.query_one(&statement, &[&id]))
+                    .await
+                    .expect("a row");
+                assert_eq!(row.get::<_, &str>(0), ["one", "two"][id as usize - 1]);
+            }
+            let types = &[(&2i32 as _, tokio_postgres::types::Type::INT4)];
+            eventually_async(|| async { ask(&client, WHERE).await == replica }).await;
+            for _ in 0..3 {
+                let rows = client.query_typed("SELECT v AS x FROM fast WHERE id = $1", types);
+                let rows = within(rows).await.expect("rows");
+                assert_eq!(rows[0].get::<_, &str>(0), "two");
+            }
+            // What follows in the same connection is as ever.
+            eventually_async(|| async { ask(&client, WHERE).await == replica }).await;
+            for text in [
+                "select port from counted",
+                "select v from fast where id = $1",
+                "select v as x from fast where id = $1",
+            ] {
+                let ran = eventually("its line", || {
+                    let ran = site.ran(text);
+                    (ran.len() >= 2).then_some(ran)
+                });
+                let server = format!("127.0.0.1:{primary}");
+                let refused = (server, "refused".to_owned());
+                assert!(ran.iter().all(|one| *one == refused), "{text}: {ran:?}");
+            }
+            // A mistake is told as it is, and asked only once.
+            let error = within(client.simple_query("SELECT 1/0"))
+                .await
+                .expect_err("an error");
+            assert_eq!(error.code().map(|code| code.code()), Some("22012"));
+        });
+    }
+}
+
+async fn eventually_async<F: Future<Output = bool>>(holds: impl Fn() -> F) {
+    let until = Instant::now() + patient(Duration::from_secs(20));
+    while !holds().await {
+        assert!(Instant::now() < until, "not in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
