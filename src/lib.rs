@@ -32,6 +32,7 @@ pub mod daemon;
 pub mod demo;
 pub mod derivation;
 pub mod error;
+pub mod ldap;
 pub mod lint;
 pub mod logging;
 pub mod metrics;

@@ -126,7 +126,7 @@ async fn converse(
         Started::Request(request) => *request,
         Started::Other(accepted) => return Ok(accepted),
     };
-    let way = way_in(line, &request, config)?;
+    let way = way_in(line, &request, config, &bundle)?;
     let terms = Terms {
         auth: way.auth,
         scram_iterations: config.settings.scram_iterations,
@@ -285,14 +285,14 @@ async fn authenticate(
         };
         match waiting.receive(header.tag, &body)? {
             Turn::Send(bytes, next) => (out, waiting) = (bytes, next),
-            Turn::Check(check) => return run(check, derivation).await.map(Some),
+            Turn::Check(check) => return run(check, way, derivation).await.map(Some),
             Turn::Proven(proof) => return Ok(Some(proof)),
             Turn::Closed => return Ok(None),
         }
     }
 }
 
-async fn run(check: Check, derivation: &Derivation) -> Result<Proof, LoginError> {
+async fn run(check: Check, way: &Way, derivation: &Derivation) -> Result<Proof, LoginError> {
     let unavailable = |e: crate::derivation::Interrupted| LoginError::Unavailable(e.to_string());
     match check {
         Check::Scram(check) => {
@@ -301,6 +301,22 @@ async fn run(check: Check, derivation: &Derivation) -> Result<Proof, LoginError>
                 .await
                 .map_err(unavailable)?;
             check.conclude(&keys)
+        }
+        Check::Elsewhere { user, given } => {
+            let Some(directory) = &way.directory else {
+                return Err(LoginError::Unavailable("no LDAP server is set".to_owned()));
+            };
+            match directory.verify(&user, &given).await {
+                Ok(true) => Ok(Proof {
+                    password: Some(given),
+                    ..Proof::default()
+                }),
+                Ok(false) => Err(LoginError::Refused {
+                    method: "LDAP",
+                    user,
+                }),
+                Err(failed) => Err(LoginError::Unavailable(failed.to_string())),
+            }
         }
         Check::Cleartext {
             user,

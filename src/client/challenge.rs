@@ -125,6 +125,8 @@ pub struct Challenge {
 
 enum State {
     Cleartext,
+    /// A password that somebody else checks.
+    Elsewhere,
     Md5,
     /// With the salt and iterations to offer.
     SaslInitial(Offer),
@@ -163,6 +165,13 @@ pub enum Check {
         given: Secret,
         /// Whether the user exists; if not, fail all the same.
         genuine: bool,
+    },
+    /// Would the LDAP server take it?
+    Elsewhere {
+        /// The name the client gave.
+        user: String,
+        /// What the client showed.
+        given: Secret,
     },
     /// Does the client's final SCRAM message prove the password?
     Scram(ScramCheck),
@@ -211,7 +220,8 @@ pub fn open(
         AuthType::Md5 => matches!(candidate.secret, StoredSecret::Scram(_)),
         auth => auth == AuthType::ScramSha256,
     };
-    let by_password = is_scram || matches!(terms.auth, AuthType::Plain | AuthType::Md5);
+    let by_password =
+        is_scram || matches!(terms.auth, AuthType::Plain | AuthType::Md5 | AuthType::Ldap);
     let can_bind = is_scram && terms.end_point.hash.is_some();
     if by_password && terms.end_point.required && !can_bind {
         return Err(LoginError::BindingRequired);
@@ -237,6 +247,10 @@ pub fn open(
         AuthType::Plain => {
             request(&mut first, 3, &[]);
             State::Cleartext
+        }
+        AuthType::Ldap => {
+            request(&mut first, 3, &[]);
+            State::Elsewhere
         }
         AuthType::Md5 if !is_scram => {
             request(&mut first, 5, &random.md5_salt);
@@ -304,7 +318,7 @@ impl Challenge {
     /// Longest body that the next message may have, in bytes.
     pub fn max_body(&self) -> u32 {
         match self.state {
-            State::Cleartext | State::Md5 => limits::PASSWORD,
+            State::Cleartext | State::Elsewhere | State::Md5 => limits::PASSWORD,
             State::SaslInitial(_) | State::SaslFirst(..) | State::SaslFinal(..) => limits::SASL,
         }
     }
@@ -317,7 +331,7 @@ impl Challenge {
             return Ok(());
         }
         let wanted = match self.state {
-            State::Cleartext | State::Md5 => "password",
+            State::Cleartext | State::Elsewhere | State::Md5 => "password",
             _ => "SASL",
         };
         Err(LoginError::Protocol(
@@ -344,6 +358,19 @@ impl Challenge {
             state,
         } = *self;
         match state {
+            State::Elsewhere => {
+                let given = password(body)?;
+                match std::str::from_utf8(given) {
+                    Ok(given) => Ok(Turn::Check(Check::Elsewhere {
+                        given: Secret::new(given),
+                        user,
+                    })),
+                    Err(_) => Err(LoginError::Refused {
+                        method: "LDAP",
+                        user,
+                    }),
+                }
+            }
             State::Cleartext => {
                 let given = password(body)?;
                 let Ok(given) = std::str::from_utf8(given) else {

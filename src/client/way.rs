@@ -1,16 +1,24 @@
 //! How a client is to prove who it is, and proofs that come with the connection itself: a
 //! certificate, or the operating system's word.
 
+use std::sync::Arc;
+
 use super::error::LoginError;
 use super::handshake::{Replication, Request};
 use super::line::{Line, cut_short};
 use crate::config::hba::{Asking, ClientCert, Method};
+use crate::config::ldap::Ldap;
 use crate::config::{AuthType, Config};
+use crate::ldap::Directory;
 use crate::net::{PeerAddr, Stream, interfaces};
+use crate::tls::TlsBundle;
 
 /// Whether the way of the login depends on secrets.
 pub(super) fn asks_for_secrets(auth: AuthType) -> bool {
-    !matches!(auth, AuthType::Any | AuthType::Cert | AuthType::Peer)
+    !matches!(
+        auth,
+        AuthType::Any | AuthType::Cert | AuthType::Peer | AuthType::Ldap
+    )
 }
 
 /// How a client proves who it is.
@@ -19,14 +27,28 @@ pub(super) struct Way {
     pub(super) auth: AuthType,
     /// The map of names to use.
     map: Option<String>,
+    /// Who checks passwords, for method ldap.
+    pub(super) directory: Option<Directory>,
 }
 
-/// What the configuration wants of this client.
-pub(super) fn way_in(line: &Line, request: &Request, config: &Config) -> Result<Way, LoginError> {
+/// What the configuration wants of this client; `bundle` has what TLS to an LDAP server trusts.
+pub(super) fn way_in(
+    line: &Line,
+    request: &Request,
+    config: &Config,
+    bundle: &TlsBundle,
+) -> Result<Way, LoginError> {
+    let directory = |ldap: &Option<Arc<Ldap>>| {
+        ldap.clone().map(|settings| Directory {
+            settings,
+            tls: bundle.directory.clone(),
+        })
+    };
     if config.settings.auth_type != AuthType::Hba {
         return Ok(Way {
             auth: config.settings.auth_type,
             map: None,
+            directory: directory(&config.ldap),
         });
     }
     let stream = line.stream.as_ref().ok_or_else(cut_short)?;
@@ -52,6 +74,7 @@ pub(super) fn way_in(line: &Line, request: &Request, config: &Config) -> Result<
         Method::Auth(auth) => Ok(Way {
             auth,
             map: found.map.clone(),
+            directory: directory(&found.ldap),
         }),
     }
 }

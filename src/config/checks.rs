@@ -214,6 +214,9 @@ fn logins(config: &Config, check: &mut Check<'_>) {
             "needs the addresses of the proxies in proxy_protocol_from",
         );
     }
+    if settings.auth_type == AuthType::Ldap && settings.auth_ldap_options.is_none() {
+        check.process("auth_type", "ldap needs auth_ldap_options");
+    }
     if settings.auth_type == AuthType::Hba && settings.auth_hba_file.is_none() {
         check.process("auth_type", "hba needs auth_hba_file");
     }
@@ -317,8 +320,15 @@ fn users_file(config: &mut Config, check: &mut Check<'_>) {
     }
 }
 
-/// Reads `auth_ident_file` and `auth_hba_file`.
+/// Reads `auth_ldap_options`, `auth_ident_file` and `auth_hba_file`.
 fn hba_files(config: &mut Config, check: &mut Check<'_>) {
+    config.ldap = None;
+    if let Some(options) = &config.settings.auth_ldap_options {
+        match hba::ldap_options(options.expose()) {
+            Ok(ldap) => config.ldap = Some(Arc::new(ldap)),
+            Err(why) => check.process("auth_ldap_options", why),
+        }
+    }
     if let Some(path) = config.settings.auth_ident_file.clone() {
         match read_text(&path, LONGEST_USERS_FILE) {
             Ok(text) => match Ident::parse(&text) {

@@ -374,6 +374,7 @@ impl Build<'_> {
             accepted: self.accepted,
             notes: self.notes,
             hba: Arc::default(),
+            ldap: None,
             ident: Arc::default(),
             audit: Vec::new(),
         };
@@ -385,15 +386,6 @@ impl Build<'_> {
 fn unknown_key(section: &Section, name: &str, value: &Raw) -> Option<String> {
     if let (Section::Process, Some(key)) = (section, reference::accepted(name)) {
         return Some(format!("{}; remove it", key.why));
-    }
-    if let Some(harmless) = reference::unsupported(section, name) {
-        let asks_nothing = match (value, harmless) {
-            (Raw::Bare(text) | Raw::Text(text), Some(harmless)) => text.as_str() == harmless,
-            (Raw::Int { value, .. }, Some(harmless)) => value.to_string() == harmless,
-            _ => false,
-        };
-        return (!asks_nothing)
-            .then(|| "a setting of PgBouncer that is not supported yet; remove it".into());
     }
     let here = reference::keys().filter(|key| key.is_in(section));
     let accepted = (reference::ACCEPTED.iter())

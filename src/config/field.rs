@@ -61,6 +61,8 @@ pub enum Field<T: 'static> {
     CheckQuery(fn(&mut T) -> &mut Option<String>),
     /// A password.
     Password(fn(&mut T) -> &mut Option<Secret>),
+    /// Text that may hold a password; empty is unset.
+    Hidden(fn(&mut T) -> &mut Option<Secret>),
     /// A file; empty is unset.
     File(fn(&mut T) -> &mut Option<PathBuf>),
     /// Names, as a comma list or a TOML array.
@@ -117,6 +119,7 @@ impl<T> Field<T> {
             Field::Text(_) | Field::OptText(_) | Field::Param(..) => "text".into(),
             Field::CheckQuery(_) => "query".into(),
             Field::Password(_) => "password".into(),
+            Field::Hidden(_) => "text, not shown".into(),
             Field::File(_) => "file".into(),
             Field::Names(_) => "list of names".into(),
             Field::Pooling(_) | Field::OptPooling(_) => POOL_MODES.map(PoolMode::as_str).join(", "),
@@ -186,6 +189,11 @@ impl<T> Field<T> {
                 }
             }
             Field::Password(at) => *at(target) = Some(Secret::new(text(raw)?)),
+            Field::Hidden(at) => {
+                *at(target) = Some(text(raw)?)
+                    .filter(|text| !text.is_empty())
+                    .map(Secret::new);
+            }
             Field::File(at) => {
                 let path = text(raw)?;
                 *at(target) = (!path.is_empty()).then(|| how.base.join(path));
@@ -242,6 +250,7 @@ impl<T> Field<T> {
                 other => or_empty(other),
             },
             Field::Password(_) => String::new(),
+            Field::Hidden(at) => if at(target).is_some() { "******" } else { "" }.into(),
             Field::File(at) => at(target)
                 .as_ref()
                 .map(|path| path.display().to_string())

@@ -21,14 +21,17 @@ mod words;
 
 pub use address::Network;
 pub use options::ClientCert;
+pub(in crate::config) use options::ldap_options;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use regex::Regex;
 
 use self::address::Addresses;
 use self::words::{Word, words};
 use super::AuthType;
+use super::ldap::Ldap;
 
 /// How somebody is let in, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +95,8 @@ pub struct Line {
     pub map: Option<String>,
     /// What the client's certificate must show beside the method.
     pub client_cert: Option<ClientCert>,
+    /// Who checks passwords, for method ldap.
+    pub ldap: Option<Arc<Ldap>>,
 }
 
 /// A file that was read.
@@ -260,6 +265,7 @@ fn line(
         method,
         map: options.map,
         client_cert: options.client_cert,
+        ldap: options.ldap,
     }))
 }
 
@@ -274,14 +280,15 @@ fn method_of(method: &str, kind: Kind) -> Result<Method, String> {
         "peer" => return Err("method peer works with local lines only".to_owned()),
         "cert" if kind == Kind::HostSsl => AuthType::Cert,
         "cert" => return Err("method cert works with hostssl lines only".to_owned()),
-        "ldap" | "pam" | "gss" | "sspi" | "ident" | "radius" | "bsd" | "oauth" => {
+        "ldap" => AuthType::Ldap,
+        "pam" | "gss" | "sspi" | "ident" | "radius" | "bsd" | "oauth" => {
             return Err(format!(
-                "method {method} is not supported; there are trust, reject, password, md5, scram-sha-256, peer and cert"
+                "method {method} is not supported; there are trust, reject, password, md5, scram-sha-256, peer, cert and ldap"
             ));
         }
         other => {
             return Err(format!(
-                "method {other:?} is not known; there are trust, reject, password, md5, scram-sha-256, peer and cert"
+                "method {other:?} is not known; there are trust, reject, password, md5, scram-sha-256, peer, cert and ldap"
             ));
         }
     };

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::document::Dialect;
 use super::field::Field;
 use super::reference::{self, DatabaseDraft, Key, PeerDraft, Slot};
-use super::{Config, ConfigErrors, Database, Settings, User, compile, diff, file};
+use super::{Config, ConfigErrors, Database, Secret, Settings, User, compile, diff, file};
 
 /// The configuration as TOML, with comments about what is different from before. It holds the
 /// passwords of `[databases]`.
@@ -123,6 +123,11 @@ fn process(
     };
     if default.is_some_and(|default| same(field, settings, default)) {
         return Ok(());
+    }
+    if let Field::Hidden(at) = field {
+        let hidden = at(settings).as_ref().map(Secret::expose);
+        let text = Zeroizing::new(quoted(hidden.unwrap_or_default()));
+        return writeln!(out, "{} = {}", key.name, text.as_str());
     }
     let text = field.show(settings);
     writeln!(out, "{} = {}", key.name, value(field, &text))

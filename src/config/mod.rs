@@ -28,6 +28,7 @@ pub mod zero;
 
 mod checks;
 pub mod hba;
+pub mod ldap;
 mod lint;
 pub mod lookup;
 mod origin;
@@ -129,6 +130,8 @@ pub enum AuthType {
     Cert,
     /// The operating system's user of a unix socket's other end must be the user name.
     Peer,
+    /// A password in clear text, which an LDAP server checks.
+    Ldap,
     /// As the first line of `auth_hba_file` says that fits the client.
     Hba,
 }
@@ -144,6 +147,7 @@ impl AuthType {
             AuthType::ScramSha256 => "scram-sha-256",
             AuthType::Cert => "cert",
             AuthType::Peer => "peer",
+            AuthType::Ldap => "ldap",
             AuthType::Hba => "hba",
         }
     }
@@ -421,6 +425,10 @@ pub struct Settings {
     pub auth_hba_file: Option<PathBuf>,
     /// `auth_ident_file`.
     pub auth_ident_file: Option<PathBuf>,
+    /// `auth_ldap_options`, which may hold a password.
+    pub auth_ldap_options: Option<Secret>,
+    /// Authorities (PEM) that certificates of LDAP servers must come from.
+    pub auth_ldap_ca_file: Option<PathBuf>,
     /// `auth_user`.
     pub auth_user: Option<String>,
     /// `auth_query`.
@@ -630,6 +638,8 @@ pub struct Config {
     pub secrets: BTreeMap<String, Secret>,
     /// Who may log in from where and how, for `auth_type = hba`.
     pub hba: Arc<hba::Hba>,
+    /// Who checks passwords, for `auth_type = ldap`.
+    pub ldap: Option<Arc<ldap::Ldap>>,
     /// Which names elsewhere are which users.
     pub ident: Arc<hba::ident::Ident>,
     /// What is said about single rules, in the order of the file.

@@ -13,11 +13,9 @@ pub mod pgbouncer;
 mod pooling;
 mod render;
 mod scoped;
-mod unsupported;
 
 pub use accepted::{ACCEPTED, Accepted, accepted};
 pub use render::{markdown, toml};
-pub use unsupported::unsupported;
 
 use std::net::IpAddr;
 
@@ -290,6 +288,8 @@ fn unset() -> Settings {
         auth_file: None,
         auth_hba_file: None,
         auth_ident_file: None,
+        auth_ldap_options: None,
+        auth_ldap_ca_file: None,
         auth_user: None,
         auth_query: String::new(),
         auth_dbname: None,

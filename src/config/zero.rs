@@ -77,6 +77,7 @@ fn zero(
         accepted: BTreeMap::new(),
         notes: Vec::new(),
         hba: Arc::default(),
+        ldap: None,
         ident: Arc::default(),
         audit: Vec::new(),
     };

@@ -1,6 +1,7 @@
 //! TLS towards servers: we are the client, with libpq's meaning of `sslmode`.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -77,6 +78,25 @@ impl ServerLeg {
             config: Arc::new(config),
         })
     }
+}
+
+/// TLS towards a server of another kind, whose certificate must come from an authority in `path` and
+/// name the server.
+///
+/// Errors: as [`TlsError`].
+pub(super) fn trusting(path: &Path) -> Result<Arc<rustls::ClientConfig>, TlsError> {
+    let provider = material::provider();
+    let verifier = Verifier {
+        trust: Trust::ChainAndName(Roots::read(path)?),
+        algorithms: provider.signature_verification_algorithms,
+    };
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(material::versions(false))
+        .map_err(|e| TlsError::Library(e.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(Arc::new(config))
 }
 
 /// The name to verify and to send as SNI for a host as it is written in the configuration.

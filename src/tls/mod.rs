@@ -30,6 +30,8 @@ pub struct TlsBundle {
     pub clients: Option<ClientLeg>,
     /// Towards servers; `None` with `server_tls_sslmode = disable`.
     pub servers: Option<Arc<ServerLeg>>,
+    /// Towards LDAP servers; `None` without `auth_ldap_ca_file`.
+    pub directory: Option<Arc<rustls::ClientConfig>>,
 }
 
 impl TlsBundle {
@@ -45,7 +47,15 @@ impl TlsBundle {
             SslMode::Disable => None,
             _ => Some(Arc::new(ServerLeg::build(&config.settings.server_tls)?)),
         };
-        Ok(TlsBundle { clients, servers })
+        let directory = match &config.settings.auth_ldap_ca_file {
+            Some(path) => Some(client::trusting(path)?),
+            None => None,
+        };
+        Ok(TlsBundle {
+            clients,
+            servers,
+            directory,
+        })
     }
 }
 

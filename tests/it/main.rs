@@ -28,6 +28,7 @@ mod firewall;
 mod harness;
 mod hba;
 mod identity;
+mod ldap;
 mod licences;
 mod limits;
 mod offline;

@@ -88,6 +88,7 @@ fn config(auth_type: AuthType) -> Config {
         fallback: None,
         users: BTreeMap::new(),
         hba: Arc::default(),
+        ldap: None,
         ident: Arc::default(),
         peers: BTreeMap::new(),
         audit: Vec::new(),

@@ -45,7 +45,7 @@ app = host=h pool_size=1.5
 u = query_timeout=500ms
 [pgbouncer]
 pool_mode = transactoin
-auth_ldap_options = x
+auth_ldap_option = x
 colour = blue
 ";
     assert_eq!(
@@ -54,7 +54,7 @@ colour = blue
             "p.ini:2: databases.app.pool_size: \"1.5\" is not a whole number",
             "p.ini:4: users.u.query_timeout: \"500ms\" has a unit, which PgBouncer's files do not have; write 0.5",
             "p.ini:6: pgweir.pool_mode: \"transactoin\" is not known; did you mean \"transaction\"?",
-            "p.ini:7: pgweir.auth_ldap_options: a setting of PgBouncer that is not supported yet; remove it",
+            "p.ini:7: pgweir.auth_ldap_option: unknown key; did you mean auth_ldap_options?",
             "p.ini:8: pgweir.colour: unknown key",
         ]
     );

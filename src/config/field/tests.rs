@@ -119,7 +119,7 @@ fn lists_and_words() {
     assert_eq!(pool_mode(&bare("statement")), Ok(PoolMode::Statement));
     let why = pool_mode(&bare("transactoin")).expect_err("a slip");
     assert!(why.contains("did you mean \"transaction\""), "{why}");
-    let why = auth_type(&bare("ldap")).expect_err("not there");
+    let why = auth_type(&bare("pam")).expect_err("not there");
     assert!(why.contains("not supported yet"), "{why}");
 }
 

@@ -169,14 +169,13 @@ impl Accepted {
 mod tests {
     use super::*;
     use crate::config::document::Section;
-    use crate::config::reference::{find, unsupported};
+    use crate::config::reference::find;
 
     #[test]
     fn no_key_is_both_accepted_and_something_else() {
         assert!(ACCEPTED.is_sorted_by_key(|row| row.name));
         for row in ACCEPTED {
             assert!(find(&Section::Process, row.name).is_none(), "{}", row.name);
-            assert_eq!(unsupported(&Section::Process, row.name), None);
             assert!(row.why.starts_with("has no effect"), "{}", row.name);
             assert_eq!(row.check(row.default), Ok(false), "{}", row.name);
         }

@@ -1,7 +1,7 @@
 //! Keys about listening, logins, TLS and sockets.
 
 use super::super::field::Field::{
-    Addresses, Auth, Binding, Bool, Count, File, HttpAddress, Millis, Mode, Names, OptText,
+    Addresses, Auth, Binding, Bool, Count, File, Hidden, HttpAddress, Millis, Mode, Names, OptText,
     Origins, Port, Protocols, Proxying, Seconds, Size32, Ssl, Text,
 };
 use super::Key;
@@ -107,7 +107,7 @@ pub(super) const KEYS: &[Key] = &[
         "auth_type",
         "md5",
         Auth(|s| &mut s.auth_type),
-        "How clients prove who they are. `scram-sha-256` and `md5`: with the secret in `auth_file`; `md5` uses SCRAM for a user whose stored secret is a SCRAM verifier. `plain`: password in clear text, use TLS. `cert`: TLS client certificate whose common name is the user. `peer`: the operating system's user at the other end of the unix socket. `trust`: no password, but the user must be known. `hba`: as `auth_hba_file` says. `any`: any name without a password; the server decides. When a TOML file sets neither this nor `auth_file`: if PGPASSWORD is in the environment, `scram-sha-256` with that one user (PGUSER, else USER), and the password is also used towards the server; otherwise `any`, which is refused if pgweir then listens beyond loopback or a database has a stored password.",
+        "How clients prove who they are. `scram-sha-256` and `md5`: with the secret in `auth_file`; `md5` uses SCRAM for a user whose stored secret is a SCRAM verifier. `plain`: password in clear text, use TLS. `cert`: TLS client certificate whose common name is the user. `peer`: the operating system's user at the other end of the unix socket. `trust`: no password, but the user must be known. `ldap`: the password in clear text, which the LDAP server in `auth_ldap_options` checks; use TLS. `hba`: as `auth_hba_file` says. `any`: any name without a password; the server decides. When a TOML file sets neither this nor `auth_file`: if PGPASSWORD is in the environment, `scram-sha-256` with that one user (PGUSER, else USER), and the password is also used towards the server; otherwise `any`, which is refused if pgweir then listens beyond loopback or a database has a stored password.",
     )
     .toml("scram-sha-256", "MD5 is broken and being removed from PostgreSQL"),
     Key::process(
@@ -120,7 +120,7 @@ pub(super) const KEYS: &[Key] = &[
         "auth_hba_file",
         "",
         File(|s| &mut s.auth_hba_file),
-        "Who may log in from where and how, in the form of `pg_hba.conf`, for `auth_type = hba`; the first line that fits counts. Types local, host, hostssl, hostnossl; databases and users as names, lists, `all`, `@file`, users and databases as `/pattern`, `sameuser`, `replication`; addresses as numbers, `all`, `samehost`, `samenet`; methods trust, reject, password, md5, scram-sha-256, peer, cert, with `map=`; `clientcert=verify-ca` and `clientcert=verify-full` on hostssl lines ask for a certificate beside any method. Who is a member of a role (`+role`, `samerole`) only the server knows, and names of hosts can be forged, so lines with them are refused. A line that cannot be used refuses the file as a whole. Read again on reload.",
+        "Who may log in from where and how, in the form of `pg_hba.conf`, for `auth_type = hba`; the first line that fits counts. Types local, host, hostssl, hostnossl; databases and users as names, lists, `all`, `@file`, users and databases as `/pattern`, `sameuser`, `replication`; addresses as numbers, `all`, `samehost`, `samenet`; methods trust, reject, password, md5, scram-sha-256, peer, cert, with `map=`, and ldap with the options of `auth_ldap_options`; `clientcert=verify-ca` and `clientcert=verify-full` on hostssl lines ask for a certificate beside any method. Who is a member of a role (`+role`, `samerole`) only the server knows, and names of hosts can be forged, so lines with them are refused. A line that cannot be used refuses the file as a whole. Read again on reload.",
     ),
     Key::process(
         "auth_ident_file",
@@ -128,6 +128,19 @@ pub(super) const KEYS: &[Key] = &[
         File(|s| &mut s.auth_ident_file),
         "Which names of the operating system (peer) or of certificates (cert) are which users, in the form of `pg_ident.conf`, for lines of `auth_hba_file` with `map=`. Read again on reload.",
     ),
+    Key::process(
+        "auth_ldap_options",
+        "",
+        Hidden(|s| &mut s.auth_ldap_options),
+        "Which LDAP server checks passwords, for `auth_type = ldap`: the options of an `ldap` line in PostgreSQL's `pg_hba.conf`, separated by spaces. `ldapserver` (several are tried in turn), `ldapport`, `ldapscheme=ldaps` or `ldaptls=1`; then `ldapprefix` and `ldapsuffix` around the user's name, or a search: `ldapbasedn`, `ldapbinddn`, `ldapbindpasswd`, `ldapsearchattribute` or `ldapsearchfilter` with `$username`; or all of it as `ldapurl`. Values with commas or spaces in double quotes. Not shown, since it may hold a password.",
+    ),
+    Key::process(
+        "auth_ldap_ca_file",
+        "",
+        File(|s| &mut s.auth_ldap_ca_file),
+        "Authorities (PEM) that the certificates of LDAP servers must come from, with `ldaptls=1` and `ldapscheme=ldaps`; the certificate must also name the server. Empty: the system's. Read again on reload.",
+    )
+    .ours(),
     Key::process(
         "auth_user",
         "",

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::super::document::Section;
-use super::{accepted, find, unsupported};
+use super::{accepted, find};
 
 /// `[pgbouncer]`.
 pub const PROCESS: &[&str] = &[
@@ -226,10 +226,7 @@ fn treatment(section: &Section, name: &str) -> Result<String, String> {
     if let Some(key) = accepted(name).filter(|_| process) {
         return Ok(format!("not applicable: {}", key.why));
     }
-    match unsupported(section, name) {
-        Some(_) => Ok("refused: not supported yet".to_owned()),
-        None => Err(format!("{}: nothing is known about it", section.path(name))),
-    }
+    Err(format!("{}: nothing is known about it", section.path(name)))
 }
 
 /// The table in Markdown.

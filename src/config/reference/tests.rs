@@ -19,13 +19,6 @@ fn names_are_unique_and_documented() {
             key.name
         );
         assert!(key.doc.ends_with('.'), "{}: {}", key.name, key.doc);
-        let section = match key.slot {
-            Slot::Process(_) => Section::Process,
-            Slot::Database(_) => Section::Database("x".into()),
-            Slot::User(_) => Section::User("x".into()),
-            Slot::Peer(_) => Section::Peer("1".into()),
-        };
-        assert_eq!(unsupported(&section, key.name), None, "{}", key.name);
     }
 }
 
