@@ -153,6 +153,8 @@ const MOST_ADVISED: usize = 1000;
 pub enum Command {
     /// Show everything.
     Snapshot(oneshot::Sender<Snapshot>),
+    /// What there is to show of the pools alone.
+    Pools(oneshot::Sender<Vec<PoolRow>>),
     /// PAUSE one database or all; answered when nobody has a server of it any more.
     Pause(Option<String>, oneshot::Sender<()>),
     /// RESUME.
@@ -350,6 +352,15 @@ impl Control {
             all.extend(answer.await.ok());
         }
         all
+    }
+
+    /// The pools of all workers and nothing else, which costs a worker little however many clients it
+    /// has.
+    ///
+    /// Cancel safe.
+    pub async fn pools(&self) -> Vec<PoolRow> {
+        let parts = self.ask(Command::Pools).await;
+        parts.into_iter().flatten().collect()
     }
 
     /// Everything there is to show, of all workers, pools in the order of their keys.

@@ -92,7 +92,10 @@ impl Recorder {
                 (&execution.text, execution.shape, cost, false)
             }
             Event::Refused { text, shape } => (text, *shape, Cost::default(), true),
-            Event::Connected { .. } | Event::LoginFailed { .. } | Event::Disconnected => return,
+            Event::Connected { .. }
+            | Event::LoginFailed { .. }
+            | Event::Commanded { .. }
+            | Event::Disconnected => return,
         };
         let scope = match &report.seen.event {
             Event::Executed(execution) if execution.trace != 0 => execution.trace,

@@ -215,6 +215,7 @@ impl Finding {
                 "blocked": self.blocked,
             },
             "evidence": evidence,
+            "timeline": self.hit.times,
             "message": self.hit.message,
             "suggestion": {
                 "text": self.hit.suggestion.text,

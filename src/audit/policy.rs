@@ -97,6 +97,10 @@ impl Kinds {
         match event {
             Event::Connected { .. } | Event::Disconnected => self.logins == Logins::All,
             Event::LoginFailed { .. } => self.logins >= Logins::Failed,
+            // Rare, and what an auditor asks first.
+            Event::Commanded { .. } => {
+                self.logins > Logins::None || self.statements > Statements::None
+            }
             // It did not run, whatever is written down of what does.
             Event::Refused { .. } => self.statements > Statements::None,
             Event::Executed(execution) => needed(execution) <= self.statements,
@@ -297,6 +301,12 @@ mod tests {
                 kinds.cover(&ran("SELECT 1")),
             );
             assert_eq!(covers, (of_login, of_failed, of_read), "{words}");
+            let commanded = Event::Commanded {
+                command: "pause".into(),
+                asked: "{}".into(),
+                refused: "".into(),
+            };
+            assert_eq!(kinds.cover(&commanded), words != "off", "{words}");
         }
     }
 

@@ -93,6 +93,17 @@ pub struct StatementRow {
     pub wait_p95_us: u64,
 }
 
+/// How many executions took so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The longest of the range in microseconds, a power of two; it begins behind the one before.
+    pub up_to_us: u64,
+    /// Executions that took the server so long.
+    pub server: u64,
+    /// Executions that waited so long for a server.
+    pub wait: u64,
+}
+
 /// Database, user and the lines of a plan.
 pub type Planned<'a> = (&'a str, &'a str, &'a [Box<str>]);
 
@@ -219,6 +230,41 @@ impl Statements {
             .collect()
     }
 
+    /// How long the executions of one shape took, all databases and users together, from the shortest to
+    /// the longest range that has any; empty if the shape is not known. What is as long as the border of
+    /// two ranges may be in either, since times less than a tenth apart are one.
+    #[must_use]
+    pub fn ranges(&self, shape: u64) -> Vec<Range> {
+        let mut all: Vec<Range> = (0..=32)
+            .map(|power| Range {
+                up_to_us: 1 << power,
+                server: 0,
+                wait: 0,
+            })
+            .collect();
+        let entries = self
+            .map
+            .values()
+            .flatten()
+            .filter(|(key, _)| key.shape == shape);
+        for (_, entry) in entries {
+            for range in entry.server.iter_recorded() {
+                if let Some(one) = all.get_mut(power(range.value_iterated_to())) {
+                    one.server += range.count_since_last_iteration();
+                }
+            }
+            for range in entry.wait.iter_recorded() {
+                if let Some(one) = all.get_mut(power(range.value_iterated_to())) {
+                    one.wait += range.count_since_last_iteration();
+                }
+            }
+        }
+        let any = |range: &Range| range.server + range.wait > 0;
+        let first = all.iter().position(any).unwrap_or(all.len());
+        let last = all.iter().rposition(any).map_or(first, |last| last + 1);
+        all.get(first..last).unwrap_or_default().to_vec()
+    }
+
     /// All statements, those that took the server's time most first.
     #[must_use]
     pub fn rows(&self) -> Vec<StatementRow> {
@@ -248,6 +294,11 @@ impl Statements {
         rows.sort_by_key(|row| std::cmp::Reverse(row.server_us));
         rows
     }
+}
+
+/// The least power of two that is no less.
+fn power(us: u64) -> usize {
+    us.max(1).next_power_of_two().trailing_zeros() as usize
 }
 
 /// Two values apart by less than a tenth are one; about 2 KB.
@@ -314,6 +365,14 @@ mod tests {
         );
         assert!(rows[0].server_max_us >= 10_000);
         assert_eq!(&*rows[0].query, "select a from t where b = ?");
+        let ranges = statements.ranges(7);
+        let of = |up_to_us| ranges.iter().find(|range| range.up_to_us == up_to_us);
+        let counts = |up_to_us| of(up_to_us).map(|range| (range.server, range.wait));
+        assert_eq!((counts(8), counts(128)), (Some((1, 0)), Some((1, 0))));
+        assert_eq!((counts(64), counts(512)), (Some((0, 4)), Some((1, 0))));
+        assert_eq!(ranges.iter().map(|range| range.server).sum::<u64>(), 5);
+        assert_eq!(ranges.iter().map(|range| range.wait).sum::<u64>(), 5);
+        assert!(statements.ranges(8).is_empty());
     }
 
     #[test]

@@ -371,6 +371,11 @@ fn line(report: &Report) -> Option<Map<String, Value>> {
         Event::LoginFailed { reason } => {
             json!({ "event": "login_failed", "reason": reason })
         }
+        Event::Commanded {
+            command,
+            asked,
+            refused,
+        } => json!({ "event": "command", "command": command, "asked": asked, "reason": refused }),
         Event::Refused { text, shape } => json!({
             "event": "refused",
             "query": readable(text),

@@ -78,6 +78,9 @@ pub struct Hit {
     pub message: Box<str>,
     /// Numbers and names behind it.
     pub evidence: Vec<(&'static str, Value)>,
+    /// Of a sequence: when its first statements were sent, since the first, and how long the server
+    /// took, in microseconds.
+    pub times: Box<[(u32, u32)]>,
     /// What to do.
     pub suggestion: Suggestion,
     /// Which statement of the text, from 0.
@@ -102,6 +105,7 @@ impl Hit {
             object: None,
             message: message.into(),
             evidence: Vec::new(),
+            times: Box::default(),
             suggestion: Suggestion {
                 text: rule.remedy.into(),
                 ..Suggestion::default()

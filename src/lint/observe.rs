@@ -155,6 +155,15 @@ pub enum Event {
     },
     /// A client left.
     Disconnected,
+    /// An operator gave a command over HTTP.
+    Commanded {
+        /// The command.
+        command: Box<str>,
+        /// What it was about, as it was asked.
+        asked: Box<str>,
+        /// Why it was not carried out; empty if it was.
+        refused: Box<str>,
+    },
     /// A text was refused before it reached a server.
     Refused {
         /// The text.

@@ -149,7 +149,7 @@ impl Player {
                 self.tally.missing += number("lines");
                 return Some(());
             }
-            "refused" | "login_failed" | "torn" => return Some(()),
+            "refused" | "login_failed" | "command" | "torn" => return Some(()),
             _ => return None,
         };
         let conn = line["conn"].as_u64()?;

@@ -195,6 +195,21 @@ impl Reader<'_> {
                     _ => Ok(list(total, rows)),
                 }
             }
+            Source::Histogram => {
+                let shape = u64::from_str_radix(&id, 16).unwrap_or(0);
+                let ranges = self.env.control.process().usage.lock().ranges(shape);
+                let rows = ranges.iter().filter_map(|range| {
+                    let row = json!({ "up_to_us": range.up_to_us, "server": range.server, "wait": range.wait });
+                    row.as_object().cloned()
+                });
+                let rows: Vec<_> = rows.collect();
+                match rows.len() {
+                    0 => Err(Refused::not_found(format!(
+                        "no statement is known of the shape {id}"
+                    ))),
+                    total => Ok(list(total, rows)),
+                }
+            }
             Source::Audit => {
                 let query = Query::parse(query, &endpoint.fields()).map_err(bad)?;
                 let (total, rows) = query.pick(self.audit(visitor).await?);

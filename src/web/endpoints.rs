@@ -59,6 +59,8 @@ pub enum Source {
     Finding,
     /// The lines of a plan.
     Plan,
+    /// How long a shape's executions took.
+    Histogram,
     /// The end of the audit trail; for users who have logged in.
     Audit,
     /// Who asks.
@@ -166,6 +168,11 @@ pub const ENDPOINTS: &[Endpoint] = &[
         path: "/statements/{id}/plan",
         source: Source::Plan,
         about: "The last plan of a statement, by its `shape`, as in `SHOW PLAN`.",
+    },
+    Endpoint {
+        path: "/statements/{id}/histogram",
+        source: Source::Histogram,
+        about: "How long the executions of a shape took the server, and waited for one, all databases and users together: how many were in each range.",
     },
     table(
         "/findings",
@@ -321,13 +328,32 @@ pub const POINT: &[Field] = &[
     field("sv_idle", Type::Integer, "Servers without one."),
 ];
 
+/// Fields of a range of a histogram.
+pub const HISTOGRAM: &[Field] = &[
+    field(
+        "up_to_us",
+        Type::Integer,
+        "Microseconds that none in the range is beyond: a power of two; the range begins behind the one before.",
+    ),
+    field(
+        "server",
+        Type::Integer,
+        "Executions that took the server so long.",
+    ),
+    field(
+        "wait",
+        Type::Integer,
+        "Executions that waited so long for a server.",
+    ),
+];
+
 /// Fields of a line of the audit trail.
 pub const AUDIT: &[Field] = &[
     field("at", Type::Text, "When it happened."),
     field(
         "event",
         Type::Text,
-        "`statement`, `login`, `login_failed`, `logout`, `refused`, or what the trail says of itself.",
+        "`statement`, `login`, `login_failed`, `logout`, `refused`, `command` (of an operator over HTTP), or what the trail says of itself.",
     ),
     field("db", Type::Text, "The database."),
     field("user", Type::Text, "The user."),
@@ -353,7 +379,13 @@ pub const AUDIT: &[Field] = &[
     ),
     field("sqlstate", Type::Text, "How it failed."),
     field("findings", Type::List, "What it hit."),
-    field("reason", Type::Text, "Why a login failed."),
+    field("command", Type::Text, "The command of an operator."),
+    field("asked", Type::Text, "What it was about."),
+    field(
+        "reason",
+        Type::Text,
+        "Why a login failed, or a command was not carried out.",
+    ),
 ];
 
 /// Fields of the answer to who you are.
@@ -434,6 +466,11 @@ pub const FINDING: &[Field] = &[
         "What it cost: `round_trips`, `server_ms`, `client_gap_ms`, `rows`, `bytes`, `blocked`.",
     ),
     field("evidence", Type::Object, "What the rule saw."),
+    field(
+        "timeline",
+        Type::List,
+        "Of a sequence: pairs of when a statement was sent, since the first, and how long the server took, in microseconds; the first 32 of one request.",
+    ),
     field("message", Type::Text, "What is wrong."),
     field(
         "suggestion",
@@ -476,6 +513,7 @@ impl Endpoint {
             Source::History => POINT.to_vec(),
             Source::Finding => FINDING.to_vec(),
             Source::Plan => show::statements::PLAN.iter().map(of_column).collect(),
+            Source::Histogram => HISTOGRAM.to_vec(),
             Source::Audit => AUDIT.to_vec(),
             Source::Session => SESSION.to_vec(),
             Source::Description => Vec::new(),
@@ -486,7 +524,11 @@ impl Endpoint {
     pub fn lists(&self) -> bool {
         matches!(
             self.source,
-            Source::Show { .. } | Source::History | Source::Plan | Source::Audit
+            Source::Show { .. }
+                | Source::History
+                | Source::Histogram
+                | Source::Plan
+                | Source::Audit
         )
     }
 

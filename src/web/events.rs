@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use super::api::Reader;
 use super::history::History;
 use crate::admin::execute::Env;
+use crate::control::Snapshot;
 
 /// Listeners at once.
 pub const LISTENERS: usize = 16;
@@ -56,10 +57,17 @@ impl Hub {
     /// Takes points and tells listeners, for ever. Dropping the future is the way to end it.
     pub async fn run(&self, env: &Env) {
         loop {
-            let snapshot = env.control.snapshot().await;
+            let listened = self.listeners.load(Ordering::Acquire) > 0;
+            let snapshot = match listened {
+                true => env.control.snapshot().await,
+                // Points are made of pools alone; nobody wants the rest now.
+                false => Snapshot {
+                    pools: env.control.pools().await,
+                    ..Snapshot::default()
+                },
+            };
             let (moment, now) = (Instant::now(), SystemTime::now());
             self.history.lock().take(&snapshot, moment, now);
-            let listened = self.listeners.load(Ordering::Acquire) > 0;
             if listened {
                 let reader = Reader {
                     env,

@@ -22,7 +22,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Either, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -39,10 +39,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::admin::execute::Env;
+use crate::audit::observer::Report;
 use crate::client::challenge::Candidate;
 use crate::client::secrets::Found;
 use crate::control::Control;
 use crate::derivation::Derivation;
+use crate::lint::observe::{Event, Observation, Subject};
 use crate::metrics::{self, Reading};
 use crate::shutdown::Phase;
 use access::Visitor;
@@ -67,6 +69,12 @@ const BODY_BYTES: usize = 16 * 1024;
 
 /// How long somebody with a wrong password waits for the answer.
 const AFTER_WRONG_PASSWORD: Duration = Duration::from_millis(500);
+
+/// Longest name of a command that is written down; there are none so long.
+const LONGEST_COMMAND: usize = 64;
+
+/// What the audit trail calls the database of operators.
+const CONSOLE_NAME: &str = "pgweir";
 
 /// Where a browser asks for name and password.
 const LOGIN_PATH: &str = "/login";
@@ -316,6 +324,7 @@ impl Site {
             Ok(()) => self.carry_out(name, request).await,
         };
         let user = visitor.user.as_deref().unwrap_or_default();
+        self.write_down(name, user, peer, &outcome);
         match outcome {
             Ok((asked, answer)) => {
                 tracing::info!(user, addr = %peer, command = name, %asked, "an operator's command over HTTP");
@@ -326,6 +335,49 @@ impl Site {
                 self.refuse(&refused, true)
             }
         }
+    }
+
+    /// A line in the audit trail, if there is one.
+    fn write_down(
+        &self,
+        name: &str,
+        user: &str,
+        peer: SocketAddr,
+        outcome: &Result<(Value, Value), Refused>,
+    ) {
+        let process = self.env.control.process();
+        if !process.audits {
+            return;
+        }
+        let (asked, refused) = match outcome {
+            Ok((asked, _)) => (asked.to_string(), String::new()),
+            Err(refused) => (String::new(), refused.1.clone()),
+        };
+        let now = process.observer.micros(Instant::now());
+        let subject = Subject {
+            database: CONSOLE_NAME.into(),
+            user: user.into(),
+            app: "http".into(),
+            client: peer.ip().to_string().into(),
+        };
+        let command: String = name.chars().take(LONGEST_COMMAND).collect();
+        let report = Report {
+            seen: Observation {
+                conn: 0,
+                subject: Arc::new(subject),
+                sent_us: now,
+                done_us: now,
+                event: Event::Commanded {
+                    command: command.into(),
+                    asked: asked.into(),
+                    refused: refused.into(),
+                },
+            },
+            hits: None,
+            suppressed: None,
+        };
+        // What has no room is counted by the trail itself.
+        process.observer.hand_over(&mut vec![report], false);
     }
 
     async fn carry_out(

@@ -168,7 +168,7 @@ pub fn markdown() -> String {
         );
     }
     page.push_str(&format!(
-        "\n## Commands\n\nUsers of `admin_users` may send what follows, with their password (HTTP Basic), a JSON object as the body, `Content-Type: application/json` and the header `X-Pgweir` with any value, which no page of a stranger can send: `curl -u ann -H 'X-Pgweir: 1' -H 'Content-Type: application/json' -d '{{\"database\": \"shop\"}}' http://127.0.0.1:6433{BASE}/actions/pause`. Who did what from where is logged. The answer has `done`, the console's word, and its `notices`.\n\n| address | what it does | fields of the body |\n|---|---|---|\n",
+        "\n## Commands\n\nUsers of `admin_users` may send what follows, with their password (HTTP Basic), a JSON object as the body, `Content-Type: application/json` and the header `X-Pgweir` with any value, which no page of a stranger can send: `curl -u ann -H 'X-Pgweir: 1' -H 'Content-Type: application/json' -d '{{\"database\": \"shop\"}}' http://127.0.0.1:6433{BASE}/actions/pause`. Who did what from where is logged and in the audit trail. The answer has `done`, the console's word, and its `notices`.\n\n| address | what it does | fields of the body |\n|---|---|---|\n",
     ));
     for action in ACTIONS {
         let fields: Vec<String> = (action.takes.fields().iter())

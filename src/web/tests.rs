@@ -145,7 +145,7 @@ async fn answers_are_what_the_description_says() {
     let id = process.findings.lock().all()[0].id.to_string();
     for endpoint in ENDPOINTS {
         let id = match endpoint.source {
-            Source::Plan => "0000000000000001",
+            Source::Plan | Source::Histogram => "0000000000000001",
             _ => &id,
         };
         let path = endpoint.path.replace("{id}", id);

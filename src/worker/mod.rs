@@ -227,6 +227,11 @@ fn obey(context: &Rc<Context>, command: Command) {
         Command::Snapshot(answer) => {
             let _ = answer.send(snapshot(context));
         }
+        Command::Pools(answer) => {
+            let now = Instant::now();
+            let pools = context.pools.all();
+            let _ = answer.send(pools.iter().map(|pool| pool.row(now)).collect());
+        }
         Command::Pause(database, done) => {
             let pools = context.pools.of(database.as_deref());
             for pool in &pools {

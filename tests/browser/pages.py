@@ -68,10 +68,15 @@ def views(browser, url):
     page.wait("another order", "document.querySelector('th[aria-sort]')?.innerText.includes('calls')")
     page.js("document.querySelector('#main td a').click()")
     page.wait("one statement", "document.querySelector('#main').innerText.includes('How long it takes')")
+    page.wait("its histogram", "document.querySelectorAll('#main .histogram rect').length > 0")
     visit(page, url, "findings")
     page.js("[...document.querySelectorAll('#main td a')].find(a => a.innerText.includes('n-plus-one')).click()")
     page.wait("the N+1", "document.querySelector('#main').innerText.includes('What to do')")
-    expect(page, "lookups one after the other", "It follows", "lint:ignore=n-plus-one", "Evidence")
+    expect(page, "statements one after the other", "It follows", "lint:ignore=n-plus-one", "Evidence")
+    page.js("history.back()")
+    page.wait("findings", f"location.hash === '#findings' && {READY}")
+    page.js("[...document.querySelectorAll('#main td a')].find(a => a.innerText.includes('leading-wildcard-like')).click()")
+    page.wait("the place", "document.querySelector('#main pre mark')?.innerText === 'name'")
     visit(page, url, "config")
     expect(page, "http_listen", "changed")
     check(page, url)
@@ -93,6 +98,8 @@ def operator(browser, url):
     page.js("window.confirm = () => true; window.prompt = () => 'it is <b>known</b>';"
             "[...document.querySelectorAll('#main button')].find(b => b.innerText.includes('Acknowledge')).click()")
     page.wait("the acknowledgement", "document.querySelector('#main').innerText.includes('acknowledged: it is <b>known</b>')")
+    visit(page, url, "audit")
+    page.wait("the command in the trail", "document.querySelector('#main table')?.innerText.includes('ACK')")
     check(page, url)
 
 

@@ -96,7 +96,8 @@ fn every_view_shows_what_is_wrong_and_complains_of_nothing() {
     };
     let dir = tempfile::tempdir().expect("a directory");
     let (pgweir, http) = start(postgres, dir.path());
-    let visits = visits(6);
+    let mut visits = visits(6);
+    visits.push("SELECT id FROM author WHERE name LIKE '%thor 7'".to_owned());
     let visits: Vec<&str> = visits.iter().map(String::as_str).collect();
     let mut shop = application(&pgweir, postgres, "shop-web", &visits);
     assert!(shop.0.wait().expect("psql").success());

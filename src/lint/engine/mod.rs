@@ -87,7 +87,7 @@ impl Engine {
                     found.push(detection(hit, &seen.subject, seen.conn, &none, 1, 0));
                 }
             }
-            Event::Refused { .. } | Event::LoginFailed { .. } => {}
+            Event::Refused { .. } | Event::LoginFailed { .. } | Event::Commanded { .. } => {}
             Event::Disconnected => {
                 self.minute.disconnected(seen, &self.thresholds, found);
                 self.open.remove(&seen.conn);

@@ -26,6 +26,9 @@ const LOOSE: u64 = 10;
 /// Executions whose values are kept one by one.
 const SAMPLES: usize = 16;
 
+/// Executions whose times are kept one by one, to be drawn.
+const DRAWN: usize = 32;
+
 /// What one request did.
 #[derive(Default)]
 pub(super) struct Scope {
@@ -48,6 +51,8 @@ pub(super) struct Run {
     values: Vec<u64>,
     /// Values of the first executions.
     pub(super) samples: Vec<Values>,
+    /// When the first executions were sent, since the first, and how long they took.
+    times: Vec<(u32, u32)>,
     pub(super) params: u16,
     pub(super) n: u64,
     pub(super) distinct: u64,
@@ -96,6 +101,7 @@ impl Scope {
         let runs = self.runs.iter().map(|run| {
             run.values.capacity() * size_of::<u64>()
                 + run.samples.capacity() * size_of::<Values>()
+                + run.times.capacity() * size_of::<(u32, u32)>()
                 + run.told.as_ref().map_or(0, |_| size_of::<Told>())
         });
         size_of::<Self>()
@@ -338,6 +344,7 @@ impl Run {
             rule,
             values: Vec::new(),
             samples: Vec::new(),
+            times: Vec::new(),
             params: run.params,
             n: 0,
             distinct: 0,
@@ -359,15 +366,18 @@ impl Run {
 
     /// From the start, in the memory it has.
     fn again(&mut self, seen: &Observation, run: &Execution) {
-        let (mut values, mut samples) = (
+        let (mut values, mut samples, mut times) = (
             std::mem::take(&mut self.values),
             std::mem::take(&mut self.samples),
+            std::mem::take(&mut self.times),
         );
         values.clear();
         samples.clear();
+        times.clear();
         *self = Run {
             values,
             samples,
+            times,
             ..Run::new(self.rule, seen, run)
         };
     }
@@ -378,6 +388,11 @@ impl Run {
             let gap = seen.sent_us.saturating_sub(self.last);
             self.gap_us += gap;
             self.max_gap = self.max_gap.max(gap);
+        }
+        if self.times.len() < DRAWN {
+            let short = |us: u64| u32::try_from(us).unwrap_or(u32::MAX);
+            let at = seen.sent_us.saturating_sub(self.first);
+            self.times.push((short(at), short(took)));
         }
         self.n += 1;
         self.server_us += took;
@@ -446,6 +461,7 @@ impl Run {
         if self.critical {
             hit.severity = Severity::Critical;
         }
+        hit.times = self.times.as_slice().into();
         let since = |is: u64, was: &mut u64| is.saturating_sub(std::mem::replace(was, is));
         let server_us = since(self.server_us, &mut told.server_us);
         let mut one = detection(hit, &told.subject, told.conn, &told.run, self.n, server_us);

@@ -161,6 +161,8 @@ fn a_loop_has_its_nearest_parent_and_its_last_numbers() {
     assert_eq!((last.count, &*last.parent_text), (20, parent.as_bytes()));
     let sql = last.hit.suggestion.sql.as_deref();
     assert_eq!(sql, Some("SELECT name FROM users WHERE id = ANY($1)"));
+    assert_eq!(last.hit.times.len(), 20);
+    assert_eq!(last.hit.times[..2], [(0, 1_000), (3_000, 1_000)]);
     assert!(found.iter().all(|one| one.hit.rule.id == "n-plus-one"));
 }
 

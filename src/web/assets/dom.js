@@ -21,7 +21,7 @@ export function svg(tag, attributes, ...children) {
 
 function add(element, children) {
   for (const child of children.flat(9)) {
-    if (child === null || child === undefined || child === false) continue;
+    if (child === null || child === undefined || child === false || child === "") continue;
     element.append(child);
   }
 }

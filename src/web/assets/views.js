@@ -165,7 +165,8 @@ const statements = {
     const [shape, database, user] = parts;
     const picked = new URLSearchParams({ shape, database: database ?? "", user: user ?? "" });
     const one = (await api("/statements?" + picked)).rows[0] ?? null;
-    return { one, plan: one?.plan ? await api("/statements/" + encodeURIComponent(shape) + "/plan") : null };
+    const ranges = one ? (await api("/statements/" + encodeURIComponent(shape) + "/histogram")).rows : [];
+    return { one, ranges, plan: one?.plan ? await api("/statements/" + encodeURIComponent(shape) + "/plan") : null };
   },
   draw: (answer, state) => {
     if (!answer.rows) return statement(answer);
@@ -175,7 +176,24 @@ const statements = {
   },
 };
 
-function statement({ one, plan }) {
+// A histogram of times: a bar for each range between powers of two.
+function histogram(ranges, key, kind) {
+  const any = ranges.filter((range) => range[key] > 0);
+  if (any.length === 0) return h("p", { class: "quiet" }, "none");
+  const first = ranges.indexOf(any[0]);
+  const part = ranges.slice(first, ranges.indexOf(any[any.length - 1]) + 1);
+  const most = Math.max(...part.map((range) => range[key]));
+  const width = 600 / Math.max(part.length, 12);
+  const bars = part.map((range, at) => {
+    const height = range[key] ? Math.max(1.5, range[key] / most * 90) : 0;
+    return [svg("rect", { class: kind, x: at * width + 1, y: 100 - height, width: width - 2, height, rx: 1.5 },
+      svg("title", null, `${count(range[key])} up to ${time(range.up_to_us)}`)),
+    svg("text", { x: at * width + width / 2, y: 114, "text-anchor": "middle" }, part.length > 16 && at % 2 ? "" : time(range.up_to_us))];
+  });
+  return svg("svg", { class: "histogram", viewBox: "0 0 600 120", role: "img", "aria-label": part.map((range) => `${range[key]} up to ${time(range.up_to_us)}`).join(", ") }, bars);
+}
+
+function statement({ one, plan, ranges }) {
   if (!one) return h("p", { class: "note" }, "This statement is not known any more.");
   const most = Math.max(one.server_max_us, one.wait_p95_us, 1);
   const bar = (name, us, kind) => [h("span", null, name), svg("svg", { viewBox: "0 0 100 12", preserveAspectRatio: "none", class: kind, "aria-hidden": "true" },
@@ -187,6 +205,9 @@ function statement({ one, plan }) {
         ["server time", time(one.server_us)], ["waited for a server", time(one.wait_us)], ["rows", count(one.rows)], ["bytes", bytes(one.bytes)]])),
       h("div", { class: "card" }, h("h2", null, "How long it takes"), h("div", { class: "bars" },
         bar("median", one.server_p50_us), bar("95 %", one.server_p95_us), bar("longest", one.server_max_us), bar("waits, 95 %", one.wait_p95_us, "w")))),
+    h("div", { class: "cards" },
+      h("div", { class: "card" }, h("h2", null, "Executions by time of the server"), histogram(ranges, "server", "server")),
+      h("div", { class: "card" }, h("h2", null, "Executions by time of waiting for a server"), histogram(ranges, "wait", "gap"))),
     h("div", { class: "card" }, h("h2", null, "Plan"), plan
       ? h("pre", null, plan.rows.filter((row) => row.database === one.database && row.user === one.user).map((row) => row.plan).join("\n"))
       : h("p", { class: "quiet" }, "None is known. The catalogue advisor asks for plans; ", h("code", null, "ADVISE " + one.database), " has it look now."))];
@@ -247,7 +268,7 @@ function finding(one, state) {
     h("div", { class: "card" }, h("h2", null, one.message), facts([
       ["application", one.app || "–"], ["database, user", one.db + ", " + one.user],
       ["status", one.status + (one.reason ? ": " + one.reason : "") + (one.suppression?.reason ? ": " + one.suppression.reason : "")],
-      ["seen", h("span", null, `${count(one.count)} times in ${one.scopes}${one.scopes >= 256 ? " or more" : ""} requests, first `, since(one.first_seen), ", last ", since(one.last_seen))],
+      ["seen", h("span", null, `${count(one.count)} ${one.count === 1 ? "time" : "times"} in ${one.scopes}${one.scopes >= 256 ? " or more requests" : one.scopes === 1 ? " request" : " requests"}, first `, since(one.first_seen), ", last ", since(one.last_seen))],
       ["cost", `${count(cost.round_trips)} round trips, ${time(cost.server_ms * 1e3)} of servers, ${time(cost.client_gap_ms * 1e3)} in between, ${count(cost.rows)} rows, ${bytes(cost.bytes)}${cost.blocked ? `, ${cost.blocked} times refused` : ""}`],
       ["confidence", one.confidence], ["action", one.action], ["object", one.object], ["trace id", one.trace_id]]),
       acknowledge && h("p", null, acknowledge)),
@@ -264,9 +285,30 @@ function finding(one, state) {
   ];
 }
 
-// An average request of a sequence: what is known is how many lookups there are and how long they and
-// the times between them take together.
+// The statements of one request as they were sent, and how much of it was waiting for the next.
 function waterfall(one) {
+  const times = one.timeline;
+  if (times.length < 2) return average(one);
+  const total = Math.max(...times.map(([at, took]) => at + took), 1);
+  const height = 12 * times.length + 26;
+  const x = (us) => 90 + us / total * 690;
+  const parts = times.flatMap(([at, took], row) => {
+    const before = row > 0 ? times[row - 1][0] + times[row - 1][1] : at;
+    return [svg("text", { x: 0, y: row * 12 + 10 }, String(row + 1)),
+      at > before && svg("rect", { class: "gap", x: x(before), y: row * 12 + 2, width: Math.max(0.5, x(at) - x(before)), height: 8 }),
+      svg("rect", { class: "server", x: x(at), y: row * 12 + 2, width: Math.max(1.5, took / total * 690), height: 8, rx: 1.5 },
+        svg("title", null, `${time(took)}, ${time(at)} after the first`))];
+  });
+  parts.push(svg("text", { x: 90, y: height - 6 }, "0"), svg("text", { x: 780, y: height - 6, "text-anchor": "end" }, time(total)));
+  const servers = times.reduce((sum, [, took]) => sum + took, 0);
+  return h("div", { class: "card" }, h("h2", null, `One request: ${times.length} statements one after the other in ${time(total)}`),
+    svg("svg", { class: "water", viewBox: `0 0 800 ${height}`, role: "img", "aria-label": `${times.length} statements in ${time(total)}` }, parts),
+    h("p", { class: "quiet" }, `As they were sent${times.length >= 32 ? ", the first 32" : ""}: ${time(servers)} of the server (blue), the rest on the way and in the application (orange). As one query it would be one of these lines.`));
+}
+
+// An average request of a sequence, where no times are known: how many lookups there are and how long they
+// and the times between them take together.
+function average(one) {
   const trips = one.cost.round_trips;
   if (one.class !== "sequence" || !one.parent_query || !(trips > 1) || !one.count) return null;
   const each = Math.max(1, Math.round(trips / one.count));
@@ -321,7 +363,7 @@ const audit = {
         { key: "event", cell: (r) => badge(r.event) },
         { key: "app", name: "application", cell: (r) => [r.app || "–", sub([r.user, r.db].filter(Boolean).join(", "))] },
         { key: "client", name: "from", cell: (r) => r.client },
-        { key: "query", name: "statement", wide: true, cell: (r) => r.query ? query(r.query) : r.reason },
+        { key: "query", name: "statement", wide: true, cell: (r) => r.query ? query(r.query) : r.command ? [h("strong", null, r.command.toUpperCase()), " ", r.asked, r.reason && sub(r.reason)] : r.reason },
         { key: "server_us", name: "server time", num: true, cell: (r) => r.server_us === null ? "" : time(r.server_us) },
         { key: "wait_us", name: "waited", num: true, cell: (r) => r.wait_us === null ? "" : time(r.wait_us) },
         { key: "rows", num: true },
