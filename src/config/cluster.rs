@@ -32,6 +32,8 @@ pub enum ReadYourWrites {
 pub const PRIMARY_READS: &[&str] = &["only", "always", "when-no-replica"];
 /// Names of [`ReadYourWrites`].
 pub const READ_YOUR_WRITES: &[&str] = &["off", "session", "database"];
+/// Where transactions may go that begin READ ONLY.
+pub const READ_ONLY_TRANSACTIONS: &[&str] = &["replica", "primary"];
 /// How old what a replica shows may be, unless the database says otherwise.
 pub const MAX_REPLICA_LAG: Duration = Duration::from_secs(10);
 
@@ -44,6 +46,8 @@ pub struct ClusterPolicy {
     pub read_your_writes: ReadYourWrites,
     /// How old what a replica shows may be; zero: any age.
     pub max_lag: Duration,
+    /// Transactions that begin READ ONLY go to the primary too.
+    pub transactions_stay: bool,
 }
 
 impl Database {
@@ -62,6 +66,7 @@ impl Database {
                 _ => ReadYourWrites::Session,
             },
             max_lag: self.max_replica_lag.unwrap_or(MAX_REPLICA_LAG),
+            transactions_stay: self.read_only_transactions == Some("primary"),
         })
     }
 }
@@ -126,15 +131,17 @@ mod tests {
                 primary_reads: PrimaryReads::WhenNoReplica,
                 read_your_writes: ReadYourWrites::Session,
                 max_lag: Duration::from_secs(10),
+                transactions_stay: false,
             })
         );
-        let all = "servers = \"a\"\nprimary_reads = \"only\"\nread_your_writes = \"database\"\nmax_replica_lag = \"2s\"\n";
+        let all = "servers = \"a\"\nprimary_reads = \"only\"\nread_your_writes = \"database\"\nmax_replica_lag = \"2s\"\nread_only_transactions = \"primary\"\n";
         assert_eq!(
             policy(all),
             Some(ClusterPolicy {
                 primary_reads: PrimaryReads::Only,
                 read_your_writes: ReadYourWrites::Database,
                 max_lag: Duration::from_secs(2),
+                transactions_stay: true,
             })
         );
     }

@@ -431,6 +431,7 @@ fn draft(name: &str) -> DatabaseDraft {
             is_cluster: false,
             primary_reads: None,
             read_your_writes: None,
+            read_only_transactions: None,
             max_replica_lag: None,
             user: None,
             password: None,
@@ -467,6 +468,10 @@ fn with_hosts(
         (
             "read_your_writes",
             draft.database.read_your_writes.is_some(),
+        ),
+        (
+            "read_only_transactions",
+            draft.database.read_only_transactions.is_some(),
         ),
         ("max_replica_lag", draft.database.max_replica_lag.is_some()),
     ] {

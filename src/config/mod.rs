@@ -313,6 +313,8 @@ pub struct Database {
     pub primary_reads: Option<&'static str>,
     /// See [`cluster::ReadYourWrites`].
     pub read_your_writes: Option<&'static str>,
+    /// Where transactions go that begin READ ONLY.
+    pub read_only_transactions: Option<&'static str>,
     /// See [`cluster::ClusterPolicy::max_lag`].
     pub max_replica_lag: Option<Duration>,
     /// All server connections are made as this user, whoever the client is.

@@ -105,6 +105,7 @@ fn fallback(hosts: Vec<Host>) -> Database {
         is_cluster: false,
         primary_reads: None,
         read_your_writes: None,
+        read_only_transactions: None,
         max_replica_lag: None,
         user: None,
         password: None,

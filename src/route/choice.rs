@@ -22,6 +22,8 @@ pub enum Reason {
     NoReplica,
     /// A replica refused it, or one of its shape.
     Refused,
+    /// The client asked for that server.
+    Hint,
 }
 
 impl Reason {
@@ -36,6 +38,7 @@ impl Reason {
             Reason::OwnWrites => "own-writes",
             Reason::NoReplica => "no-replica",
             Reason::Refused => "refused",
+            Reason::Hint => "hint",
         }
     }
 }
@@ -49,24 +52,59 @@ pub enum Route {
     Replica(usize),
 }
 
+/// What a client asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Asked {
+    /// Nothing: as the policy says.
+    #[default]
+    Auto,
+    /// The primary.
+    Primary,
+    /// A replica, whatever the policy says of reads.
+    Replica,
+    /// This server.
+    Server(usize),
+    /// A server that is not one of the cluster's.
+    Elsewhere,
+}
+
+/// What of a read decides where it goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// The moment of the last write that it must see.
+    pub written: Option<Instant>,
+    /// What its client asked for.
+    pub asked: Asked,
+}
+
 /// Chooses a server for a read.
 ///
-/// `written` is the moment of the last write that it must see. `load` says how much a server has to
-/// do; of two replicas taken by `dice` the one with less is taken, which spreads load as well as
-/// looking at all of them does and never sends everybody to the same one at once.
+/// `load` says how much a server has to do; of two replicas taken by `dice` the one with less is taken,
+/// which spreads load as well as looking at all of them does and never sends everybody to the same
+/// one at once. What a client asked for is among those that may have the read, or the primary has it.
 ///
 /// Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing".
 pub fn read(
     view: &View,
     policy: ClusterPolicy,
-    written: Option<Instant>,
+    Wanted { written, asked }: Wanted,
     now: Instant,
     load: impl Fn(usize) -> u32,
     dice: u64,
 ) -> Route {
-    if policy.primary_reads == PrimaryReads::Only {
-        return Route::Primary(Reason::Policy);
+    match asked {
+        Asked::Primary => return Route::Primary(Reason::Hint),
+        Asked::Server(at) if view.primary == Some(at) => return Route::Primary(Reason::Hint),
+        Asked::Elsewhere => return Route::Primary(Reason::NoReplica),
+        Asked::Auto if policy.primary_reads == PrimaryReads::Only => {
+            return Route::Primary(Reason::Policy);
+        }
+        _ => {}
     }
+    let named = |at: usize| match asked {
+        Asked::Server(only) => at == only,
+        _ => true,
+    };
     let recent = |fresh: Instant| {
         policy.max_lag == Duration::ZERO || now.saturating_duration_since(fresh) <= policy.max_lag
     };
@@ -74,6 +112,7 @@ pub fn read(
     let may = |at: usize| {
         view.servers.get(at).is_some_and(|server| {
             server.standing == Standing::Replica
+                && named(at)
                 && match server.fresh_as_of {
                     Some(fresh) => recent(fresh) && written.is_none_or(|written| written < fresh),
                     None => policy.max_lag == Duration::ZERO && written.is_none(),
@@ -84,7 +123,9 @@ pub fn read(
     if count == 0 {
         let any = |at: &usize| {
             view.servers.get(*at).is_some_and(|server| {
-                server.standing == Standing::Replica && server.fresh_as_of.is_some_and(recent)
+                server.standing == Standing::Replica
+                    && named(*at)
+                    && server.fresh_as_of.is_some_and(recent)
             })
         };
         let reason = match (0..view.servers.len()).any(|at| any(&at)) {
@@ -112,7 +153,9 @@ pub fn read(
         first
     };
     match (policy.primary_reads, view.primary) {
-        (PrimaryReads::Always, Some(primary)) if load(primary) < load(best) => {
+        (PrimaryReads::Always, Some(primary))
+            if asked == Asked::Auto && load(primary) < load(best) =>
+        {
             Route::Primary(Reason::Balanced)
         }
         _ => Route::Replica(best),
@@ -130,6 +173,7 @@ mod tests {
             primary_reads,
             read_your_writes: ReadYourWrites::Session,
             max_lag: Duration::from_secs(10),
+            transactions_stay: false,
         }
     }
 
@@ -158,7 +202,11 @@ mod tests {
         let go = |fresh: &[Option<u64>], written: Option<u64>| {
             let written = written.map(|seconds| start + Duration::from_secs(seconds));
             let policy = policy(PrimaryReads::WhenNoReplica);
-            read(&view(start, fresh), policy, written, now, |_| 0, 7)
+            let wanted = Wanted {
+                written,
+                ..Wanted::default()
+            };
+            read(&view(start, fresh), policy, wanted, now, |_| 0, 7)
         };
         assert_eq!(go(&[Some(59)], None), Route::Replica(1));
         assert_eq!(go(&[Some(40)], None), Route::Primary(Reason::NoReplica));
@@ -175,7 +223,16 @@ mod tests {
         let start = Instant::now();
         let view = view(start, &[Some(1)]);
         let now = start + Duration::from_secs(1);
-        let go = |reads, load: [u32; 2]| read(&view, policy(reads), None, now, |at| load[at], 0);
+        let go = |reads, load: [u32; 2]| {
+            read(
+                &view,
+                policy(reads),
+                Wanted::default(),
+                now,
+                |at| load[at],
+                0,
+            )
+        };
         assert_eq!(
             go(PrimaryReads::Only, [0, 9]),
             Route::Primary(Reason::Policy)
@@ -186,6 +243,43 @@ mod tests {
         );
         assert_eq!(go(PrimaryReads::Always, [9, 9]), Route::Replica(1));
         assert_eq!(go(PrimaryReads::WhenNoReplica, [0, 9]), Route::Replica(1));
+    }
+
+    #[test]
+    fn a_client_gets_what_it_asks_for_if_that_may_be() {
+        let start = Instant::now();
+        let view = view(start, &[Some(50), Some(58), Some(58)]);
+        let now = start + Duration::from_secs(60);
+        let go = |reads, asked, written: Option<u64>| {
+            let written = written.map(|seconds| start + Duration::from_secs(seconds));
+            read(
+                &view,
+                policy(reads),
+                Wanted { written, asked },
+                now,
+                |_| 0,
+                3,
+            )
+        };
+        let (only, when) = (PrimaryReads::Only, PrimaryReads::WhenNoReplica);
+        assert_eq!(go(when, Asked::Primary, None), Route::Primary(Reason::Hint));
+        assert_eq!(
+            go(when, Asked::Server(0), None),
+            Route::Primary(Reason::Hint)
+        );
+        assert!(matches!(
+            go(only, Asked::Replica, None),
+            Route::Replica(1..=3)
+        ));
+        for at in [2, 3] {
+            assert_eq!(go(only, Asked::Server(at), None), Route::Replica(at));
+        }
+        let late = go(when, Asked::Server(1), Some(55));
+        assert_eq!(late, Route::Primary(Reason::OwnWrites));
+        let none = Route::Primary(Reason::NoReplica);
+        assert_eq!(go(when, Asked::Server(9), None), none);
+        assert_eq!(go(when, Asked::Elsewhere, None), none);
+        assert_eq!(go(only, Asked::Auto, None), Route::Primary(Reason::Policy));
     }
 
     /// Measured, not read off the code: others had this comparison the wrong way round.
@@ -203,7 +297,7 @@ mod tests {
             let route = read(
                 &view,
                 policy(PrimaryReads::WhenNoReplica),
-                None,
+                Wanted::default(),
                 now,
                 |at| load[at],
                 dice,
@@ -226,7 +320,7 @@ mod tests {
             let route = read(
                 &view,
                 policy(PrimaryReads::WhenNoReplica),
-                None,
+                Wanted::default(),
                 now,
                 busy,
                 dice,

@@ -5,5 +5,6 @@
 //! statement by such a view; [`switchover`] picks the next primary.
 
 pub mod choice;
+pub mod hint;
 pub mod switchover;
 pub mod topology;

@@ -205,7 +205,7 @@ impl Session {
                 return Ok(Step::Wait);
             }
         }
-        if self.visit.counts && !self.may_visit() {
+        if self.visit.counts && !self.may_visit(tag) {
             return Ok(Step::Wait);
         }
         self.attached_message(frame, gather)
@@ -359,6 +359,13 @@ impl Session {
     }
 
     fn query(&mut self, frame: Frame<'_>, gather: &mut Gather<'_>) -> Result<(), Stop> {
+        if self.visit.transaction
+            && frame.is_whole()
+            && let Some(refusal) = self.visit_refuses(read::query(frame.body)?)
+        {
+            self.refuse_whole(refusal, frame, gather);
+            return Ok(());
+        }
         let watched = match frame.is_whole() {
             true => self.watch_query(read::query(frame.body)?),
             false => (self.watch_unread()).map_or_else(|| Ok(Watched::default()), Err),
@@ -404,6 +411,7 @@ impl Session {
         let renamed = match text {
             None => {
                 self.flags = self.flags.union(Flags::UNANALYSED);
+                self.visit_noted(Flags::UNANALYSED);
                 None
             }
             Some(text) if safe && (watched.plain || sql::is_plain(text)) => None,

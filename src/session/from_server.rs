@@ -543,7 +543,10 @@ impl Session {
                 self.ask(question, &sql);
                 Ok(())
             }
-            (Next::Stay | Next::Ask, _) => Ok(()),
+            (Next::Stay | Next::Ask, _) => {
+                self.visit_goes_on();
+                Ok(())
+            }
             (Next::RefuseTransaction, _) => Err(Stop::fatal(
                 SqlState::PROTOCOL_VIOLATION,
                 "transaction blocks not allowed in statement pooling mode",

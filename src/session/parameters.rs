@@ -44,6 +44,7 @@ impl Session {
     #[inline]
     pub(super) fn note(&mut self, analysis: &Analysis) {
         self.flags = self.flags.union(analysis.flags);
+        self.visit_noted(analysis.flags);
         if analysis.flags.contains(Flags::CALLS_UNKNOWN) && self.pool.checks_functions() {
             // It may do whatever a DO block may.
             self.flags = self.flags.union(Flags::SETS_UNKNOWN);

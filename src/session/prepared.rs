@@ -53,6 +53,12 @@ impl Session {
         let mut comment = None;
         if frame.body.len() == frame.header.body_len as usize {
             let parse = read::parse(frame.body)?;
+            if self.visit.transaction
+                && let Some(refusal) = self.visit_refuses(parse.text)
+            {
+                self.refuse_with(refusal, gather);
+                return Ok(());
+            }
             match self.watch_parse(parse.name, parse.text) {
                 Ok(watched) => comment = watched.comment,
                 Err(refusal) => {

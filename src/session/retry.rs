@@ -81,7 +81,7 @@ impl Session {
 
     /// The server says an error to the client's batch. `true` if the primary will be asked instead.
     pub(super) fn replica_refuses(&mut self, body: &[u8]) -> bool {
-        if !self.visit.replica || self.stage != Stage::Ready {
+        if !self.visit.replica || self.visit.transaction || self.stage != Stage::Ready {
             return false;
         }
         let Some(for_good) = refuses(body) else {

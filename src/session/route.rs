@@ -9,15 +9,25 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use memchr::memmem;
+
 use super::Session;
 use super::from_client::Frame;
 use crate::config::PoolMode;
 use crate::config::cluster::ReadYourWrites;
+use crate::error::SqlState;
 use crate::pool::Pool;
-use crate::route::choice::{self, Reason, Route};
-use crate::sql::Flags;
+use crate::route::choice::{self, Asked, Reason, Route, Wanted};
+use crate::route::hint::Hint;
+use crate::server::statements::Refusal;
+use crate::sql::{Analysis, Flags};
 use crate::wire::tag::frontend;
 use crate::wire::{Header, read};
+
+/// What may end a transaction.
+const ENDS: Flags = Flags::COMMIT
+    .union(Flags::ROLLBACK)
+    .union(Flags::UNANALYSED);
 
 /// Messages of one batch that are looked at; a longer one goes to the primary.
 const MOST_MESSAGES: u16 = 4096;
@@ -35,6 +45,11 @@ pub(super) struct Visit {
     pub(super) reason: Option<Reason>,
     /// The server is a replica.
     pub(super) replica: bool,
+    /// It has a transaction there that only reads, which may go on.
+    pub(super) transaction: bool,
+    /// What was sent may end that transaction, and a batch of it is complete: what follows has to wait.
+    ends: bool,
+    complete: bool,
     /// What came behind it waits until the replica has answered.
     pub(super) held: bool,
     /// Shape of what was sent there, if it was one statement; else 0.
@@ -43,6 +58,16 @@ pub(super) struct Visit {
     pub(super) retry: bool,
     /// Why the next request goes to the primary, whatever it is.
     pub(super) home: Option<Reason>,
+}
+
+/// Requests up to a Sync that only read.
+struct Batch {
+    messages: u16,
+    /// It begins a transaction that only reads.
+    transaction: bool,
+    /// The statement's shape, if there is only one; else 0.
+    shape: u64,
+    hint: Hint,
 }
 
 impl Session {
@@ -61,7 +86,14 @@ impl Session {
             PoolMode::Session => None,
             _ => self.reads_only(frame, input),
         };
-        let Some((messages, shape)) = reads else {
+        let reads = reads.filter(|batch| !batch.transaction || !policy.transactions_stay);
+        let Some(Batch {
+            messages,
+            transaction,
+            shape,
+            hint,
+        }) = reads
+        else {
             self.told(Reason::Writes);
             return self.pool.clone();
         };
@@ -89,12 +121,22 @@ impl Session {
             pool.map_or(u32::MAX, |pool| pool.load())
         };
         let dice = self.context.dice();
-        let route = choice::read(&view, policy, written, Instant::now(), load, dice);
+        let asked = match hint {
+            Hint::Auto => Asked::Auto,
+            Hint::Primary => Asked::Primary,
+            Hint::Replica => Asked::Replica,
+            Hint::Server(_) => (cluster.hosts.iter())
+                .position(|host| hint.means(&host.to_string()))
+                .map_or(Asked::Elsewhere, Asked::Server),
+        };
+        let wanted = Wanted { written, asked };
+        let route = choice::read(&view, policy, wanted, Instant::now(), load, dice);
         match route {
             Route::Primary(reason) => self.told(reason),
             Route::Replica(at) => {
                 if let Some(pool) = self.pool.replica(at) {
                     self.visit.replica = true;
+                    self.visit.transaction = transaction;
                     self.told(Reason::Replica);
                     return pool;
                 }
@@ -108,19 +150,46 @@ impl Session {
         tracing::trace!(client = self.me.id, reason = reason.as_str(), "route");
     }
 
-    /// How many messages the batch has that begins with `frame`, if it is there completely and only
-    /// reads; and its statement's shape, if it has only one.
-    fn reads_only(&self, frame: Frame<'_>, input: &[u8]) -> Option<(u16, u64)> {
+    /// What the client wants for this batch: what a comment of its first text says, else its session.
+    fn hint(&self, text: &[u8]) -> Hint {
+        Hint::of_text(text, self.lexing()).unwrap_or_else(|| self.hint_of_session())
+    }
+
+    fn hint_of_session(&self) -> Hint {
+        self.vars
+            .get("pgweir.route")
+            .map(Hint::parse)
+            .unwrap_or_default()
+    }
+
+    /// Whether a text only begins a transaction, and one that only reads.
+    fn begins_reading(&self, known: &Analysis) -> bool {
+        let begins =
+            known.flags.contains(Flags::BEGIN) && !known.flags.intersects(ENDS.union(Flags::MULTI));
+        let by_default = || {
+            let default = self.vars.get("default_transaction_read_only");
+            default == Some("on") && !known.flags.contains(Flags::BEGINS_WRITING)
+        };
+        begins && (known.flags.contains(Flags::BEGINS_READING) || by_default())
+    }
+
+    /// The batch that begins with `frame`, if it is there completely and only reads.
+    fn reads_only(&self, frame: Frame<'_>, input: &[u8]) -> Option<Batch> {
         // No replica can do that.
         let isolation = self.vars.get("default_transaction_isolation");
         if isolation.is_some_and(|level| level.eq_ignore_ascii_case("serializable")) {
             return None;
         }
-        let reads = |text: &[u8]| {
-            let known = self.analyse(text);
-            (known.flags.contains(Flags::READ_ONLY)).then_some(known.fingerprint)
+        let (mut shape, mut statements, mut hint) = (0, 0, None);
+        let mut transaction = false;
+        // A transaction that only reads may hold whatever a server lets it, but its end.
+        let reads = |known: &Analysis, first: bool, transaction: &mut bool| {
+            if *transaction {
+                return !known.flags.intersects(ENDS);
+            }
+            *transaction = first && self.begins_reading(known);
+            *transaction || known.flags.contains(Flags::READ_ONLY)
         };
-        let (mut shape, mut statements) = (0, 0);
         let mut rest = input.get(frame.at..)?;
         // The batch's own statements, all of which read: the unnamed one, and those with names.
         let (mut unnamed, mut parsed) = (false, Vec::new());
@@ -129,7 +198,14 @@ impl Session {
             let body = rest.get(Header::LEN..header.frame_len())?;
             match header.tag {
                 frontend::QUERY if messages == 1 => {
-                    return Some((1, reads(read::query(body).ok()?)?));
+                    let text = read::query(body).ok()?;
+                    let known = self.analyse(text);
+                    return reads(&known, true, &mut transaction).then(|| Batch {
+                        messages: 1,
+                        transaction,
+                        shape: known.fingerprint,
+                        hint: self.hint(text),
+                    });
                 }
                 frontend::PARSE => {
                     let parse = read::parse(body).ok()?;
@@ -138,7 +214,12 @@ impl Session {
                     if lost {
                         return None;
                     }
-                    shape = reads(parse.text)?;
+                    let known = self.analyse(parse.text);
+                    if !reads(&known, messages == 1, &mut transaction) {
+                        return None;
+                    }
+                    shape = known.fingerprint;
+                    hint = hint.or_else(|| Hint::of_text(parse.text, self.lexing()));
                     match parse.name {
                         [] => unnamed = true,
                         name => parsed.push(name),
@@ -150,14 +231,19 @@ impl Session {
                         [] if unnamed => None,
                         [] => Some(self.unnamed.as_ref().map(|known| known.analysis.clone())?),
                         name => match self.named(name) {
-                            Some(known) => Some(known.analysis.clone()),
+                            Some(known) => {
+                                let text = known.definition.split(|byte| *byte == 0).next();
+                                let text = text.unwrap_or_default();
+                                hint = hint.or_else(|| Hint::of_text(text, self.lexing()));
+                                Some(known.analysis.clone())
+                            }
                             None if parsed.contains(&name) => None,
                             None => return None,
                         },
                     };
                     statements += 1;
                     if let Some(known) = known {
-                        if !known.flags.contains(Flags::READ_ONLY) {
+                        if !reads(&known, messages == 1, &mut transaction) {
                             return None;
                         }
                         shape = known.fingerprint;
@@ -167,7 +253,12 @@ impl Session {
                 frontend::DESCRIBE | frontend::EXECUTE => {}
                 frontend::SYNC => {
                     let shape = if statements == 1 { shape } else { 0 };
-                    return Some((messages, shape));
+                    return Some(Batch {
+                        messages,
+                        transaction,
+                        shape,
+                        hint: hint.unwrap_or_else(|| self.hint_of_session()),
+                    });
                 }
                 _ => return None,
             }
@@ -187,7 +278,10 @@ impl Session {
     /// A message is about to be handled by the client's present server. `false` if it has to wait:
     /// the server is a replica, and nobody knows what this would do there.
     #[inline]
-    pub(super) fn may_visit(&mut self) -> bool {
+    pub(super) fn may_visit(&mut self, tag: u8) -> bool {
+        if self.visit.transaction {
+            return self.may_go_on(tag);
+        }
         match self.visit.left.checked_sub(1) {
             Some(left) => {
                 self.visit.left = left;
@@ -202,6 +296,53 @@ impl Session {
                 true
             }
         }
+    }
+
+    /// The same within a transaction on a replica: everything may go there up to the batch that may
+    /// end it. What is behind that waits for the answer, since it may be another server's.
+    fn may_go_on(&mut self, tag: u8) -> bool {
+        let over = self.visit.ends && self.visit.complete;
+        if over && !self.is_quiet() {
+            self.visit.held = true;
+            return false;
+        }
+        self.visit.complete = matches!(tag, frontend::QUERY | frontend::SYNC);
+        true
+    }
+
+    /// Why a text must not be sent within a transaction on a replica, if so: it would leave something
+    /// in the session, which may write and is the primary's for that, or it would lock where nobody
+    /// looks.
+    pub(super) fn visit_refuses(&self, text: &[u8]) -> Option<Refusal> {
+        const LEAVES: Flags = Flags::LISTEN
+            .union(Flags::TEMP)
+            .union(Flags::HOLD_CURSOR)
+            .union(Flags::SQL_PREPARE)
+            .union(Flags::LOAD)
+            .union(Flags::ADVISORY_LOCK);
+        let flags = self.analyse(text).flags;
+        let locks =
+            flags.contains(Flags::CALLS_FUNCTION) && memmem::find(text, b"advisory").is_some();
+        (locks || flags.intersects(LEAVES)).then(|| Refusal {
+            state: SqlState::FEATURE_NOT_SUPPORTED,
+            text: "cannot do this in a READ ONLY transaction on a replica".to_owned(),
+            hint: "Locks of a replica exclude nobody on the primary, and what is left in a session has to be \
+                   there for its writes too. Begin with /* pgweir: route=primary */, or set \
+                   read_only_transactions = primary."
+                .to_owned(),
+        })
+    }
+
+    /// A text is about to be sent.
+    #[inline]
+    pub(super) fn visit_noted(&mut self, flags: Flags) {
+        self.visit.ends |= self.visit.transaction && flags.intersects(ENDS);
+    }
+
+    /// Its server has answered everything, and it keeps it.
+    #[inline]
+    pub(super) fn visit_goes_on(&mut self) {
+        self.visit.held = false;
     }
 
     /// Whether its server has answered everything.

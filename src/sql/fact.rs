@@ -78,6 +78,10 @@ flags! {
     MULTI = 21;
     /// No statement at all: only white space, comments and semicolons.
     EMPTY = 22;
+    /// `BEGIN` that says `READ ONLY`, and not `SERIALIZABLE`.
+    BEGINS_READING = 25;
+    /// `BEGIN` that says `READ WRITE` or `SERIALIZABLE`.
+    BEGINS_WRITING = 26;
     /// A limit was exceeded, or the parser did not accept the text. The other flags are then the
     /// lexer's guess from leading keywords; assume that the text may do anything.
     UNANALYSED = 23;

@@ -457,6 +457,163 @@ fn what_a_replica_refuses_is_asked_of_the_primary() {
     }
 }
 
+/// A client says where a read goes; a write goes where it can.
+#[test]
+fn a_client_says_where_it_reads() {
+    let more = [("primary_reads", "only".into())];
+    for version in Version::ALL {
+        let Some(site) = site(version, 2, &more) else {
+            continue;
+        };
+        site.settle(2);
+        let primary = site.primary();
+        let replicas: Vec<String> = site
+            .replicas
+            .iter()
+            .map(|one| one.port().to_string())
+            .collect();
+        runtime().block_on(async {
+            let client = connect(&site.pgweir).await;
+            assert_eq!(ask(&client, WHERE).await, primary, "the policy");
+            let hinted = |hint: &str| format!("/* pgweir: route={hint} */ {WHERE}");
+            for _ in 0..10 {
+                let text = hinted("replica");
+                assert!(replicas.contains(&ask(&client, &text).await));
+                let text = hinted(&format!("127.0.0.1:{}", replicas[1]));
+                assert_eq!(ask(&client, &text).await, replicas[1]);
+                let statement = within(client.prepare(&text)).await.expect("prepares");
+                let row = within(client.query_one(&statement, &[]))
+                    .await
+                    .expect("a row");
+                assert_eq!(row.get::<_, &str>(0), replicas[1]);
+            }
+            assert_eq!(
+                ask(&client, &hinted("127.0.0.1:1")).await,
+                primary,
+                "nobody"
+            );
+            let write = "/* pgweir: route=replica */ INSERT INTO item VALUES (9, 9) \
+                         ON CONFLICT (id) DO UPDATE SET v = 9 RETURNING current_setting('port')";
+            assert_eq!(ask(&client, write).await, primary);
+            // For the session, as long as it wants it, and past its transactions.
+            let client = connect(&site.pgweir).await;
+            client
+                .batch_execute("SET pgweir.route = 'replica'")
+                .await
+                .expect("set");
+            assert_eq!(ask(&client, "SHOW pgweir.route").await, "replica");
+            // A SET may be a write, so its client waits until a replica is that far.
+            eventually_async(|| async { replicas.contains(&ask(&client, WHERE).await) }).await;
+            assert_eq!(ask(&client, &hinted("primary")).await, primary);
+            client
+                .batch_execute("RESET pgweir.route")
+                .await
+                .expect("reset");
+            assert_eq!(ask(&client, WHERE).await, primary);
+        });
+    }
+}
+
+/// A transaction that says that it only reads runs on one replica, with all that is in it.
+#[test]
+fn a_transaction_that_only_reads_goes_to_a_replica() {
+    for version in Version::ALL {
+        let Some(site) = site(version, 2, &[]) else {
+            continue;
+        };
+        site.settle(2);
+        let primary = site.primary();
+        let replicas: Vec<String> = site
+            .replicas
+            .iter()
+            .map(|one| one.port().to_string())
+            .collect();
+        runtime().block_on(async {
+            let client = connect(&site.pgweir).await;
+            let run = async |text: &str| within(client.batch_execute(text)).await;
+            for begin in [
+                "BEGIN READ ONLY",
+                "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+            ] {
+                run(begin).await.expect("begins");
+                let first = ask(&client, WHERE).await;
+                assert!(replicas.contains(&first), "{begin}: {first}");
+                for text in [
+                    WHERE,
+                    "SELECT current_setting('port'), count(*) FROM item",
+                    "SHOW port",
+                ] {
+                    assert_eq!(ask(&client, text).await, first, "one server for all");
+                }
+                let statement = within(client.prepare(WHERE)).await.expect("prepares");
+                let row = within(client.query_one(&statement, &[]))
+                    .await
+                    .expect("a row");
+                assert_eq!(row.get::<_, &str>(0), first);
+                run("SAVEPOINT a").await.expect("a savepoint");
+                let error = run("INSERT INTO item VALUES (1, 1)")
+                    .await
+                    .expect_err("reads only");
+                assert_eq!(error.code().map(|code| code.code()), Some("25006"));
+                run("ROLLBACK TO a").await.expect("back");
+                assert_eq!(ask(&client, WHERE).await, first);
+                let error = run("SELECT pg_advisory_xact_lock(1)")
+                    .await
+                    .expect_err("no lock");
+                assert_eq!(error.code().map(|code| code.code()), Some("0A000"));
+                run("ROLLBACK").await.expect("ends");
+            }
+            // What follows its end, sent without waiting for it, is another server's.
+            for n in 0..20 {
+                run("BEGIN READ ONLY").await.expect("begins");
+                let insert = format!("INSERT INTO item VALUES ({}, 1)", 1000 + n);
+                let (read, end, wrote, seen) = tokio::join!(
+                    client.simple_query(WHERE),
+                    client.simple_query("COMMIT"),
+                    client.simple_query(&insert),
+                    client.simple_query("SELECT count(*) FROM item WHERE id >= 1000"),
+                );
+                assert!(replicas.contains(&first(&read.expect("a row")).expect("a value")));
+                end.expect("ends");
+                wrote.expect("writes");
+                let seen = first(&seen.expect("a row")).expect("a value");
+                assert_eq!(seen, (n + 1).to_string(), "its own write");
+                eventually_async(|| async { replicas.contains(&ask(&client, WHERE).await) }).await;
+            }
+            for begin in [
+                "BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE",
+                "BEGIN READ WRITE",
+                "BEGIN",
+                "/* pgweir: route=primary */ BEGIN READ ONLY",
+                "BEGIN READ ONLY; SELECT 1",
+            ] {
+                run(begin).await.expect("begins");
+                assert_eq!(ask(&client, WHERE).await, primary, "{begin}");
+                run("COMMIT").await.expect("ends");
+                eventually_async(|| async { replicas.contains(&ask(&client, WHERE).await) }).await;
+            }
+            run("SET default_transaction_read_only = on")
+                .await
+                .expect("set");
+            eventually_async(|| async { replicas.contains(&ask(&client, WHERE).await) }).await;
+            run("BEGIN").await.expect("begins");
+            assert!(replicas.contains(&ask(&client, WHERE).await));
+            run("COMMIT").await.expect("ends");
+        });
+        let stays = [("read_only_transactions", "primary".into())];
+        let site = self::site(version, 1, &stays).expect("a PostgreSQL");
+        site.settle(1);
+        runtime().block_on(async {
+            let client = connect(&site.pgweir).await;
+            client
+                .batch_execute("BEGIN READ ONLY")
+                .await
+                .expect("begins");
+            assert_eq!(ask(&client, WHERE).await, site.primary());
+        });
+    }
+}
+
 async fn eventually_async<F: Future<Output = bool>>(holds: impl Fn() -> F) {
     let until = Instant::now() + patient(Duration::from_secs(20));
     while !holds().await {

@@ -50,6 +50,7 @@ fn config(auth_type: AuthType) -> Config {
         is_cluster: false,
         primary_reads: None,
         read_your_writes: None,
+        read_only_transactions: None,
         max_replica_lag: None,
         user: None,
         password: None,

@@ -1,7 +1,7 @@
 //! Keys of one database and of one user.
 
 use super::super::User;
-use super::super::cluster::{PRIMARY_READS, READ_YOUR_WRITES};
+use super::super::cluster::{PRIMARY_READS, READ_ONLY_TRANSACTIONS, READ_YOUR_WRITES};
 use super::super::effective::STAY;
 use super::super::field::Field::{
     self, Names, OptCount, OptPooling, OptSeconds, OptText, OptWord, Param, Params, Password, Port,
@@ -48,6 +48,14 @@ pub(super) const DATABASE: &[Key] = &[
         "read_your_writes",
         OptWord(READ_YOUR_WRITES, |d| &mut d.database.read_your_writes),
         "Whose writes a read from a replica must see: those of the same client (`session`), of all clients of the database (`database`), or nobody's (`off`). Not set: `session`.",
+    )
+    .ours(),
+    database(
+        "read_only_transactions",
+        OptWord(READ_ONLY_TRANSACTIONS, |d| {
+            &mut d.database.read_only_transactions
+        }),
+        "Where transactions go that begin `READ ONLY` (or plainly with `default_transaction_read_only`): to one `replica` if one may have them, or to the `primary`. Not set: `replica`.",
     )
     .ours(),
     database(

@@ -9,6 +9,38 @@ use pg_raw_parse::raw::{
 };
 use pg_raw_parse::{Node, nodes};
 
+/// Whether a BEGIN says that its transaction reads only, or that it does not.
+fn begins(statement: &nodes::TransactionStmt) -> Flags {
+    let mut flags = Flags::NONE;
+    for option in statement.options().iter() {
+        let Node::DefElem(option) = option else {
+            continue;
+        };
+        // Words of the grammar, not literals of the text: all texts of the shape have them.
+        let yes = |node| match node {
+            Node::A_Const(word) => {
+                (word.val()).is_some_and(|word| word.numeric_value::<i64>() == Some(1))
+            }
+            _ => false,
+        };
+        flags |= match option.defname() {
+            Some("transaction_read_only") if yes(option.arg()) => Flags::BEGINS_READING,
+            Some("transaction_read_only") => Flags::BEGINS_WRITING,
+            Some("transaction_isolation") => match constant(option.arg()) {
+                Some(Constant::Text(level)) if level.eq_ignore_ascii_case("serializable") => {
+                    Flags::BEGINS_WRITING
+                }
+                _ => Flags::NONE,
+            },
+            _ => Flags::NONE,
+        };
+    }
+    match flags.contains(Flags::BEGINS_WRITING) {
+        true => Flags::BEGINS_WRITING,
+        false => flags,
+    }
+}
+
 /// The server cuts names here, by its own encoding.
 const NAME_LIMIT: usize = 63;
 /// `EXPLAIN` of `EXPLAIN` and the like; the grammar allows fewer levels than this.
@@ -144,6 +176,9 @@ impl Facts {
             _ => (Flags::NONE, Kind::TwoPhase),
         };
         self.flags |= flags;
+        if kind == Kind::Begin {
+            self.flags |= begins(statement);
+        }
         if statement.chain {
             self.flags |= Flags::BEGIN;
         }

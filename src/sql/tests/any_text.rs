@@ -207,7 +207,12 @@ proptest! {
         } else {
             guess
         };
-        let needed = known.without(Flags::READ_ONLY | Flags::CALLS_FUNCTION);
+        let needed = known.without(
+            Flags::READ_ONLY
+                | Flags::CALLS_FUNCTION
+                | Flags::BEGINS_READING
+                | Flags::BEGINS_WRITING,
+        );
         prop_assert!(covered.contains(needed), "{}: {:?} against {:?}", text, guess, known);
     }
 }

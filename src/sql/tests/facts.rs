@@ -841,7 +841,19 @@ fn transactions_and_strings_of_statements() {
         ("begin", &[begin], Kind::Begin, &[]),
         (
             "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY",
-            &[begin],
+            &[begin, Flags::BEGINS_WRITING],
+            Kind::Begin,
+            &[],
+        ),
+        (
+            "start transaction read only, isolation level repeatable read",
+            &[begin, Flags::BEGINS_READING],
+            Kind::Begin,
+            &[],
+        ),
+        (
+            "begin read write",
+            &[begin, Flags::BEGINS_WRITING],
             Kind::Begin,
             &[],
         ),
