@@ -34,6 +34,8 @@ pub enum Takes {
     Acknowledge,
     /// A profile of the firewall and a shape.
     Allow,
+    /// `ROUTE`, a database and a statement.
+    Route,
 }
 
 /// A command being carried out. Dropping it gives up the waiting, not what was done.
@@ -147,6 +149,15 @@ pub const COMMANDS: &[Command] = &[
         needs: Rights::Admin,
         takes: Takes::Switchover,
         run: |env, argument| Box::pin(execute::switchover(env, argument)),
+    },
+    Command {
+        name: "explain",
+        alias: None,
+        form: "EXPLAIN ROUTE <db> '<statement>'",
+        help: "Tells which server of a cluster would run a statement, and why, without running it. Whose writes it would have to see is not asked.",
+        needs: Rights::Admin,
+        takes: Takes::Route,
+        run: |env, argument| Box::pin(execute::explain_route(env, argument)),
     },
     Command {
         name: "reload",

@@ -68,6 +68,9 @@ pub enum ConsoleError {
     /// ADVISE could not look.
     #[error("{0} could not be looked at: {1}")]
     Advice(String, String),
+    /// EXPLAIN ROUTE of a database that has one server, or that nobody has used yet.
+    #[error("{0} is no cluster (servers), or nobody has connected to it yet")]
+    NoCluster(String),
     /// SWITCHOVER was not done.
     #[error("no switchover of {0}: {1}")]
     Switchover(String, String),
@@ -119,6 +122,7 @@ impl ClientFacing for ConsoleError {
             | E::NotPaused
             | E::DatabaseNotPaused(_)
             | E::Advice(..)
+            | E::NoCluster(_)
             | E::Switchover(..) => SqlState::NOT_IN_STATE,
             E::ClientNotFound
             | E::NoSuchFinding(_)

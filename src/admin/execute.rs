@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use super::error::ConsoleError;
 use super::show::{self, View};
@@ -14,7 +14,10 @@ use crate::audit::wall::Guard;
 use crate::config::effective::CONSOLE_NAMES;
 use crate::control::{Control, ControlError};
 use crate::lint::firewall::Mode;
+use crate::route::explain::{self, Class, Question};
+use crate::route::hint::Hint;
 use crate::shutdown::Phase;
+use crate::sql::{self, Lexing};
 
 /// What commands work with.
 #[derive(Clone)]
@@ -214,6 +217,39 @@ pub(super) async fn advise(env: &Env, argument: &Argument) -> Result {
         "{name}: {} indexes, {} foreign keys and {} plans looked at, {} findings",
         advice.indexes, advice.foreign_keys, advice.plans, advice.findings
     ));
+    Ok(answer)
+}
+
+pub(super) async fn explain_route(env: &Env, argument: &Argument) -> Result {
+    let Argument::Route(name, text) = argument else {
+        return Err(ConsoleError::DatabaseRequired);
+    };
+    let checked = Argument::Database(name.clone());
+    let name = required(env, &checked, "explain route")?;
+    let process = env.control.process();
+    let config = process.config.load();
+    let policy = config.databases.get(name).and_then(|one| one.cluster());
+    let cluster = process
+        .clusters
+        .get(name)
+        .map(|entry| entry.value().clone());
+    let (Some(policy), Some(cluster)) = (policy, cluster) else {
+        return Err(ConsoleError::NoCluster(name.to_owned()));
+    };
+    let known = sql::analyse(text.as_bytes(), Lexing::default());
+    let hint = Hint::of_text(text.as_bytes(), Lexing::default()).unwrap_or_default();
+    let view = cluster.view();
+    let question = Question {
+        hosts: &cluster.hosts,
+        view: &view,
+        policy,
+        class: Class::of(&known, cluster.refusals.knows(known.fingerprint), policy),
+        hint: &hint,
+    };
+    let mut answer = Answer::tag("EXPLAIN");
+    answer.rows = (explain::explain(&question, Instant::now()).into_iter())
+        .map(|(item, value)| vec![item.into(), value.into()])
+        .collect();
     Ok(answer)
 }
 

@@ -57,6 +57,8 @@ pub enum Argument {
     Allow(String, u128),
     /// A profile of the firewall, and its mode.
     Firewall(String, Mode),
+    /// EXPLAIN ROUTE: the database and the statement.
+    Route(String, String),
     /// ACK: the finding, for how long, and why.
     Acknowledge(String, Duration, String),
 }
@@ -91,6 +93,7 @@ impl Statement {
             }
             Statement::Command(_, Argument::Findings(_)) => Some(show::findings::FINDINGS),
             Statement::Command(_, Argument::Plan(_)) => Some(show::statements::PLAN),
+            Statement::Command(_, Argument::Route(..)) => Some(show::cluster::ROUTE),
             Statement::Command(_, Argument::Subject(Subject::Parameter(at))) => show::PARAMETERS
                 .get(*at)
                 .map(|parameter| &parameter.column[..]),
@@ -240,6 +243,16 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
         }
         (Takes::Findings, [Token::Word(word)]) if word.eq_ignore_ascii_case("findings") => {
             Argument::None
+        }
+        (
+            Takes::Route,
+            [
+                Token::Word(word),
+                Token::Text(database) | Token::Word(database) | Token::Name(database),
+                Token::Text(statement),
+            ],
+        ) if word.eq_ignore_ascii_case("route") => {
+            Argument::Route(database.clone(), statement.clone())
         }
         (
             Takes::Allow,

@@ -17,7 +17,8 @@ use crate::config::PoolMode;
 use crate::config::cluster::ReadYourWrites;
 use crate::error::SqlState;
 use crate::pool::Pool;
-use crate::route::choice::{self, Asked, Reason, Route, Wanted};
+use crate::route::choice::{self, Reason, Route, Wanted};
+use crate::route::explain;
 use crate::route::hint::Hint;
 use crate::server::statements::Refusal;
 use crate::sql::{Analysis, Flags};
@@ -121,14 +122,7 @@ impl Session {
             pool.map_or(u32::MAX, |pool| pool.load())
         };
         let dice = self.context.dice();
-        let asked = match hint {
-            Hint::Auto => Asked::Auto,
-            Hint::Primary => Asked::Primary,
-            Hint::Replica => Asked::Replica,
-            Hint::Server(_) => (cluster.hosts.iter())
-                .position(|host| hint.means(&host.to_string()))
-                .map_or(Asked::Elsewhere, Asked::Server),
-        };
+        let asked = explain::asked(&hint, &cluster.hosts);
         let wanted = Wanted { written, asked };
         let route = choice::read(&view, policy, wanted, Instant::now(), load, dice);
         match route {

@@ -492,6 +492,17 @@ fn a_client_says_where_it_reads() {
                 primary,
                 "nobody"
             );
+            let explain = |text: &str| {
+                let ask = format!("EXPLAIN ROUTE app '{}'", text.replace('\'', "''"));
+                site.pgweir.psql(&site.postgres, "t_trust", "pgweir", &ask)
+            };
+            let told = explain(WHERE);
+            assert!(told.contains("because|primary_reads = only"), "{told}");
+            let told = explain(&hinted(&format!("127.0.0.1:{}", replicas[1])));
+            let to = format!("goes to|127.0.0.1:{}\n", replicas[1]);
+            assert!(told.contains(&to), "{told}");
+            let told = explain("DELETE FROM item");
+            assert!(told.contains("it is a command that may write"), "{told}");
             let write = "/* pgweir: route=replica */ INSERT INTO item VALUES (9, 9) \
                          ON CONFLICT (id) DO UPDATE SET v = 9 RETURNING current_setting('port')";
             assert_eq!(ask(&client, write).await, primary);

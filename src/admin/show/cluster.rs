@@ -21,6 +21,9 @@ pub const CLUSTER: &[Column] = &[
     ("reason", Text),
 ];
 
+/// Columns of EXPLAIN ROUTE.
+pub const ROUTE: &[Column] = &[("item", Text), ("value", Text)];
+
 /// Rows of SHOW CLUSTER.
 pub fn cluster(view: &View<'_>) -> Vec<Row> {
     let now = Instant::now();

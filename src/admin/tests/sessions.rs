@@ -108,6 +108,7 @@ async fn stats_users_only_look() {
             command::Takes::Findings => " findings",
             command::Takes::Acknowledge => " 'x'",
             command::Takes::Allow => " 'x' '7'",
+            command::Takes::Route => " ROUTE app 'SELECT 1'",
             command::Takes::Assignment if command.name == "set firewall" => " 'x' 'off'",
             command::Takes::Assignment if command.name == "set rule" => " 'x' ACTION 'log'",
             command::Takes::Assignment => " pool_mode = session",
