@@ -10,6 +10,7 @@ pub mod actions;
 pub mod api;
 pub mod endpoints;
 pub mod events;
+pub mod fields;
 pub mod history;
 pub mod openapi;
 pub mod overview;

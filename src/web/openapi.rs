@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::actions::{ACTIONS, Action};
-use super::endpoints::{BASE, ENDPOINTS, Endpoint, Field, Source, Type};
+use super::endpoints::{BASE, ENDPOINTS, Endpoint, Source};
 use super::events::LISTENERS;
+use super::fields::{Field, Type};
 use super::query;
 
 fn schema(field: &Field) -> Value {

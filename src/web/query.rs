@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
-use super::endpoints::Field;
+use super::fields::Field;
 
 /// Rows of an answer if nobody says how many.
 pub const USUAL: usize = 100;
@@ -166,7 +166,7 @@ fn order(one: &Value, other: &Value) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::endpoints::Type;
+    use crate::web::fields::Type;
     use serde_json::json;
 
     const FIELDS: [Field; 2] = [

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::endpoints::AUDIT;
+use super::fields::AUDIT;
 
 /// Bytes at the end of the file that are looked at.
 const MOST: u64 = 1 << 20;
@@ -40,7 +40,7 @@ fn lines(bytes: &[u8]) -> Vec<Map<String, Value>> {
     let parsed = lines.filter_map(|line| serde_json::from_slice::<Map<String, Value>>(line).ok());
     parsed
         .map(|mut line| {
-            let field = |field: &super::endpoints::Field| {
+            let field = |field: &super::fields::Field| {
                 let value = line.remove(field.name).unwrap_or(Value::Null);
                 (field.name.to_owned(), value)
             };

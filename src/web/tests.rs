@@ -5,7 +5,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::config::Secret;
 
-use super::endpoints::{ENDPOINTS, Field, Source, Type};
+use super::endpoints::{ENDPOINTS, Source};
+use super::fields::{Field, Type};
 use super::*;
 
 /// HTTP in front of a worker that shows made-up rows; its address and the handle.
