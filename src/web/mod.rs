@@ -8,6 +8,7 @@
 pub mod access;
 pub mod actions;
 pub mod api;
+mod commands;
 pub mod endpoints;
 pub mod events;
 pub mod fields;
@@ -17,41 +18,37 @@ pub mod overview;
 pub mod page;
 pub mod problems;
 pub mod query;
+mod reply;
 pub mod tail;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Either, Full, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
-};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use hyper::header::{HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::admin::execute::Env;
-use crate::audit::observer::Report;
 use crate::client::challenge::Candidate;
 use crate::client::secrets::Found;
 use crate::control::Control;
 use crate::derivation::Derivation;
-use crate::lint::observe::{Event, Observation, Subject};
 use crate::metrics::{self, Reading};
 use crate::shutdown::Phase;
 use access::Visitor;
-use actions::Action;
 use api::{Reader, Refused};
 use events::Hub;
+use reply::{Body, EVENTS, json, not_found, text, with_type, wrong_method};
 
 /// Connections at once, those of listeners included; more wait in the kernel's queue.
 const CONNECTIONS: usize = 32 + events::LISTENERS;
@@ -65,17 +62,8 @@ const LIFE: Duration = Duration::from_secs(60);
 /// Longest head of a request, in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// Longest body of a request, in bytes.
-const BODY_BYTES: usize = 16 * 1024;
-
 /// How long somebody with a wrong password waits for the answer.
 const AFTER_WRONG_PASSWORD: Duration = Duration::from_millis(500);
-
-/// Longest name of a command that is written down; there are none so long.
-const LONGEST_COMMAND: usize = 64;
-
-/// What the audit trail calls the database of operators.
-const CONSOLE_NAME: &str = "pgweir";
 
 /// Where a browser asks for name and password.
 const LOGIN_PATH: &str = "/login";
@@ -86,15 +74,8 @@ const ACTIONS_PATH: &str = "/actions/";
 /// Pause after a failed accept (no more open files, say), so that it does not spin.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
-const EVENTS: &str = "text/event-stream";
-
 /// Where listeners are told each second.
 const EVENTS_PATH: &str = "/events";
-
-/// What is sent back: whole, or bit by bit.
-type Body = Either<Full<Bytes>, events::Stream>;
 
 /// What all connections share.
 struct Site {
@@ -227,7 +208,7 @@ impl Site {
             Err(refused) => return self.refuse(&refused, api.is_some()),
         };
         match (action, api, page) {
-            (Some(action), ..) => self.act(action, request, peer, &visitor).await,
+            (Some(action), ..) => self.command(action, request, peer, &visitor).await,
             (None, Some(path), _) => self.api(&request, path, &visitor, listens).await,
             (None, None, Some(page)) => page,
             (None, None, None) => self.login(&visitor),
@@ -312,101 +293,6 @@ impl Site {
         }
     }
 
-    /// Carries a command out and writes down who gave it.
-    async fn act(
-        &self,
-        name: &str,
-        request: Request<Incoming>,
-        peer: SocketAddr,
-        visitor: &Visitor,
-    ) -> Response<Body> {
-        let outcome = match access::may_act(visitor, request.headers()) {
-            Err(refused) => Err(refused),
-            Ok(()) => self.carry_out(name, request).await,
-        };
-        let user = visitor.user.as_deref().unwrap_or_default();
-        self.write_down(name, user, peer, &outcome);
-        match outcome {
-            Ok((asked, answer)) => {
-                tracing::info!(user, addr = %peer, command = name, %asked, "an operator's command over HTTP");
-                json(StatusCode::OK, &answer)
-            }
-            Err(refused) => {
-                tracing::warn!(user, addr = %peer, command = name, error = refused.1, "a command over HTTP was not carried out");
-                self.refuse(&refused, true)
-            }
-        }
-    }
-
-    /// A line in the audit trail, if there is one.
-    fn write_down(
-        &self,
-        name: &str,
-        user: &str,
-        peer: SocketAddr,
-        outcome: &Result<(Value, Value), Refused>,
-    ) {
-        let process = self.env.control.process();
-        if !process.audits {
-            return;
-        }
-        let (asked, refused) = match outcome {
-            Ok((asked, _)) => (asked.to_string(), String::new()),
-            Err(refused) => (String::new(), refused.1.clone()),
-        };
-        let now = process.observer.micros(Instant::now());
-        let subject = Subject {
-            database: CONSOLE_NAME.into(),
-            user: user.into(),
-            app: "http".into(),
-            client: peer.ip().to_string().into(),
-        };
-        let command: String = name.chars().take(LONGEST_COMMAND).collect();
-        let report = Report {
-            seen: Observation {
-                conn: 0,
-                subject: Arc::new(subject),
-                sent_us: now,
-                done_us: now,
-                event: Event::Commanded {
-                    command: command.into(),
-                    asked: asked.into(),
-                    refused: refused.into(),
-                },
-            },
-            hits: None,
-            suppressed: None,
-        };
-        // What has no room is counted by the trail itself.
-        process.observer.hand_over(&mut vec![report], false);
-    }
-
-    async fn carry_out(
-        &self,
-        name: &str,
-        request: Request<Incoming>,
-    ) -> Result<(Value, Value), Refused> {
-        let bad = |status, told: &str| Refused(status, told.to_owned());
-        let action = Action::find(name)
-            .ok_or_else(|| bad(StatusCode::NOT_FOUND, "there is no such command"))?;
-        let body = Limited::new(request.into_body(), BODY_BYTES).collect();
-        let body = crate::timer::timeout(HEAD, body).await;
-        let body = match body {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) => {
-                return Err(bad(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "the body cannot be read or is too long",
-                ));
-            }
-            Err(_) => return Err(bad(StatusCode::REQUEST_TIMEOUT, "the body did not come")),
-        };
-        let body: Map<String, Value> = serde_json::from_slice(&body)
-            .map_err(|_| bad(StatusCode::BAD_REQUEST, "the body is no JSON object"))?;
-        let answer = actions::act(&self.env, action, &body).await?;
-        Ok((Value::Object(body), answer))
-    }
-
     fn events(&self, request: &Request<Incoming>, listens: &AtomicBool) -> Response<Body> {
         if request.method() == Method::HEAD {
             return with_type(Response::new(Either::Left(Full::default())), EVENTS);
@@ -424,16 +310,6 @@ impl Site {
 fn unknown() -> Refused {
     let told = "log in as a user of admin_users or stats_users";
     Refused(StatusCode::UNAUTHORIZED, told.to_owned())
-}
-
-fn wrong_method(allowed: &[Method]) -> Response<Body> {
-    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
-    let names = names.join(", ");
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("only {names}\n"));
-    if let Ok(allow) = HeaderValue::from_str(&names) {
-        response.headers_mut().insert(ALLOW, allow);
-    }
-    response
 }
 
 /// `/metrics`, `/live` and `/ready`, which ask for no login; `None` for another path.
@@ -461,31 +337,6 @@ async fn for_machines(path: &str, control: &Control) -> Option<Response<Body>> {
         }
         _ => return None,
     })
-}
-
-/// Marks a response with its type, and keeps browsers from guessing another and from keeping it.
-fn with_type(mut response: Response<Body>, kind: &'static str) -> Response<Body> {
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let no_guess = HeaderName::from_static("x-content-type-options");
-    headers.insert(no_guess, HeaderValue::from_static("nosniff"));
-    response
-}
-
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Either::Left(Full::new(body.into())));
-    *response.status_mut() = status;
-    with_type(response, TEXT)
-}
-
-fn not_found() -> Response<Body> {
-    let known = "try /, /api/v1/openapi.json, /metrics, /live or /ready\n";
-    text(StatusCode::NOT_FOUND, known)
-}
-
-fn json(status: StatusCode, body: &Value) -> Response<Body> {
-    with_type(text(status, body.to_string()), JSON)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
-use super::{Body, text, with_type};
+use super::reply::{Body, text, with_type};
 
 /// One file.
 pub struct Asset {

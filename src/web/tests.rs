@@ -1,6 +1,6 @@
 //! HTTP as a client sees it.
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::config::Secret;
@@ -442,7 +442,7 @@ async fn operators_give_commands_and_nobody_else_does() {
     assert_eq!(status, 403, "{answer}");
     let long = format!(
         "POST /api/v1/actions/resume\n{{\"database\":\"{}\"}}",
-        "x".repeat(BODY_BYTES)
+        "x".repeat(commands::BODY_BYTES)
     );
     let (status, answer) = told(addr, "ann", "ann:s pass", &long, OURS).await;
     assert_eq!(status, 413, "{answer}");
