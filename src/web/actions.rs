@@ -29,6 +29,8 @@ pub enum Takes {
     Client,
     /// `finding`, `days` and `reason`.
     Finding,
+    /// `profile` and `shape`.
+    Shape,
 }
 
 impl Takes {
@@ -38,6 +40,10 @@ impl Takes {
             Takes::Nothing => &[],
             Takes::Database => &[("database", false, "The database; all if it is not there.")],
             Takes::Client => &[("client", true, "`ptr` or `id` of `/clients`.")],
+            Takes::Shape => &[
+                ("profile", true, "The firewall's profile."),
+                ("shape", true, "`shape` of `/firewall/unknown`."),
+            ],
             Takes::Finding => &[
                 ("finding", true, "Its `id`."),
                 (
@@ -77,6 +83,11 @@ pub const ACTIONS: &[Action] = &[
     action("reconnect", Takes::Database, "RECONNECT."),
     action("kill_client", Takes::Client, "KILL_CLIENT."),
     action("ack", Takes::Finding, "ACK of a finding."),
+    action(
+        "allow",
+        Takes::Shape,
+        "ALLOW of a statement that the firewall did not know.",
+    ),
     action("reload", Takes::Nothing, "RELOAD."),
 ];
 
@@ -112,6 +123,12 @@ impl Action {
             Takes::Nothing => Argument::None,
             Takes::Database => text("database")?.map_or(Argument::None, Argument::Database),
             Takes::Client => Argument::Client(client(body.get("client"))?),
+            Takes::Shape => {
+                let shape = text("shape")?.unwrap_or_default();
+                let shape = u128::from_str_radix(&shape, 16);
+                let shape = shape.map_err(|_| "shape is a hexadecimal number")?;
+                Argument::Allow(text("profile")?.unwrap_or_default(), shape)
+            }
             Takes::Finding => {
                 let days = match body.get("days") {
                     None | Some(Value::Null) => DAYS,
@@ -147,7 +164,9 @@ fn status(error: &ConsoleError) -> StatusCode {
     match error {
         E::AdminNeeded => StatusCode::FORBIDDEN,
         E::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
-        E::NoSuchDatabase(_) | E::ClientNotFound | E::NoSuchFinding(_) => StatusCode::NOT_FOUND,
+        E::NoSuchDatabase(_) | E::ClientNotFound | E::NoSuchFinding(_) | E::NoSuchProfile(_) => {
+            StatusCode::NOT_FOUND
+        }
         E::AlreadyPaused | E::NotPaused | E::DatabaseNotPaused(_) => StatusCode::CONFLICT,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     }
@@ -199,6 +218,10 @@ mod tests {
             read("kill_client", json!({"client": 7})),
             Ok(Argument::Client(Client::Id(7)))
         );
+        assert_eq!(
+            read("allow", json!({"profile": "web", "shape": "1f"})),
+            Ok(Argument::Allow("web".to_owned(), 31))
+        );
         let month = Duration::from_secs(30 * 86_400);
         assert_eq!(
             read("ack", json!({"finding": "x", "reason": "known"})),
@@ -213,6 +236,8 @@ mod tests {
             ("pause", json!({"database": 3})),
             ("kill_client", json!({})),
             ("kill_client", json!({"client": "all"})),
+            ("allow", json!({"profile": "web"})),
+            ("allow", json!({"profile": "web", "shape": "x"})),
             ("ack", json!({"finding": null})),
             ("ack", json!({"finding": "x", "days": 0})),
         ] {

@@ -44,6 +44,7 @@ fn costliest(process: &Process, now: SystemTime) -> Option<Costliest> {
         database: worst.subject.database.to_string(),
         rule: worst.hit.rule.id,
         message: worst.hit.message.to_string(),
+        since: now.duration_since(worst.first).unwrap_or_default(),
         round_trips: worst.cost.round_trips,
         server_us: worst.cost.server_us,
         critical: worst.hit.severity == Severity::Critical,

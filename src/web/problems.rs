@@ -97,6 +97,8 @@ pub struct Costliest {
     pub rule: &'static str,
     /// What is wrong.
     pub message: String,
+    /// For how long it has been seen.
+    pub since: Duration,
     /// Round trips.
     pub round_trips: u64,
     /// Microseconds of servers.
@@ -172,11 +174,12 @@ pub fn problems(facts: &Facts<'_>) -> Vec<Problem> {
             app => app,
         };
         let text = format!(
-            "{}: {} {} round trips and {} of servers so far.",
+            "{}: {} {} round trips and {} of servers in {}.",
             finding.rule,
             finding.message,
             finding.round_trips,
-            time(finding.server_us)
+            time(finding.server_us),
+            time(u64::try_from(finding.since.as_micros()).unwrap_or(u64::MAX)),
         );
         let view = format!("findings/{}", finding.id);
         all.push(Problem::new(severity, "finding", who, text, &view));
@@ -430,6 +433,7 @@ mod tests {
             database: "shop".to_owned(),
             rule: "n-plus-one",
             message: "It loops.".to_owned(),
+            since: Duration::from_secs(720),
             round_trips: 7,
             server_us: 1_500_000,
             critical: false,
@@ -444,7 +448,7 @@ mod tests {
                 "warn clients pgweir: 95 of 100 client connections are taken (max_client_conn)",
                 "warn lag shop on b: 700 ms behind its primary, more than 500 ms: it gets no reads",
                 "warn down shop on d: does not answer: x",
-                "warn finding till: n-plus-one: It loops. 7 round trips and 1.5 s of servers so far.",
+                "warn finding till: n-plus-one: It loops. 7 round trips and 1.5 s of servers in 12 min.",
             ]
         );
     }

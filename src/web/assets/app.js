@@ -176,9 +176,16 @@ function status(word, kind) {
 
 // --- the stream, and asking where it is not to be had ------------------------------------------------
 
+// Browsers have six connections for all tabs together, so one that nobody sees gives its own back.
+let stream = null;
+let polling = null;
+
 function listen() {
-  const stream = new EventSource(BASE + "/events");
-  let polling = null;
+  stream?.close();
+  clearInterval(polling);
+  polling = null;
+  if (document.hidden) return status("asleep", "");
+  stream = new EventSource(BASE + "/events");
   stream.addEventListener("overview", (event) => {
     clearInterval(polling);
     polling = null;
@@ -211,6 +218,13 @@ function hold(now) {
 }
 
 at("hold").addEventListener("click", () => hold(!held));
+document.addEventListener("visibilitychange", async () => {
+  listen();
+  if (document.hidden) return;
+  // What happened meanwhile.
+  const answer = await api("/history").catch(() => null);
+  if (answer) plots.begin(answer.rows);
+});
 addEventListener("hashchange", go);
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA|BUTTON|A)$/.test(event.target.tagName)) return;

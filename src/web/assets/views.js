@@ -341,10 +341,11 @@ function average(one) {
 const firewall = {
   path: "firewall", name: "Firewall",
   load: async (api) => { const [profiles, unknown] = await Promise.all([api("/firewall"), api("/firewall/unknown?limit=100")]); return { profiles, unknown }; },
-  draw: ({ profiles, unknown }) => [h("h1", null, "Firewall"),
+  draw: ({ profiles, unknown }, state) => [h("h1", null, "Firewall"),
     h("div", { class: "card" }, table([{ key: "name", name: "profile" }, { key: "mode", cell: (r) => badge(r.mode) }, { key: "database" }, { key: "user" }, { key: "network" },
       { key: "entries", name: "known", num: true }, { key: "unknown", num: true, bad: (r) => r.unknown > 0 }, { key: "stretched", num: true }, { key: "refused", num: true, bad: (r) => r.refused > 0 }], profiles.rows), shown(profiles, "profiles are configured")),
-    h("div", { class: "card" }, h("h2", null, "Statements that it did not know"), table([{ key: "profile" }, { key: "query", name: "statement", wide: true, cell: (r) => query(r.query) }, { key: "count", name: "times", num: true }, { key: "shape", cell: (r) => h("code", null, r.shape) }], unknown.rows), shown(unknown, "unknown statements"))],
+    h("div", { class: "card" }, h("h2", null, "Statements that it did not know"), table([{ key: "profile" }, { key: "query", name: "statement", wide: true, cell: (r) => query(r.query) }, { key: "count", name: "times", num: true }, { key: "shape", cell: (r) => h("code", null, r.shape) },
+      ...(state.operator ? [{ key: "allow", name: "", cell: (r) => h("button", { type: "button", onclick: () => state.act("allow", { profile: r.profile, shape: r.shape }, `ALLOW for ${r.profile}: ${r.query}`) }, "Allow") }] : [])], unknown.rows), shown(unknown, "unknown statements"))],
 };
 
 const audit = {
