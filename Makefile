@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 -include .cache/env.mk
 
-.PHONY: help setup build test test-fast lint fmt licences bench demo doc clean
+.PHONY: help setup build pam test test-fast lint fmt licences bench demo doc clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -20,6 +20,9 @@ build: ## the release binary: target/release/pgweir
 .PHONY: cargo-build cargo-test
 cargo-build:
 	$(CARGO) build --release --locked
+
+pam: ## the program that asks PAM for auth_type = pam: target/release/pgweir-pam
+	$(CARGO) build --release --locked --manifest-path pam/Cargo.toml --target-dir target
 
 test: ## everything: unit, documentation and integration tests on PostgreSQL 15 and 18
 	@scripts/setup test

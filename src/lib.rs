@@ -38,6 +38,7 @@ pub mod logging;
 pub mod metrics;
 pub mod net;
 pub mod offline;
+pub mod pam;
 pub mod pool;
 pub mod recorder;
 pub mod route;

@@ -302,22 +302,18 @@ async fn run(check: Check, way: &Way, derivation: &Derivation) -> Result<Proof, 
                 .map_err(unavailable)?;
             check.conclude(&keys)
         }
-        Check::Elsewhere { user, given } => {
-            let Some(directory) = &way.directory else {
-                return Err(LoginError::Unavailable("no LDAP server is set".to_owned()));
-            };
-            match directory.verify(&user, &given).await {
-                Ok(true) => Ok(Proof {
-                    password: Some(given),
-                    ..Proof::default()
-                }),
-                Ok(false) => Err(LoginError::Refused {
-                    method: "LDAP",
-                    user,
-                }),
-                Err(failed) => Err(LoginError::Unavailable(failed.to_string())),
-            }
-        }
+        Check::Elsewhere {
+            method,
+            user,
+            given,
+        } => match way.ask(&user, &given).await {
+            Ok(true) => Ok(Proof {
+                password: Some(given),
+                ..Proof::default()
+            }),
+            Ok(false) => Err(LoginError::Refused { method, user }),
+            Err(why) => Err(LoginError::Unavailable(why)),
+        },
         Check::Cleartext {
             user,
             secret,

@@ -125,8 +125,8 @@ pub struct Challenge {
 
 enum State {
     Cleartext,
-    /// A password that somebody else checks.
-    Elsewhere,
+    /// A password that somebody else checks: who.
+    Elsewhere(&'static str),
     Md5,
     /// With the salt and iterations to offer.
     SaslInitial(Offer),
@@ -166,8 +166,10 @@ pub enum Check {
         /// Whether the user exists; if not, fail all the same.
         genuine: bool,
     },
-    /// Would the LDAP server take it?
+    /// Would the LDAP server, or PAM, take it?
     Elsewhere {
+        /// Who is asked.
+        method: &'static str,
         /// The name the client gave.
         user: String,
         /// What the client showed.
@@ -220,8 +222,11 @@ pub fn open(
         AuthType::Md5 => matches!(candidate.secret, StoredSecret::Scram(_)),
         auth => auth == AuthType::ScramSha256,
     };
-    let by_password =
-        is_scram || matches!(terms.auth, AuthType::Plain | AuthType::Md5 | AuthType::Ldap);
+    let by_password = is_scram
+        || matches!(
+            terms.auth,
+            AuthType::Plain | AuthType::Md5 | AuthType::Ldap | AuthType::Pam
+        );
     let can_bind = is_scram && terms.end_point.hash.is_some();
     if by_password && terms.end_point.required && !can_bind {
         return Err(LoginError::BindingRequired);
@@ -250,7 +255,11 @@ pub fn open(
         }
         AuthType::Ldap => {
             request(&mut first, 3, &[]);
-            State::Elsewhere
+            State::Elsewhere("LDAP")
+        }
+        AuthType::Pam => {
+            request(&mut first, 3, &[]);
+            State::Elsewhere("PAM")
         }
         AuthType::Md5 if !is_scram => {
             request(&mut first, 5, &random.md5_salt);
@@ -318,7 +327,7 @@ impl Challenge {
     /// Longest body that the next message may have, in bytes.
     pub fn max_body(&self) -> u32 {
         match self.state {
-            State::Cleartext | State::Elsewhere | State::Md5 => limits::PASSWORD,
+            State::Cleartext | State::Elsewhere(_) | State::Md5 => limits::PASSWORD,
             State::SaslInitial(_) | State::SaslFirst(..) | State::SaslFinal(..) => limits::SASL,
         }
     }
@@ -331,7 +340,7 @@ impl Challenge {
             return Ok(());
         }
         let wanted = match self.state {
-            State::Cleartext | State::Elsewhere | State::Md5 => "password",
+            State::Cleartext | State::Elsewhere(_) | State::Md5 => "password",
             _ => "SASL",
         };
         Err(LoginError::Protocol(
@@ -358,17 +367,15 @@ impl Challenge {
             state,
         } = *self;
         match state {
-            State::Elsewhere => {
+            State::Elsewhere(method) => {
                 let given = password(body)?;
                 match std::str::from_utf8(given) {
                     Ok(given) => Ok(Turn::Check(Check::Elsewhere {
+                        method,
                         given: Secret::new(given),
                         user,
                     })),
-                    Err(_) => Err(LoginError::Refused {
-                        method: "LDAP",
-                        user,
-                    }),
+                    Err(_) => Err(LoginError::Refused { method, user }),
                 }
             }
             State::Cleartext => {

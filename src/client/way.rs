@@ -1,6 +1,7 @@
 //! How a client is to prove who it is, and proofs that come with the connection itself: a
 //! certificate, or the operating system's word.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::error::LoginError;
@@ -8,16 +9,17 @@ use super::handshake::{Replication, Request};
 use super::line::{Line, cut_short};
 use crate::config::hba::{Asking, ClientCert, Method};
 use crate::config::ldap::Ldap;
-use crate::config::{AuthType, Config};
+use crate::config::{AuthType, Config, Secret};
 use crate::ldap::Directory;
 use crate::net::{PeerAddr, Stream, interfaces};
+use crate::pam::Pam;
 use crate::tls::TlsBundle;
 
 /// Whether the way of the login depends on secrets.
 pub(super) fn asks_for_secrets(auth: AuthType) -> bool {
     !matches!(
         auth,
-        AuthType::Any | AuthType::Cert | AuthType::Peer | AuthType::Ldap
+        AuthType::Any | AuthType::Cert | AuthType::Peer | AuthType::Ldap | AuthType::Pam
     )
 }
 
@@ -27,8 +29,16 @@ pub(super) struct Way {
     pub(super) auth: AuthType,
     /// The map of names to use.
     map: Option<String>,
-    /// Who checks passwords, for method ldap.
-    pub(super) directory: Option<Directory>,
+    /// Who checks passwords, for methods ldap and pam.
+    judge: Option<Judge>,
+    /// The client's address, for PAM.
+    from: Option<IpAddr>,
+}
+
+/// Somebody else who checks passwords.
+enum Judge {
+    Ldap(Directory),
+    Pam(Pam),
 }
 
 /// What the configuration wants of this client; `bundle` has what TLS to an LDAP server trusts.
@@ -38,26 +48,33 @@ pub(super) fn way_in(
     config: &Config,
     bundle: &TlsBundle,
 ) -> Result<Way, LoginError> {
-    let directory = |ldap: &Option<Arc<Ldap>>| {
-        ldap.clone().map(|settings| Directory {
-            settings,
-            tls: bundle.directory.clone(),
-        })
+    let judge = |auth, ldap: &Option<Arc<Ldap>>, service: Option<&String>| match auth {
+        AuthType::Ldap => ldap.clone().map(|settings| {
+            let tls = bundle.directory.clone();
+            Judge::Ldap(Directory { settings, tls })
+        }),
+        AuthType::Pam => Some(Judge::Pam(Pam {
+            helper: config.settings.pam_helper(),
+            service: service.unwrap_or(&config.settings.auth_pam_service).clone(),
+        })),
+        _ => None,
+    };
+    let stream = line.stream.as_ref().ok_or_else(cut_short)?;
+    let from = match stream.peer() {
+        PeerAddr::Tcp(addr) => Some(addr.ip()),
+        PeerAddr::Unix => None,
+        PeerAddr::Gone => return Err(cut_short()),
     };
     if config.settings.auth_type != AuthType::Hba {
         return Ok(Way {
             auth: config.settings.auth_type,
             map: None,
-            directory: directory(&config.ldap),
+            judge: judge(config.settings.auth_type, &config.ldap, None),
+            from,
         });
     }
-    let stream = line.stream.as_ref().ok_or_else(cut_short)?;
     let asking = Asking {
-        from: match stream.peer() {
-            PeerAddr::Tcp(addr) => Some(addr.ip()),
-            PeerAddr::Unix => None,
-            PeerAddr::Gone => return Err(cut_short()),
-        },
+        from,
         to: stream.local_ip(),
         networks: interfaces::networks,
         tls: stream.is_tls(),
@@ -74,7 +91,8 @@ pub(super) fn way_in(
         Method::Auth(auth) => Ok(Way {
             auth,
             map: found.map.clone(),
-            directory: directory(&found.ldap),
+            judge: judge(auth, &found.ldap, found.pam_service.as_ref()),
+            from,
         }),
     }
 }
@@ -102,6 +120,19 @@ fn common_name(line: &Line) -> Option<String> {
 }
 
 impl Way {
+    /// Whether whoever checks passwords takes this one; the error is for the log.
+    pub(super) async fn ask(&self, user: &str, given: &Secret) -> Result<bool, String> {
+        match &self.judge {
+            Some(Judge::Ldap(directory)) => {
+                (directory.verify(user, given).await).map_err(|error| error.to_string())
+            }
+            Some(Judge::Pam(pam)) => {
+                (pam.verify(user, given, self.from).await).map_err(|error| error.to_string())
+            }
+            None => Err("nobody is set who checks passwords".to_owned()),
+        }
+    }
+
     /// Whether whoever is called `name` elsewhere may be `user` here.
     fn allows(&self, config: &Config, name: &str, user: &str) -> bool {
         match &self.map {

@@ -10,7 +10,7 @@ use super::hba::ident::Ident;
 use super::hba::{self, Hba, Method};
 use super::{
     AuthType, ChannelBinding, Config, ConfigError, Database, ProxyProtocol, SYSLOG_FACILITIES,
-    Secret, SslMode, TlsSettings,
+    Secret, Settings, SslMode, TlsSettings,
 };
 use crate::config::userlist;
 
@@ -217,6 +217,11 @@ fn logins(config: &Config, check: &mut Check<'_>) {
     if settings.auth_type == AuthType::Ldap && settings.auth_ldap_options.is_none() {
         check.process("auth_type", "ldap needs auth_ldap_options");
     }
+    if settings.auth_type == AuthType::Pam
+        && let Err(why) = pam_helper(settings)
+    {
+        check.process("auth_type", why);
+    }
     if settings.auth_type == AuthType::Hba && settings.auth_hba_file.is_none() {
         check.process("auth_type", "hba needs auth_hba_file");
     }
@@ -320,6 +325,18 @@ fn users_file(config: &mut Config, check: &mut Check<'_>) {
     }
 }
 
+/// The program that asks PAM, which must be there.
+fn pam_helper(settings: &Settings) -> Result<(), String> {
+    let path = settings.pam_helper();
+    match path.is_file() {
+        true => Ok(()),
+        false => Err(format!(
+            "pam needs the program that asks PAM, and {} is not there; make pam builds it, and auth_pam_helper says where it is",
+            path.display()
+        )),
+    }
+}
+
 /// Reads `auth_ldap_options`, `auth_ident_file` and `auth_hba_file`.
 fn hba_files(config: &mut Config, check: &mut Check<'_>) {
     config.ldap = None;
@@ -369,6 +386,10 @@ fn hba_files(config: &mut Config, check: &mut Check<'_>) {
             (Some(map), _) if !config.ident.has(map) => {
                 format!("there is no map {map:?} in auth_ident_file")
             }
+            (_, Method::Auth(AuthType::Pam)) => match pam_helper(&config.settings) {
+                Ok(()) => continue,
+                Err(why) => why,
+            },
             (_, method)
                 if !verifies
                     && (method == Method::Auth(AuthType::Cert) || line.client_cert.is_some()) =>

@@ -97,6 +97,8 @@ pub struct Line {
     pub client_cert: Option<ClientCert>,
     /// Who checks passwords, for method ldap.
     pub ldap: Option<Arc<Ldap>>,
+    /// Which service is asked, for method pam; `None` for that of the settings.
+    pub pam_service: Option<String>,
 }
 
 /// A file that was read.
@@ -266,6 +268,7 @@ fn line(
         map: options.map,
         client_cert: options.client_cert,
         ldap: options.ldap,
+        pam_service: options.pam_service,
     }))
 }
 
@@ -281,14 +284,15 @@ fn method_of(method: &str, kind: Kind) -> Result<Method, String> {
         "cert" if kind == Kind::HostSsl => AuthType::Cert,
         "cert" => return Err("method cert works with hostssl lines only".to_owned()),
         "ldap" => AuthType::Ldap,
-        "pam" | "gss" | "sspi" | "ident" | "radius" | "bsd" | "oauth" => {
+        "pam" => AuthType::Pam,
+        "gss" | "sspi" | "ident" | "radius" | "bsd" | "oauth" => {
             return Err(format!(
-                "method {method} is not supported; there are trust, reject, password, md5, scram-sha-256, peer, cert and ldap"
+                "method {method} is not supported; there are trust, reject, password, md5, scram-sha-256, peer, cert, ldap and pam"
             ));
         }
         other => {
             return Err(format!(
-                "method {other:?} is not known; there are trust, reject, password, md5, scram-sha-256, peer, cert and ldap"
+                "method {other:?} is not known; there are trust, reject, password, md5, scram-sha-256, peer, cert, ldap and pam"
             ));
         }
     };

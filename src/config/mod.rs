@@ -132,6 +132,8 @@ pub enum AuthType {
     Peer,
     /// A password in clear text, which an LDAP server checks.
     Ldap,
+    /// A password in clear text, which PAM checks.
+    Pam,
     /// As the first line of `auth_hba_file` says that fits the client.
     Hba,
 }
@@ -148,6 +150,7 @@ impl AuthType {
             AuthType::Cert => "cert",
             AuthType::Peer => "peer",
             AuthType::Ldap => "ldap",
+            AuthType::Pam => "pam",
             AuthType::Hba => "hba",
         }
     }
@@ -429,6 +432,10 @@ pub struct Settings {
     pub auth_ident_file: Option<PathBuf>,
     /// `auth_ldap_options`, which may hold a password.
     pub auth_ldap_options: Option<Secret>,
+    /// Under which name PAM is asked.
+    pub auth_pam_service: String,
+    /// The program that asks PAM; `None`: the one beside pgweir.
+    pub auth_pam_helper: Option<PathBuf>,
     /// Authorities (PEM) that certificates of LDAP servers must come from.
     pub auth_ldap_ca_file: Option<PathBuf>,
     /// `auth_user`.
@@ -617,6 +624,16 @@ pub struct Settings {
     pub logfile: Option<PathBuf>,
     /// Write the process id here.
     pub pidfile: Option<PathBuf>,
+}
+
+impl Settings {
+    /// The program that asks PAM.
+    pub fn pam_helper(&self) -> PathBuf {
+        self.auth_pam_helper.clone().unwrap_or_else(|| {
+            let own = std::env::current_exe().unwrap_or_default();
+            own.with_file_name("pgweir-pam")
+        })
+    }
 }
 
 /// Everything a running pgweir follows. Cheap to share: one `Arc` per reload.

@@ -290,6 +290,8 @@ fn unset() -> Settings {
         auth_ident_file: None,
         auth_ldap_options: None,
         auth_ldap_ca_file: None,
+        auth_pam_service: String::new(),
+        auth_pam_helper: None,
         auth_user: None,
         auth_query: String::new(),
         auth_dbname: None,

@@ -32,6 +32,7 @@ mod ldap;
 mod licences;
 mod limits;
 mod offline;
+mod pam;
 mod prepared;
 mod proxied;
 mod relay;

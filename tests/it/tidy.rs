@@ -28,7 +28,7 @@ fn layer(path: &str) -> Option<u8> {
         "wire" | "sql" | "auth" => 1,
         // `rule` is the macro that declares the rules of `lint`; macros live at the top of a crate.
         "route" | "lint" | "rule" => 2,
-        "net" | "tls" | "shutdown" | "derivation" | "ldap" => 3,
+        "net" | "tls" | "shutdown" | "derivation" | "ldap" | "pam" => 3,
         "server" | "client" | "audit" => 4,
         "pool" => 5,
         "session" => 6,

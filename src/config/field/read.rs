@@ -18,7 +18,7 @@ pub(super) const POOL_MODES: [PoolMode; 3] = [
     PoolMode::Transaction,
     PoolMode::Statement,
 ];
-pub(super) const AUTH_TYPES: [AuthType; 9] = [
+pub(super) const AUTH_TYPES: [AuthType; 10] = [
     AuthType::Any,
     AuthType::Trust,
     AuthType::Plain,
@@ -27,6 +27,7 @@ pub(super) const AUTH_TYPES: [AuthType; 9] = [
     AuthType::Cert,
     AuthType::Peer,
     AuthType::Ldap,
+    AuthType::Pam,
     AuthType::Hba,
 ];
 pub(super) const SSL_MODES: [SslMode; 6] = [
@@ -232,12 +233,6 @@ pub(super) fn pool_mode(raw: &Raw) -> Result<PoolMode, String> {
 }
 
 pub(super) fn auth_type(raw: &Raw) -> Result<AuthType, String> {
-    if let Ok(name @ "pam") = text(raw) {
-        return Err(format!(
-            "{name:?} is not supported yet; one of {}",
-            AUTH_TYPES.map(AuthType::as_str).join(", ")
-        ));
-    }
     word(raw, &AUTH_TYPES, AuthType::as_str)
 }
 

@@ -22,6 +22,7 @@ pub(super) struct Options {
     pub(super) map: Option<String>,
     pub(super) client_cert: Option<ClientCert>,
     pub(super) ldap: Option<Arc<Ldap>>,
+    pub(super) pam_service: Option<String>,
 }
 
 /// Reads the words behind the method.
@@ -44,6 +45,11 @@ pub(super) fn read(
                 options.map = Some(name.to_owned());
             }
             Some(("map", _)) => return Err("map works with peer and cert only".to_owned()),
+            Some(("pamservice", name))
+                if method == Method::Auth(AuthType::Pam) && !name.is_empty() =>
+            {
+                options.pam_service = Some(name.to_owned());
+            }
             Some((name, value)) if is_ldap && ldap.set(name, value)? => {}
             Some(("clientcert", _)) if kind != Kind::HostSsl => {
                 return Err("clientcert works with hostssl lines only".to_owned());
@@ -64,7 +70,7 @@ pub(super) fn read(
             }
             _ => {
                 return Err(format!(
-                    "option {:?} is not known here; there are map=NAME, clientcert=verify-ca or verify-full, and those of ldap",
+                    "option {:?} is not known here; there are map=NAME, clientcert=verify-ca or verify-full, pamservice=NAME for pam, and those of ldap",
                     // What follows may be a password.
                     option.split('=').next().unwrap_or_default()
                 ));

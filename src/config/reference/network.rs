@@ -107,7 +107,7 @@ pub(super) const KEYS: &[Key] = &[
         "auth_type",
         "md5",
         Auth(|s| &mut s.auth_type),
-        "How clients prove who they are. `scram-sha-256` and `md5`: with the secret in `auth_file`; `md5` uses SCRAM for a user whose stored secret is a SCRAM verifier. `plain`: password in clear text, use TLS. `cert`: TLS client certificate whose common name is the user. `peer`: the operating system's user at the other end of the unix socket. `trust`: no password, but the user must be known. `ldap`: the password in clear text, which the LDAP server in `auth_ldap_options` checks; use TLS. `hba`: as `auth_hba_file` says. `any`: any name without a password; the server decides. When a TOML file sets neither this nor `auth_file`: if PGPASSWORD is in the environment, `scram-sha-256` with that one user (PGUSER, else USER), and the password is also used towards the server; otherwise `any`, which is refused if pgweir then listens beyond loopback or a database has a stored password.",
+        "How clients prove who they are. `scram-sha-256` and `md5`: with the secret in `auth_file`; `md5` uses SCRAM for a user whose stored secret is a SCRAM verifier. `plain`: password in clear text, use TLS. `cert`: TLS client certificate whose common name is the user. `peer`: the operating system's user at the other end of the unix socket. `trust`: no password, but the user must be known. `ldap`: the password in clear text, which the LDAP server in `auth_ldap_options` checks; use TLS. `pam`: the same, checked by PAM. `hba`: as `auth_hba_file` says. `any`: any name without a password; the server decides. When a TOML file sets neither this nor `auth_file`: if PGPASSWORD is in the environment, `scram-sha-256` with that one user (PGUSER, else USER), and the password is also used towards the server; otherwise `any`, which is refused if pgweir then listens beyond loopback or a database has a stored password.",
     )
     .toml("scram-sha-256", "MD5 is broken and being removed from PostgreSQL"),
     Key::process(
@@ -120,7 +120,7 @@ pub(super) const KEYS: &[Key] = &[
         "auth_hba_file",
         "",
         File(|s| &mut s.auth_hba_file),
-        "Who may log in from where and how, in the form of `pg_hba.conf`, for `auth_type = hba`; the first line that fits counts. Types local, host, hostssl, hostnossl; databases and users as names, lists, `all`, `@file`, users and databases as `/pattern`, `sameuser`, `replication`; addresses as numbers, `all`, `samehost`, `samenet`; methods trust, reject, password, md5, scram-sha-256, peer, cert, with `map=`, and ldap with the options of `auth_ldap_options`; `clientcert=verify-ca` and `clientcert=verify-full` on hostssl lines ask for a certificate beside any method. Who is a member of a role (`+role`, `samerole`) only the server knows, and names of hosts can be forged, so lines with them are refused. A line that cannot be used refuses the file as a whole. Read again on reload.",
+        "Who may log in from where and how, in the form of `pg_hba.conf`, for `auth_type = hba`; the first line that fits counts. Types local, host, hostssl, hostnossl; databases and users as names, lists, `all`, `@file`, users and databases as `/pattern`, `sameuser`, `replication`; addresses as numbers, `all`, `samehost`, `samenet`; methods trust, reject, password, md5, scram-sha-256, peer, cert, with `map=`, ldap with the options of `auth_ldap_options`, pam with `pamservice=`; `clientcert=verify-ca` and `clientcert=verify-full` on hostssl lines ask for a certificate beside any method. Who is a member of a role (`+role`, `samerole`) only the server knows, and names of hosts can be forged, so lines with them are refused. A line that cannot be used refuses the file as a whole. Read again on reload.",
     ),
     Key::process(
         "auth_ident_file",
@@ -139,6 +139,20 @@ pub(super) const KEYS: &[Key] = &[
         "",
         File(|s| &mut s.auth_ldap_ca_file),
         "Authorities (PEM) that the certificates of LDAP servers must come from, with `ldaptls=1` and `ldapscheme=ldaps`; the certificate must also name the server. Empty: the system's. Read again on reload.",
+    )
+    .ours(),
+    Key::process(
+        "auth_pam_service",
+        "pgbouncer",
+        Text(|s| &mut s.auth_pam_service),
+        "Which service of PAM `auth_type = pam` and `pam` lines without `pamservice` ask: the name of a file in `/etc/pam.d`. PgBouncer's is `pgbouncer`.",
+    )
+    .ours(),
+    Key::process(
+        "auth_pam_helper",
+        "",
+        File(|s| &mut s.auth_pam_helper),
+        "The program that asks PAM, so that pgweir needs no libpam and modules of PAM run outside of it: at most 16 at once, for 30 seconds each. It is built by `make pam`. Empty: `pgweir-pam` beside pgweir's own program.",
     )
     .ours(),
     Key::process(
