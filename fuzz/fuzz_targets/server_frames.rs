@@ -2,8 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use pgweir::config::ChannelBinding;
 use pgweir::server::inflight::{Entry, Kind, Ledger, Reply, Verdict};
-use pgweir::server::login::{Credentials, ServerLogin, Turn};
+use pgweir::server::login::{Binding, Credentials, ServerLogin, Turn};
 use pgweir::wire::{Header, read};
 
 fn kind(byte: u8) -> Kind {
@@ -49,6 +50,10 @@ fuzz_target!(|data: &[u8]| {
         Credentials::default(),
         2,
         "nonce".to_owned(),
+        Binding {
+            policy: ChannelBinding::Prefer,
+            end_point: Some(b"hash of a certificate".to_vec()),
+        },
     ));
     let mut in_step = true;
     let mut at = 0;
