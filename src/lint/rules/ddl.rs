@@ -24,8 +24,14 @@ pub static RULES: &[&Rule] = &[
 ];
 
 rule! {
-    /// A transaction that changed a table stays open: everything that touches the table waits
-    /// until it ends. Tables that the transaction has created itself are not counted.
+    /// A transaction that changed a table stays open for a second and more: everything that touches the
+    /// table waits until it ends.
+    ///
+    /// ALTER TABLE and its like take a lock that nobody else may share. What runs in the same
+    /// transaction behind it, a backfill or only the deployment tool's own thinking, is an outage for
+    /// the table's users.
+    ///
+    /// Not reported: tables that the transaction has created itself.
     pub static DDL_LOCK_HELD = {
         id: "ddl-lock-held",
         title: "Strong lock kept after a schema change",

@@ -15,7 +15,14 @@ pub static RULES: &[&Rule] = &[
 ];
 
 rule! {
-    /// A SELECT without LIMIT returned ten thousand rows and more at once.
+    /// A SELECT without LIMIT returned ten thousand rows and more at once; a hundred thousand are
+    /// critical.
+    ///
+    /// The server, the network and the application all hold them, mostly to show a few or to count
+    /// them, and the number grows with the data until something runs out of memory.
+    ///
+    /// Not reported: cursors and a fetch size, COPY, which are how exports are meant to be done, and
+    /// PostgreSQL's own tools.
     pub static UNBOUNDED = {
         id: "unbounded-result",
         title: "Large result without LIMIT",
@@ -86,7 +93,13 @@ rule! {
 }
 
 rule! {
-    /// A statement without NOWAIT did not get its lock.
+    /// A statement did not get its lock in time: lock_timeout ended it (SQLSTATE 55P03).
+    ///
+    /// Somebody held the lock longer than others were ready to wait; whoever waits in the queue of a
+    /// lock also holds up all who come behind. The evidence tells how long it waited.
+    ///
+    /// Not reported: NOWAIT, which asks for the error. Waiting that ends before its time limit is not
+    /// seen.
     pub static CONTENTION = {
         id: "lock-contention",
         title: "Waiting for locks",
@@ -103,7 +116,14 @@ rule! {
 }
 
 rule! {
-    /// A query took the server a second and more.
+    /// A query took the server a second and more; ten seconds are critical.
+    ///
+    /// Time is counted from the moment the query was sent to the server to the end of its answer,
+    /// without waiting for a server connection, which is in the evidence by itself. SHOW STATEMENTS has
+    /// the statement's histogram, and the plan as far as the advisor has asked for it.
+    ///
+    /// Waiting for locks is in this time and is not told apart. A result of very many rows makes a
+    /// query slow too; then the finding points to unbounded-result.
     pub static SLOW = {
         id: "slow-query",
         title: "Slow statement",
@@ -120,7 +140,15 @@ rule! {
 }
 
 rule! {
-    /// The client went on in a transaction that had failed.
+    /// One statement failed ten times and more within a minute with the same SQLSTATE, or a client went
+    /// on in a transaction that had failed (25P02).
+    ///
+    /// Each failure costs what the statement costs, and in a transaction everything before it; errors
+    /// that come by the dozen mostly have one cause: a column that is deployed too late (42703, 42P01),
+    /// a key that two requests insert (23505), a client that does not look at its errors.
+    ///
+    /// Not reported: errors that a savepoint makes good, and those that rules of their own are about
+    /// (deadlocks, serialization failures, lock timeouts, cancelled queries).
     pub static RECURRING = {
         id: "recurring-error",
         title: "Recurring error",
@@ -137,7 +165,13 @@ rule! {
 }
 
 rule! {
-    /// A count of a whole table took 200 ms and more.
+    /// A count(*) of a whole table took 200 ms and more.
+    ///
+    /// PostgreSQL has to look at every row (or index entry) to count those that the transaction may
+    /// see, so it takes longer with every row that is added; and mostly the number is for a page that
+    /// nobody turns to.
+    ///
+    /// Not reported: counts with a WHERE, and quick ones.
     pub static COUNT = {
         id: "count-whole-table",
         title: "Exact count of a big table",

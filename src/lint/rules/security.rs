@@ -222,7 +222,14 @@ fn comment_tail(text: &str) -> bool {
 }
 
 rule! {
-    /// A password in a CREATE or ALTER ROLE stands in the server's log and in pg_stat_activity.
+    /// A password in clear text in CREATE or ALTER ROLE, in the options of a user mapping, in a
+    /// subscription or in dblink_connect.
+    ///
+    /// The statement stands with it in the server's log, in pg_stat_activity and in the history of
+    /// whoever typed it.
+    ///
+    /// Not reported: verifiers that are hashed already (SCRAM-SHA-256$…, md5…), which psql's \password
+    /// sends, and PASSWORD NULL.
     pub static PASSWORD_IN_DDL = {
         id: "password-in-ddl",
         title: "Clear-text password in DDL",
@@ -317,8 +324,14 @@ fn password_in_ddl(cx: &mut Cx<'_, '_>) {
 }
 
 rule! {
-    /// A password column that is compared with, or set to, a value that is not hashed: the table
-    /// holds passwords as they are.
+    /// A password column that is compared with, or set to, a value that is not hashed: the table holds
+    /// passwords as they are.
+    ///
+    /// Whoever reads the table or a backup can log in as everybody, here and wherever the same password
+    /// is used.
+    ///
+    /// Not reported: columns such as password_hash, comparison with crypt(…), values in the form of a
+    /// known hash, NULL and the empty string.
     pub static PLAINTEXT_PASSWORD = {
         id: "plaintext-password",
         title: "Password column compared or written in clear",
@@ -477,8 +490,15 @@ fn one_of_row<'t>(value: Node<'t>) -> Node<'t> {
 }
 
 rule! {
-    /// Functions and commands that read or write files of the server, run programs or talk to
-    /// other servers.
+    /// Functions and commands that read or write files of the server, run programs or talk to other
+    /// servers: pg_read_file, pg_ls_dir, lo_import, dblink, COPY … PROGRAM, ALTER SYSTEM, functions in
+    /// C or an untrusted language.
+    ///
+    /// An application hardly ever needs one; whoever got SQL into one of its values goes there next.
+    /// pg_sleep is reported as a warning only.
+    ///
+    /// Not reported: COPY from and to the client, and the same words in strings and as names of
+    /// columns.
     pub static DANGEROUS_FUNCTION = {
         id: "dangerous-function",
         title: "File, program or network access from SQL",
@@ -568,7 +588,14 @@ fn dangerous_function(cx: &mut Cx<'_, '_>) {
 }
 
 rule! {
-    /// Many rows with secrets or personal numbers went to one client.
+    /// A hundred rows and more with columns that hold secrets or personal data were sent: passwords and
+    /// their hashes, card numbers, social security numbers, account numbers, API keys.
+    ///
+    /// Columns are known by their names, in the text as in what the server says of the result; an alias
+    /// or a star hides nothing.
+    ///
+    /// Not reported: single rows, as for a login, and PostgreSQL's own tools. A column with another
+    /// name is not recognised.
     pub static BULK_SENSITIVE_READ = {
         id: "bulk-sensitive-read",
         title: "Bulk read of sensitive columns",

@@ -112,7 +112,14 @@ rule! {
 }
 
 rule! {
-    /// A transaction is open for a minute and more.
+    /// A transaction is open for a minute and more, busy or not.
+    ///
+    /// As long as it is, VACUUM cannot remove any row that was deleted since it began, in no table of
+    /// the database, its locks are held, and in a pool it occupies a server connection. Ten minutes are
+    /// critical.
+    ///
+    /// Not reported: pg_dump, pg_restore, pg_basebackup and psql, which do that on purpose. Reports
+    /// that take long belong on a replica.
     pub static LONG = {
         id: "long-transaction",
         title: "Long transaction",

@@ -146,6 +146,10 @@ fn limit(column: &nodes::ColumnDef) -> &'static str {
 rule! {
     /// timestamp without time zone stores what a clock on some wall showed; which wall is lost. Two
     /// sessions with different TimeZone settings write and read different moments.
+    ///
+    /// It cannot be compared with now() without a silent conversion, and an hour comes twice in autumn.
+    ///
+    /// Not reported: casts and literals in queries, and timestamptz.
     pub static TIMESTAMP_WITHOUT_TZ = {
         id: "timestamp-without-tz",
         title: "timestamp without time zone",
@@ -267,8 +271,13 @@ fn zero_precision(cx: &mut Cx<'_, '_>, column: &nodes::ColumnDef) -> bool {
 }
 
 rule! {
-    /// serial is no type but an old abbreviation: it makes a sequence with its own owner and
-    /// grants, which are forgotten when the table's are changed.
+    /// serial is no type but an old abbreviation: it makes a sequence with its own owner and grants,
+    /// which are forgotten when the table's are changed.
+    ///
+    /// An identity column is the standard's form; its sequence belongs to the column, and a plain
+    /// INSERT cannot write over its values by mistake.
+    ///
+    /// Not reported: identity columns, and a default that names a sequence.
     pub static SERIAL_TYPE = {
         id: "serial-type",
         title: "serial",

@@ -13,10 +13,14 @@ use crate::lint::tree::{self, Clause, Verb};
 use crate::rule;
 
 rule! {
-    /// NOT IN (SELECT …) is never true once the subquery yields one NULL, and it cannot be planned
-    /// as an anti-join.
+    /// NOT IN (SELECT …) is never true once the subquery yields one NULL, and it cannot be planned as
+    /// an anti-join.
     ///
-    /// Not reported: subqueries that provably yield no NULL.
+    /// So it may return nothing one day because of one row, and it is slow as soon as the subquery's
+    /// result does not fit into memory.
+    ///
+    /// Not reported: subqueries that provably yield no NULL (a condition IS NOT NULL, COALESCE with a
+    /// constant, count), lists of constants, NOT EXISTS.
     pub(super) static NOT_IN_SUBQUERY = {
         id: "not-in-subquery",
         title: "NOT IN over a subquery",
@@ -61,8 +65,14 @@ rule! {
 }
 
 rule! {
-    /// A comparison with NULL is never true: `col = NULL` finds nothing, `col <> NULL` neither, and
-    /// one NULL in a NOT IN list empties the result.
+    /// A comparison with NULL is never true: `col = NULL` finds nothing, `col <> NULL` neither, and one
+    /// NULL in a NOT IN list empties the result.
+    ///
+    /// It is hardly ever meant and never fails, so it shows as missing rows. In an UPDATE or DELETE
+    /// (kind write) nothing is changed.
+    ///
+    /// Not reported: assignments (SET col = NULL), defaults, IS NULL, IS DISTINCT FROM, and the
+    /// one-element lists that some mappers make. A bound value that is NULL is not judged.
     pub(super) static NULL_COMPARISON = {
         id: "null-comparison",
         title: "Comparison with NULL",

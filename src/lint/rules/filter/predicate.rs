@@ -12,8 +12,15 @@ use crate::lint::tree::{self, Block, Clause};
 use crate::rule;
 
 rule! {
-    /// A comparison of something computed from a column: a plain index on the column cannot be
-    /// used, so every row is read and computed.
+    /// A comparison of something computed from a column: a plain index on the column cannot be used, so
+    /// every row is read and computed.
+    ///
+    /// Counted are functions, casts, arithmetic, || and COALESCE over a column of a table in WHERE and
+    /// ON, compared with something that has no column.
+    ///
+    /// Not reported: the same on the constant's side, JSON operators, NOT LIKE and NOT IN, columns of
+    /// subqueries, HAVING. An index on the very expression serves it; the text does not tell whether
+    /// there is one, so it is a suspicion.
     pub(super) static NON_SARGABLE_PREDICATE = {
         id: "non-sargable-predicate",
         title: "Predicate on a computed column",
@@ -43,6 +50,11 @@ rule! {
 
 rule! {
     /// A LIKE pattern that begins with a wildcard cannot use a B-tree index: every row is compared.
+    ///
+    /// Patterns count as constants, as bound values, and as `'%' || x` and concat('%', …).
+    ///
+    /// Not reported: NOT LIKE, patterns that begin with a letter, an escaped wildcard, LIKE in the list
+    /// of columns. A trigram index serves such patterns; whether there is one the text does not tell.
     pub(super) static LEADING_WILDCARD_LIKE = {
         id: "leading-wildcard-like",
         title: "LIKE pattern that begins with a wildcard",
@@ -65,7 +77,13 @@ rule! {
 
 rule! {
     /// A list of a hundred or more values is long to parse and plan, and every length is another
-    /// statement for caches. An array parameter counts from ten thousand elements.
+    /// statement for caches. A thousand are critical; an array parameter counts from ten thousand
+    /// elements.
+    ///
+    /// With a list in the text each number of values is a statement of its own: none of them is
+    /// prepared twice, and statistics of statements fill with them.
+    ///
+    /// Not reported: rows of VALUES, subqueries and arrays as parameters.
     pub(super) static LARGE_IN_LIST = {
         id: "large-in-list",
         title: "Long IN list",
