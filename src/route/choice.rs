@@ -73,8 +73,21 @@ pub enum Asked {
 pub struct Wanted {
     /// The moment of the last write that it must see.
     pub written: Option<Instant>,
+    /// The place in the write-ahead log that it must see.
+    pub position: Option<u64>,
     /// What its client asked for.
     pub asked: Asked,
+}
+
+/// The place in the write-ahead log that `text` names as PostgreSQL writes it (`16/B374D848`).
+#[must_use]
+pub fn lsn(text: &str) -> Option<u64> {
+    let (high, low) = text.trim().split_once('/')?;
+    let part = |digits: &str| {
+        let hex = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        hex.then(|| u64::from_str_radix(digits, 16).ok())?
+    };
+    Some(part(high)? << 32 | part(low)?)
 }
 
 /// Chooses a server for a read.
@@ -87,7 +100,11 @@ pub struct Wanted {
 pub fn read(
     view: &View,
     policy: ClusterPolicy,
-    Wanted { written, asked }: Wanted,
+    Wanted {
+        written,
+        position,
+        asked,
+    }: Wanted,
     now: Instant,
     load: impl Fn(usize) -> u32,
     dice: u64,
@@ -113,6 +130,9 @@ pub fn read(
         view.servers.get(at).is_some_and(|server| {
             server.standing == Standing::Replica
                 && named(at)
+                && position.is_none_or(|position| {
+                    (server.report).is_some_and(|report| report.position >= position)
+                })
                 && match server.fresh_as_of {
                     Some(fresh) => recent(fresh) && written.is_none_or(|written| written < fresh),
                     None => policy.max_lag == Duration::ZERO && written.is_none(),
@@ -166,7 +186,7 @@ pub fn read(
 mod tests {
     use super::*;
     use crate::config::cluster::ReadYourWrites;
-    use crate::route::topology::Server;
+    use crate::route::topology::{Report, Server};
 
     fn policy(primary_reads: PrimaryReads) -> ClusterPolicy {
         ClusterPolicy {
@@ -255,7 +275,11 @@ mod tests {
             read(
                 &view,
                 policy(reads),
-                Wanted { written, asked },
+                Wanted {
+                    written,
+                    asked,
+                    ..Wanted::default()
+                },
                 now,
                 |_| 0,
                 3,
@@ -280,6 +304,44 @@ mod tests {
         assert_eq!(go(when, Asked::Server(9), None), none);
         assert_eq!(go(when, Asked::Elsewhere, None), none);
         assert_eq!(go(only, Asked::Auto, None), Route::Primary(Reason::Policy));
+    }
+
+    #[test]
+    fn a_place_in_the_log_is_waited_for() {
+        let start = Instant::now();
+        let mut view = view(start, &[Some(58), Some(58)]);
+        let now = start + Duration::from_secs(60);
+        for (at, position) in [(1, 0x16_B374_D848), (2, 0x16_B374_D847)] {
+            view.servers[at].report = Some(Report {
+                asked: now,
+                latency: Duration::ZERO,
+                system: 1,
+                timeline: 1,
+                in_recovery: true,
+                position,
+            });
+        }
+        let go = |text: &str| {
+            let wanted = Wanted {
+                position: lsn(text),
+                ..Wanted::default()
+            };
+            assert!(wanted.position.is_some(), "{text}");
+            read(
+                &view,
+                policy(PrimaryReads::WhenNoReplica),
+                wanted,
+                now,
+                |_| 0,
+                1,
+            )
+        };
+        assert_eq!(go("16/B374D848"), Route::Replica(1));
+        assert_eq!(go("16/B374D849"), Route::Primary(Reason::OwnWrites));
+        assert!(matches!(go("0/0"), Route::Replica(_)));
+        for wrong in ["", "16", "16/", "/1", "16/B374D8481", "16/x", "-1/0"] {
+            assert_eq!(lsn(wrong), None, "{wrong}");
+        }
     }
 
     /// Measured, not read off the code: others had this comparison the wrong way round.

@@ -89,16 +89,16 @@ pub fn explain(question: &Question<'_>, now: Instant) -> Vec<(String, String)> {
     let reads = matches!(question.class, Class::Reads | Class::Transaction);
     let may = |at: usize| {
         let wanted = Wanted {
-            written: None,
             asked: Asked::Server(at),
+            ..Wanted::default()
         };
         reads
             && view.primary != Some(at)
             && choice::read(view, policy, wanted, now, |_| 0, 0) == Route::Replica(at)
     };
     let wanted = Wanted {
-        written: None,
         asked,
+        ..Wanted::default()
     };
     let route = match question.class {
         Class::Refused => Route::Primary(Reason::Refused),

@@ -20,6 +20,7 @@ use crate::pool::Pool;
 use crate::route::choice::{self, Reason, Route, Wanted};
 use crate::route::explain;
 use crate::route::hint::Hint;
+use crate::route::topology::end_of_records;
 use crate::server::statements::Refusal;
 use crate::sql::{Analysis, Flags};
 use crate::wire::tag::frontend;
@@ -123,7 +124,11 @@ impl Session {
         };
         let dice = self.context.dice();
         let asked = explain::asked(&hint, &cluster.hosts);
-        let wanted = Wanted { written, asked };
+        let wanted = Wanted {
+            written,
+            position: self.min_lsn(),
+            asked,
+        };
         let route = choice::read(&view, policy, wanted, Instant::now(), load, dice);
         match route {
             Route::Primary(reason) => self.told(reason),
@@ -147,6 +152,13 @@ impl Session {
     /// What the client wants for this batch: what a comment of its first text says, else its session.
     fn hint(&self, text: &[u8]) -> Hint {
         Hint::of_text(text, self.lexing()).unwrap_or_else(|| self.hint_of_session())
+    }
+
+    /// The place in the log that the session wants to see, as somebody told it who wrote there. What
+    /// cannot be read is beyond every replica, so that nobody gets less than was asked for.
+    fn min_lsn(&self) -> Option<u64> {
+        let text = (self.vars.get("pgweir.min_lsn")).filter(|text| !text.is_empty())?;
+        Some(choice::lsn(text).map_or(u64::MAX, end_of_records))
     }
 
     fn hint_of_session(&self) -> Hint {

@@ -525,6 +525,50 @@ fn a_client_says_where_it_reads() {
     }
 }
 
+/// What one session has written another can wait for: it is told the place in the log.
+#[test]
+fn a_session_reads_what_another_wrote() {
+    for version in Version::ALL {
+        let Some(site) = site(version, 1, &[]) else {
+            continue;
+        };
+        site.settle(1);
+        let (primary, replica) = (site.primary(), site.replicas[0].port().to_string());
+        runtime().block_on(async {
+            let (one, other) = (connect(&site.pgweir).await, connect(&site.pgweir).await);
+            let on_replica = || async { ask(&other, WHERE).await == replica };
+            // A SET may be a write: set first, and wait until that is over.
+            within(other.batch_execute("SET pgweir.min_lsn = '0/0'"))
+                .await
+                .expect("set");
+            eventually_async(on_replica).await;
+            (site.replicas[0].psql("postgres", "SELECT pg_wal_replay_pause()")).expect("pauses");
+            let paused = "SELECT pg_get_wal_replay_pause_state()";
+            eventually("the pause", || {
+                let state = site.replicas[0].psql("postgres", paused).ok()?;
+                (state == "paused").then_some(())
+            });
+            within(one.batch_execute("INSERT INTO item VALUES (77, 1)"))
+                .await
+                .expect("writes");
+            let place = ask(&one, "SELECT pg_current_wal_insert_lsn()").await;
+            // Without a token nothing tells the other session of the write.
+            let seen = "SELECT count(*), current_setting('port') FROM item WHERE id = 77";
+            assert_eq!(ask(&other, seen).await, "0");
+            let set = format!("SET pgweir.min_lsn = '{place}'");
+            within(other.batch_execute(&set)).await.expect("set");
+            for _ in 0..20 {
+                assert_eq!(ask(&other, seen).await, "1", "the primary has it");
+                assert_eq!(ask(&other, WHERE).await, primary);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            (site.replicas[0].psql("postgres", "SELECT pg_wal_replay_resume()")).expect("goes on");
+            eventually_async(on_replica).await;
+            assert_eq!(ask(&other, seen).await, "1", "and the replica by now");
+        });
+    }
+}
+
 /// A transaction that says that it only reads runs on one replica, with all that is in it.
 #[test]
 fn a_transaction_that_only_reads_goes_to_a_replica() {
