@@ -224,7 +224,8 @@ fn pictures() {
         .database_set("shop", "dbname", "shop")
         .database_set("shop", "servers", servers)
         .database("billing", &postgres, "shop")
-        .database_set("billing", "pool_size", 2);
+        .database_set("billing", "pool_size", 2)
+        .lint("[[firewall]]\nname = \"billing\"\ndatabase = \"billing\"\nmode = \"learn\"");
     let scene = Scene {
         dir,
         pgweir: setup.start(),
@@ -275,6 +276,21 @@ fn pictures() {
         psql.stdout(Stdio::null()).stderr(Stdio::null());
         Running(psql.spawn().expect("psql"))
     };
+    let ask = |database: &str, sql: &str| {
+        let user = match database {
+            "pgweir" => "postgres",
+            _ => "shop",
+        };
+        scene.pgweir.psql(&scene.postgres, user, database, sql)
+    };
+    ask("billing", "SELECT total FROM invoice WHERE id = 7");
+    ask("billing", "UPDATE invoice SET paid = true WHERE id = 7");
+    eventually("what is known", || {
+        let known = ask("pgweir", "SHOW FIREWALL");
+        known.contains("|learn|2|").then_some(())
+    });
+    ask("pgweir", "SET FIREWALL 'billing' 'detect'");
+    ask("billing", "SELECT total FROM invoice WHERE id = 7 OR 1 = 1");
     let report = "SELECT pg_sleep(600) FROM invoice LIMIT 1";
     let _held = [
         billing("month-end-report", &[report]),
