@@ -82,11 +82,18 @@ fn allowed() -> BTreeSet<String> {
     names.map(str::to_owned).collect()
 }
 
-/// Every package that any feature or target of pgweir could pull in.
+/// Every package that any feature or target of pgweir, or of the program that asks PAM, could pull in.
 fn packages() -> Vec<Value> {
+    [root().to_owned(), format!("{}/pam", root())]
+        .iter()
+        .flat_map(|directory| packages_of(directory))
+        .collect()
+}
+
+fn packages_of(directory: &str) -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked"])
-        .current_dir(root())
+        .current_dir(directory)
         .output()
         .expect("running cargo metadata");
     assert!(
@@ -167,6 +174,7 @@ fn dependencies_come_from_the_registry_and_none_is_banned() {
         assert!(!banned.contains(name), "{name} is banned by deny.toml");
         let source = package["source"].as_str();
         let registry = source.is_some_and(|source| source.starts_with("registry+"));
-        assert!(registry || name == "pgweir", "{name} comes from {source:?}");
+        let own = matches!(name, "pgweir" | "pgweir-pam");
+        assert!(registry || own, "{name} comes from {source:?}");
     }
 }
