@@ -261,6 +261,73 @@ fn a_client_never_reads_what_was_before_its_own_write() {
     }
 }
 
+/// Rounds of the test below, all clients together.
+fn rounds() -> u64 {
+    let asked = std::env::var("PGWEIR_STALENESS_ROUNDS").ok();
+    asked.map_or(4000, |rounds| rounds.parse().expect("a number"))
+}
+
+/// Many clients write, wait for less or more than the replica is behind, and read. Some of the reads are
+/// the primary's and some the replica's, and none is old.
+#[test]
+fn reads_are_never_older_than_their_clients_writes_wherever_they_go() {
+    const CLIENTS: u64 = 200;
+    for version in Version::ALL {
+        let Some(site) = site(version, 1, &[]) else {
+            continue;
+        };
+        site.settle(1);
+        let delay = "ALTER SYSTEM SET recovery_min_apply_delay = '15ms'";
+        for text in [delay, "SELECT pg_reload_conf()"] {
+            site.replicas[0].psql("postgres", text).expect("sets");
+        }
+        let replica = site.replicas[0].port().to_string();
+        runtime().block_on(async {
+            let mut clients = tokio::task::JoinSet::new();
+            for id in 0..CLIENTS {
+                let (client, replica) = (connect(&site.pgweir).await, replica.clone());
+                let mut dice = 88_172_645_463_325_252u64 + id;
+                clients.spawn(async move {
+                    let insert = format!("INSERT INTO item VALUES ({id}, 0)");
+                    client.batch_execute(&insert).await.expect("inserts");
+                    let write = format!("UPDATE item SET v = v + 1 WHERE id = {id}");
+                    let read =
+                        format!("SELECT v, current_setting('port') FROM item WHERE id = {id}");
+                    let (mut stale, mut far) = (0u64, 0u64);
+                    for round in 1..=rounds() / CLIENTS {
+                        client.batch_execute(&write).await.expect("updates");
+                        dice ^= dice << 13;
+                        dice ^= dice >> 7;
+                        dice ^= dice << 17;
+                        // A replica is asked ten times a second how far it is.
+                        tokio::time::sleep(Duration::from_millis(dice % 700)).await;
+                        let rows = client.simple_query(&read).await.expect("reads");
+                        let row = rows.iter().find_map(|message| match message {
+                            SimpleQueryMessage::Row(row) => Some(row),
+                            _ => None,
+                        });
+                        let row = row.expect("a row");
+                        stale += u64::from(row.get(0) != Some(&*round.to_string()));
+                        far += u64::from(row.get(1) == Some(&*replica));
+                    }
+                    (stale, far)
+                });
+            }
+            let (mut stale, mut far) = (0, 0);
+            while let Some(one) = clients.join_next().await {
+                let (old, there) = one.expect("a client");
+                (stale, far) = (stale + old, far + there);
+            }
+            let all = rounds();
+            println!(
+                "PostgreSQL {version:?}: {all} rounds, {far} read on the replica, {stale} stale"
+            );
+            assert_eq!(stale, 0, "PostgreSQL {version:?}");
+            assert!(far > all / 20 && far < all, "{far} of {all} on the replica");
+        });
+    }
+}
+
 #[test]
 fn without_that_promise_it_does() {
     let off = [("read_your_writes", "off".into())];
