@@ -30,7 +30,7 @@ use crate::net::Stream;
 use crate::pool::key::PoolKey;
 use crate::pool::process::Process;
 use crate::pool::snapshot::{PoolRow, ServerRow};
-use crate::pool::stats::Totals;
+use crate::pool::stats::{Times, Totals};
 use crate::server::conn::ServerState;
 use crate::session::clients::ClientState;
 use crate::shutdown::Phase;
@@ -125,6 +125,7 @@ pub(crate) fn snapshot() -> Snapshot {
             received: 5_000_000_000,
             ..Totals::default()
         },
+        times: Times::default(),
     };
     let client = ClientRow {
         id: 0x1_0000_0005,

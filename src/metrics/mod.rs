@@ -6,17 +6,22 @@
 //! `autodb_idle_timeout`) takes its series along; should it come back, its counters begin at zero,
 //! which Prometheus understands.
 
+#[cfg(test)]
+pub(crate) mod checker;
 mod cluster;
+pub mod exposition;
 mod findings;
 mod table;
 
-use metrics::{Key, Label, Level, Metadata, Recorder};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics::Unit;
 
 use crate::control::Snapshot;
+use crate::pool::histogram::Histogram;
 use crate::pool::process::Process;
 use crate::pool::snapshot::PoolRow;
+use crate::pool::stats::Times;
 
+use exposition::{Format, Page, label};
 pub use table::METRICS;
 
 /// What rows are read from.
@@ -34,6 +39,8 @@ pub enum Kind {
     Counter,
     /// It goes up and down.
     Gauge,
+    /// How many values were up to each of some bounds.
+    Histogram,
 }
 
 impl Kind {
@@ -42,6 +49,7 @@ impl Kind {
         match self {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         }
     }
 }
@@ -49,15 +57,21 @@ impl Kind {
 /// Reads a value off a pool.
 pub type OfPool = fn(&PoolRow) -> f64;
 
+/// Reads a histogram off a pool.
+pub type OfTimes = fn(&Times) -> &Histogram;
+
 /// Where a metric's values come from, and with which labels.
 #[derive(Clone, Copy)]
 pub enum Source {
     /// One value.
     Process(fn(&Reading<'_>) -> f64),
-    /// One value for each pool: labels `database` and `user` (of the server).
+    /// One value for each pool: labels `database`, `user` (of the server) and, if its servers are a
+    /// replica of a cluster, `replica`.
     Pool(OfPool),
     /// Several values for each pool: a third label tells which.
     PoolBy(&'static str, &'static [(&'static str, OfPool)]),
+    /// A histogram for each pool.
+    Times(OfTimes),
     /// Values by these labels.
     Series(
         &'static [&'static str],
@@ -82,93 +96,92 @@ impl Metric {
     pub fn labels(&self) -> Vec<&'static str> {
         match self.source {
             Source::Process(_) => Vec::new(),
-            Source::Pool(_) => vec!["database", "user"],
-            Source::PoolBy(by, _) => vec!["database", "user", by],
+            Source::Pool(_) | Source::Times(_) => vec!["database", "user", "replica"],
+            Source::PoolBy(by, _) => vec!["database", "user", "replica", by],
             Source::Series(labels, _) => labels.to_vec(),
         }
     }
 
-    fn export(&self, reading: &Reading<'_>, pools: &[Pool], to: &impl Recorder) {
-        match self.kind {
-            Kind::Counter => to.describe_counter(self.name.into(), None, self.help.into()),
-            Kind::Gauge => to.describe_gauge(self.name.into(), None, self.help.into()),
-        }
+    /// What its name says that it is measured in.
+    fn unit(&self) -> Option<Unit> {
+        let name = self.name.strip_suffix("_total").unwrap_or(self.name);
+        [Unit::Seconds, Unit::Bytes].into_iter().find(|unit| {
+            let stem = name.strip_suffix(unit.as_str());
+            stem.is_some_and(|stem| stem.ends_with('_'))
+        })
+    }
+
+    fn write(&self, reading: &Reading<'_>, pools: &[Pool], to: &mut Page) {
+        to.family(self.name, self.kind, self.unit(), self.help);
         match self.source {
-            Source::Process(value) => self.set(to, Vec::new(), value(reading)),
+            Source::Process(value) => to.value("", value(reading)),
             Source::Pool(value) => {
                 for pool in pools {
-                    self.set(to, pool.labels.clone(), value(&pool.row));
+                    to.value(&pool.labels, value(&pool.row));
+                }
+            }
+            Source::Times(times) => {
+                for pool in pools {
+                    to.histogram(&pool.labels, times(&pool.row.times));
                 }
             }
             Source::Series(names, values) => {
                 for (texts, value) in values(reading) {
-                    let labels = (names.iter().zip(&texts)).map(|(name, text)| label(name, text));
-                    self.set(to, labels.collect(), value);
+                    let mut labels = String::new();
+                    for (name, text) in names.iter().zip(&texts) {
+                        label(&mut labels, name, text);
+                    }
+                    to.value(&labels, value);
                 }
             }
             Source::PoolBy(by, values) => {
+                let mut labels = String::new();
                 for pool in pools {
                     for (which, value) in values {
-                        let mut labels = pool.labels.clone();
-                        labels.push(Label::from_static_parts(by, which));
-                        self.set(to, labels, value(&pool.row));
+                        labels.clone_from(&pool.labels);
+                        label(&mut labels, by, which);
+                        to.value(&labels, value(&pool.row));
                     }
                 }
             }
         }
     }
-
-    fn set(&self, to: &impl Recorder, labels: Vec<Label>, value: f64) {
-        static METADATA: Metadata<'static> = Metadata::new("pgweir", Level::INFO, None);
-        let key = Key::from_parts(self.name, labels);
-        match self.kind {
-            // Counters are whole numbers below 2^53.
-            Kind::Counter => to.register_counter(&key, &METADATA).absolute(value as u64),
-            Kind::Gauge => to.register_gauge(&key, &METADATA).set(value),
-        }
-    }
-}
-
-/// The exporter takes a backslash for the beginning of an escape that was made already, so two
-/// names could become one; a doubled one it leaves as it is.
-fn label(name: &'static str, value: &str) -> Label {
-    Label::new(name, value.replace('\\', "\\\\"))
 }
 
 struct Pool {
     row: PoolRow,
-    labels: Vec<Label>,
+    labels: String,
 }
 
 fn pools(snapshot: &Snapshot) -> Vec<Pool> {
-    snapshot
-        .whole_pools()
-        .into_iter()
-        .map(|row| Pool {
-            labels: vec![
-                label("database", &row.key.database),
-                label("user", &row.key.user),
-            ],
-            row,
+    (snapshot.whole_pools().into_iter())
+        .map(|row| {
+            let mut labels = String::new();
+            label(&mut labels, "database", &row.key.database);
+            label(&mut labels, "user", &row.key.user);
+            if let Some(replica) = &row.key.replica {
+                label(&mut labels, "replica", replica);
+            }
+            Pool { row, labels }
         })
         .collect()
 }
 
-/// All metrics as they are now, in Prometheus's text format.
-pub fn render(reading: &Reading<'_>) -> String {
-    // A recorder for each scrape: one that lived on would keep the series of pools that are gone.
-    let recorder = PrometheusBuilder::new().build_recorder();
+/// All metrics as they are now.
+#[must_use]
+pub fn render(reading: &Reading<'_>, format: Format) -> String {
+    let mut page = Page::new(format);
     let pools = pools(reading.snapshot);
     for metric in METRICS {
-        metric.export(reading, &pools, &recorder);
+        metric.write(reading, &pools, &mut page);
     }
-    recorder.handle().render()
+    page.end()
 }
 
 /// The page `docs/metrics.md`.
 pub fn markdown() -> String {
     let mut page = String::from(
-        "# Metrics\n\nServed in Prometheus's text format as `/metrics` on the address of `http_listen`. `database` is the name that clients use, `user` the one of the server connections. The series of a pool end with it; counters of a pool that comes back begin at zero.\n\n| name | type | labels | what it tells |\n|---|---|---|---|\n",
+        "# Metrics\n\nServed as `/metrics` on the address of `http_listen`, as OpenMetrics 1.0 if the `Accept` header asks for it (Prometheus does) and else in Prometheus's text format 0.0.4. `database` is the name that clients use, `user` the one of the server connections; `replica` is there only for pools whose servers are a replica of a cluster. Histograms have buckets from 100 µs to 100 s, three per decade. The series of a pool end with it; counters of a pool that comes back begin at zero.\n\n| name | type | labels | what it tells |\n|---|---|---|---|\n",
     );
     for metric in METRICS {
         let labels: Vec<String> = metric.labels().iter().map(|l| format!("`{l}`")).collect();

@@ -2,7 +2,7 @@
 
 use super::Kind::{Counter, Gauge};
 use super::Source::{Pool, PoolBy, Process, Series};
-use super::{Metric, OfPool, Source, cluster, findings};
+use super::{Kind, Metric, OfPool, OfTimes, Source, cluster, findings};
 
 const fn counter(name: &'static str, help: &'static str, source: Source) -> Metric {
     let kind = Counter;
@@ -21,6 +21,15 @@ const fn gauge(name: &'static str, help: &'static str, source: Source) -> Metric
         kind,
         help,
         source,
+    }
+}
+
+const fn times(name: &'static str, help: &'static str, of: OfTimes) -> Metric {
+    Metric {
+        name,
+        kind: Kind::Histogram,
+        help,
+        source: Source::Times(of),
     }
 }
 
@@ -121,7 +130,7 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "pgweir_lint_wasted_seconds_total",
-        "Whole seconds that they took, of servers and between statements.",
+        "Time that they took, of servers and between statements.",
         Series(&["rule", "database"], findings::wasted_seconds),
     ),
     counter(
@@ -188,6 +197,26 @@ pub const METRICS: &[Metric] = &[
         "pgweir_lint_cache_misses_total",
         "Texts that were parsed for the rules.",
         Process(|r| r.snapshot.texts.parses as f64),
+    ),
+    times(
+        "pgweir_query_seconds",
+        "How long queries took: from the request until the server was ready and owed nothing.",
+        |times| &times.query,
+    ),
+    times(
+        "pgweir_transaction_seconds",
+        "How long transactions took.",
+        |times| &times.xact,
+    ),
+    times(
+        "pgweir_wait_seconds",
+        "How long clients waited for a server, those that got one at once and those that got none included.",
+        |times| &times.wait,
+    ),
+    times(
+        "pgweir_connect_seconds",
+        "How long it took to connect and log in to a server, if that succeeded.",
+        |times| &times.connect,
     ),
     gauge(
         "pgweir_pool_clients",

@@ -67,6 +67,10 @@ fn find(process: &Process, rule: &'static Rule, action: Action, count: u64, roun
 }
 
 fn pool(database: &str, queries: u64) -> PoolRow {
+    let mut times = Times::default();
+    for micros in [90, 2_000_000, 200_000_000] {
+        times.query.note(micros);
+    }
     PoolRow {
         key: crate::pool::key::PoolKey::new(database, "u"),
         mode: PoolMode::Transaction,
@@ -85,6 +89,7 @@ fn pool(database: &str, queries: u64) -> PoolRow {
             queries,
             ..Totals::default()
         },
+        times,
     }
 }
 
@@ -106,7 +111,7 @@ fn the_table_is_well_formed() {
             "{name}"
         );
         assert!(
-            metric.help.ends_with('.') && !metric.help.contains('|'),
+            metric.help.ends_with('.') && !metric.help.contains(['|', '\\', '"', '\n']),
             "{name}"
         );
     }
@@ -114,9 +119,11 @@ fn the_table_is_well_formed() {
 
 #[test]
 fn every_row_is_rendered_with_its_labels() {
+    let mut of_replica = pool("a", 9);
+    of_replica.key.replica = Some("db:2".into());
     let snapshot = Snapshot {
         // Two parts of one pool, on two workers.
-        pools: vec![pool("a", 3), pool("a", 4), pool("odd\"\\\n", 1)],
+        pools: vec![pool("a", 3), pool("a", 4), pool("odd\"\\\n", 1), of_replica],
         ..Snapshot::default()
     };
     let process = process();
@@ -128,17 +135,28 @@ fn every_row_is_rendered_with_its_labels() {
         snapshot: &snapshot,
         process: &process,
     };
-    let text = render(&reading);
+    let open = render(&reading, Format::OpenMetrics);
+    checker::read(&open, Format::OpenMetrics).expect("nothing wrong");
+    assert!(
+        open.contains("# UNIT pgweir_query_seconds seconds\n"),
+        "{open}"
+    );
+    let text = render(&reading, Format::Text);
+    let samples = checker::read(&text, Format::Text).expect("nothing wrong");
     for metric in METRICS {
         let kind = format!("# TYPE {} {}\n", metric.name, metric.kind.as_str());
         assert!(text.contains(&kind), "{kind}{text}");
-        let sample = text.lines().find(|line| {
-            let name = line.split(['{', ' ']).next();
-            name == Some(metric.name)
-        });
-        let sample = sample.unwrap_or_else(|| panic!("{} has no value", metric.name));
+        let name = match metric.kind {
+            Kind::Histogram => format!("{}_count", metric.name),
+            _ => metric.name.to_owned(),
+        };
+        let of: Vec<_> = samples.iter().filter(|s| s.name == name).collect();
+        assert!(!of.is_empty(), "{name} has no value");
         for label in metric.labels() {
-            assert!(sample.contains(&format!("{label}=\"")), "{sample}");
+            assert!(
+                of.iter().any(|s| s.labels.contains_key(label)),
+                "{name} {label}"
+            );
         }
     }
     let has = |line: &str| assert!(text.lines().any(|l| l == line), "{line}\n{text}");
@@ -153,6 +171,13 @@ fn every_row_is_rendered_with_its_labels() {
     has("pgweir_lint_blocked_total{rule=\"missing-where\",database=\"shop\",app=\"till\"} 1");
     has("pgweir_lint_findings_active{rule=\"n-plus-one\",severity=\"warn\",database=\"shop\"} 1");
     has("pgweir_pool_max_wait_seconds{database=\"a\",user=\"u\"} 1.5");
+    has("pgweir_queries_total{database=\"a\",user=\"u\",replica=\"db:2\"} 9");
+    has("pgweir_query_seconds_bucket{database=\"a\",user=\"u\",le=\"0.0001\"} 2");
+    has("pgweir_query_seconds_bucket{database=\"a\",user=\"u\",le=\"1.0\"} 2");
+    has("pgweir_query_seconds_bucket{database=\"a\",user=\"u\",le=\"2.5\"} 4");
+    has("pgweir_query_seconds_bucket{database=\"a\",user=\"u\",le=\"+Inf\"} 6");
+    has("pgweir_query_seconds_sum{database=\"a\",user=\"u\"} 404.00018");
+    has("pgweir_query_seconds_count{database=\"a\",user=\"u\"} 6");
 }
 
 /// A scrape knows nothing of the one before.
@@ -164,13 +189,33 @@ fn pools_that_are_gone_take_their_series_along() {
             pools,
             ..Snapshot::default()
         };
-        render(&Reading {
+        let reading = Reading {
             snapshot: &snapshot,
             process: &process,
-        })
+        };
+        render(&reading, Format::Text)
     };
     assert!(text(vec![pool("gone", 1)]).contains("gone"));
     assert!(!text(vec![pool("a", 1)]).contains("gone"));
+}
+
+/// What a scrape of many pools takes, to be seen with `--nocapture`.
+#[test]
+fn many_pools() {
+    let pools = (0..1000).map(|number| pool(&format!("database{number}"), number));
+    let snapshot = Snapshot {
+        pools: pools.collect(),
+        ..Snapshot::default()
+    };
+    let process = process();
+    let reading = Reading {
+        snapshot: &snapshot,
+        process: &process,
+    };
+    let began = Instant::now();
+    let text = render(&reading, Format::Text);
+    println!("{} bytes in {:?}", text.len(), began.elapsed());
+    assert!(text.lines().count() > 100_000);
 }
 
 /// `PGWEIR_WRITE_DOCS=1` writes the page.

@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod cluster;
+pub mod histogram;
 pub mod key;
 pub mod lease;
 pub mod opening;
@@ -285,6 +286,8 @@ impl Pool {
                         self.state.borrow_mut().set_aside();
                         self.clone().check(server);
                     } else {
+                        // Who need not wait is measured too: of how many one waits is worth knowing.
+                        self.stats.time(|times| times.wait.note(0));
                         return Ok(CheckoutNow::Ready(self.hand_over(server, now)));
                     }
                 }

@@ -78,6 +78,7 @@ impl Pool {
             failed: true,
         };
         let epoch = self.epoch.get();
+        let began = Instant::now();
         let mut spec = self.connect_spec();
         let connected = match self.choose_host(&mut spec).await {
             Ok(()) => self.connect(&spec).await,
@@ -90,6 +91,10 @@ impl Pool {
             return;
         };
         let connected = connected.and_then(|connected| self.is_whom_we_want(connected));
+        if connected.is_ok() {
+            let took = began.elapsed().as_micros() as u64;
+            self.stats.time(|times| times.connect.note(took));
+        }
         match connected {
             Ok(connected) => {
                 let mut server = self.server(connected, &spec, permits);

@@ -4,7 +4,7 @@ use std::time::{Instant, SystemTime};
 
 use super::Pool;
 use super::key::PoolKey;
-use super::stats::Totals;
+use super::stats::{Times, Totals};
 use crate::config::PoolMode;
 use crate::server::conn::{ServerShared, ServerState};
 
@@ -39,6 +39,8 @@ pub struct PoolRow {
     pub paused: bool,
     /// Counters.
     pub totals: Totals,
+    /// How long things took.
+    pub times: Times,
 }
 
 impl PoolRow {
@@ -55,6 +57,7 @@ impl PoolRow {
         self.maxwait_us = self.maxwait_us.max(part.maxwait_us);
         self.paused |= part.paused;
         self.totals.add(&part.totals);
+        self.times.add(&part.times);
     }
 }
 
@@ -116,6 +119,7 @@ impl Pool {
             }),
             paused: self.paused.get(),
             totals: self.stats.get(),
+            times: self.stats.times(),
         }
     }
 

@@ -1,6 +1,8 @@
-//! Counters of a pool, written by its worker only.
+//! Counters and times of a pool, written by its worker only.
 
 use std::cell::RefCell;
+
+use super::histogram::Histogram;
 
 /// Totals since the pool was made. Times in microseconds. Each worker writes its own pools'
 /// cells, plainly; readers get a copy.
@@ -65,19 +67,56 @@ impl Totals {
     }
 }
 
-/// The totals of one pool, changed in place.
+/// How long things took since the pool was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Queries.
+    pub query: Histogram,
+    /// Transactions.
+    pub xact: Histogram,
+    /// Waits of clients for a server, those that ended without one and those of no time included.
+    pub wait: Histogram,
+    /// Connections to servers, from the first packet until the login was over.
+    pub connect: Histogram,
+}
+
+impl Times {
+    /// Adds another pool's times.
+    pub fn add(&mut self, other: &Times) {
+        self.query.add(&other.query);
+        self.xact.add(&other.xact);
+        self.wait.add(&other.wait);
+        self.connect.add(&other.connect);
+    }
+}
+
+/// The totals and times of one pool, changed in place.
 #[derive(Debug, Default)]
-pub struct Stats(RefCell<Totals>);
+pub struct Stats {
+    totals: RefCell<Totals>,
+    times: RefCell<Times>,
+}
 
 impl Stats {
     /// Changes the totals.
     #[inline]
     pub fn update(&self, change: impl FnOnce(&mut Totals)) {
-        change(&mut self.0.borrow_mut());
+        change(&mut self.totals.borrow_mut());
     }
 
-    /// A copy.
+    /// Changes the times.
+    #[inline]
+    pub fn time(&self, change: impl FnOnce(&mut Times)) {
+        change(&mut self.times.borrow_mut());
+    }
+
+    /// A copy of the totals.
     pub fn get(&self) -> Totals {
-        *self.0.borrow()
+        *self.totals.borrow()
+    }
+
+    /// A copy of the times.
+    pub fn times(&self) -> Times {
+        *self.times.borrow()
     }
 }

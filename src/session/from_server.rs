@@ -488,18 +488,22 @@ impl Session {
         }
         let since = self.me.query_since.get();
         let began = self.me.xact_since.get();
+        let took =
+            |since: std::time::Instant| now.saturating_duration_since(since).as_micros() as u64;
+        let query = since.filter(|_| quiet).map(took);
+        let xact = began.filter(|_| status == TxStatus::Idle).map(took);
         self.pool.stats.update(|totals| {
-            if quiet {
-                totals.queries += 1;
-                if let Some(since) = since {
-                    totals.query_us += now.saturating_duration_since(since).as_micros() as u64;
-                }
+            totals.queries += u64::from(quiet);
+            totals.query_us += query.unwrap_or(0);
+            totals.xacts += u64::from(status == TxStatus::Idle);
+            totals.xact_us += xact.unwrap_or(0);
+        });
+        self.pool.stats.time(|times| {
+            if let Some(micros) = query {
+                times.query.note(micros);
             }
-            if status == TxStatus::Idle {
-                totals.xacts += 1;
-                if let Some(began) = began {
-                    totals.xact_us += now.saturating_duration_since(began).as_micros() as u64;
-                }
+            if let Some(micros) = xact {
+                times.xact.note(micros);
             }
         });
         if quiet {

@@ -610,9 +610,9 @@ impl Session {
         self.seat = None;
         let now = self.now();
         let waited = now.saturating_duration_since(self.me.since.get());
-        self.pool
-            .stats
-            .update(|totals| totals.wait_us += waited.as_micros() as u64);
+        let micros = waited.as_micros() as u64;
+        self.pool.stats.update(|totals| totals.wait_us += micros);
+        self.pool.stats.time(|times| times.wait.note(micros));
         self.watch_waited(waited);
         match grant {
             Ok(lease) => {
@@ -732,6 +732,8 @@ impl Session {
         }
         if me.take(Signal::WAIT_TIMEOUT) && self.seat.is_some() {
             self.pool.stats.update(|totals| totals.wait_timeouts += 1);
+            let waited = self.now().saturating_duration_since(me.since.get());
+            (self.pool.stats).time(|times| times.wait.note(waited.as_micros() as u64));
             return fatal(SqlState::TOO_MANY_CONNECTIONS, "query_wait_timeout");
         }
         if me.take(Signal::WAIT_NOTIFY) && self.seat.is_some() && self.stage == Stage::Ready {

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper::header::{HeaderValue, LOCATION, WWW_AUTHENTICATE};
+use hyper::header::{ACCEPT, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -43,6 +43,7 @@ use crate::client::challenge::Candidate;
 use crate::client::secrets::Found;
 use crate::control::Control;
 use crate::derivation::Derivation;
+use crate::metrics::exposition::Format;
 use crate::metrics::{self, Reading};
 use crate::shutdown::Phase;
 use access::Visitor;
@@ -196,7 +197,7 @@ impl Site {
         if !allowed.contains(request.method()) {
             return wrong_method(allowed);
         }
-        if let Some(response) = for_machines(&path, &self.env.control).await {
+        if let Some(response) = for_machines(&request, &self.env.control).await {
             return response;
         }
         let page = page::find(&path);
@@ -313,18 +314,19 @@ fn unknown() -> Refused {
 }
 
 /// `/metrics`, `/live` and `/ready`, which ask for no login; `None` for another path.
-async fn for_machines(path: &str, control: &Control) -> Option<Response<Body>> {
-    Some(match path {
+async fn for_machines(request: &Request<Incoming>, control: &Control) -> Option<Response<Body>> {
+    Some(match request.uri().path() {
         "/metrics" => {
             let snapshot = control.snapshot().await;
-            let page = metrics::render(&Reading {
+            let accept = request.headers().get(ACCEPT);
+            let accept = accept.and_then(|accept| accept.to_str().ok());
+            let format = Format::wanted(accept.unwrap_or_default());
+            let reading = Reading {
                 snapshot: &snapshot,
                 process: control.process(),
-            });
-            with_type(
-                text(StatusCode::OK, page),
-                "text/plain; version=0.0.4; charset=utf-8",
-            )
+            };
+            let page = metrics::render(&reading, format);
+            with_type(text(StatusCode::OK, page), format.content_type())
         }
         "/live" => text(StatusCode::OK, "live\n"),
         "/ready" => {

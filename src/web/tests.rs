@@ -61,6 +61,10 @@ async fn metrics_and_mistakes() {
         "{page}"
     );
     assert!(page.contains("\npgweir_info 1\n"), "{page}");
+    let open = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n\r\n";
+    let page = ask(addr, open).await;
+    let kind = "content-type: application/openmetrics-text; version=1.0.0";
+    assert!(page.contains(kind) && page.ends_with("\n# EOF\n"), "{page}");
     assert!(get(addr, "/x").await.starts_with("HTTP/1.1 404"));
     let post =
         "POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
