@@ -181,7 +181,7 @@ pub fn render(reading: &Reading<'_>, format: Format) -> String {
 /// The page `docs/metrics.md`.
 pub fn markdown() -> String {
     let mut page = String::from(
-        "# Metrics\n\nServed as `/metrics` on the address of `http_listen`, as OpenMetrics 1.0 if the `Accept` header asks for it (Prometheus does) and else in Prometheus's text format 0.0.4. `database` is the name that clients use, `user` the one of the server connections; `replica` is there only for pools whose servers are a replica of a cluster. Histograms have buckets from 100 µs to 100 s, three per decade. The series of a pool end with it; counters of a pool that comes back begin at zero.\n\n| name | type | labels | what it tells |\n|---|---|---|---|\n",
+        "# Metrics\n\nServed as `/metrics` on the address of `http_listen`, as OpenMetrics 1.0 if the `Accept` header asks for it (Prometheus does) and else in Prometheus's text format 0.0.4. `database` is the name that clients use, `user` the one of the server connections; `replica` is there only for pools whose servers are a replica of a cluster. Histograms have buckets from 100 µs to 100 s, three per decade. The series of a pool end with it; counters of a pool that comes back begin at zero.\n\n`conf/prometheus/pgweir.rules.yml` has alerts (`rule_files` of Prometheus), `conf/grafana/pgweir.json` a dashboard (Dashboards, New, Import). A test holds both to this table.\n\n| name | type | labels | what it tells |\n|---|---|---|---|\n",
     );
     for metric in METRICS {
         let labels: Vec<String> = metric.labels().iter().map(|l| format!("`{l}`")).collect();

@@ -231,3 +231,39 @@ fn the_page_is_the_table() {
         "docs/metrics.md is not what the table says: run this test with PGWEIR_WRITE_DOCS=1"
     );
 }
+
+/// Names and labels in the dashboard and the alerts are those that are exported.
+#[test]
+fn dashboard_and_alerts_ask_for_what_there_is() {
+    let files = [
+        include_str!("../../conf/grafana/pgweir.json"),
+        include_str!("../../conf/prometheus/pgweir.rules.yml"),
+    ];
+    let mut asked = 0;
+    for file in files {
+        for (at, _) in file.match_indices("pgweir_") {
+            let text = &file[at..];
+            let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let name = &text[..end.unwrap_or(text.len())];
+            let bare = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| name.strip_suffix(end));
+            let metric = METRICS
+                .iter()
+                .find(|metric| metric.name == name || Some(metric.name) == bare);
+            let metric = metric.unwrap_or_else(|| panic!("nothing is called {name}"));
+            asked += 1;
+            let Some(selector) = text[name.len()..].strip_prefix('{') else {
+                continue;
+            };
+            let selector = selector.split('}').next().unwrap_or_default();
+            for one in selector.split(',') {
+                let label = one.split(['=', '~', '!']).next().unwrap_or_default().trim();
+                let known = label == "instance" || metric.labels().contains(&label);
+                assert!(known, "{name} has no label {label:?}");
+            }
+        }
+    }
+    assert!(asked > 40, "{asked}");
+    assert!(serde_json::from_str::<serde_json::Value>(files[0]).is_ok());
+}
