@@ -1,4 +1,4 @@
-//! SHOW CLIENTS, SERVERS and SOCKETS.
+//! SHOW CLIENTS, SERVERS, SOCKETS and ACTIVE_SOCKETS.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -66,7 +66,7 @@ const fn joined<const N: usize>(first: &[Column], more: &[Column]) -> [Column; N
 pub const CLIENTS: &[Column] = &joined::<22>(&COMMON, &[("pins", Text)]);
 /// Columns of SHOW SERVERS.
 pub const SERVERS: &[Column] = &COMMON;
-/// Columns of SHOW SOCKETS.
+/// Columns of SHOW SOCKETS and ACTIVE_SOCKETS.
 pub const SOCKETS: &[Column] = &joined::<28>(&COMMON, &BUFFERS);
 
 /// A row of the common columns by name, so that no two can be mixed up.
@@ -252,26 +252,41 @@ pub fn servers(view: &View<'_>) -> Vec<Row> {
 
 /// Rows of SHOW SOCKETS.
 pub fn sockets(view: &View<'_>) -> Vec<Row> {
+    socket_rows(view, true)
+}
+
+/// Rows of SHOW ACTIVE_SOCKETS.
+pub fn active_sockets(view: &View<'_>) -> Vec<Row> {
+    socket_rows(view, false)
+}
+
+fn socket_rows(view: &View<'_>, with_idle: bool) -> Vec<Row> {
     let names = names(view);
-    let clients = view.snapshot.clients.iter().map(|client| {
-        let mut socket = client_socket(view, client);
-        socket.state = match client.state {
-            ClientState::Waiting => "cl_waiting",
-            ClientState::Active | ClientState::Idle => "cl_active",
-        };
-        socket
-    });
-    let servers = view.snapshot.servers.iter().map(|server| {
-        let name = names.get(&server.client).copied().unwrap_or_default();
-        let mut socket = server_socket(server, name);
-        socket.state = match server.state {
-            ServerState::Active => "sv_active",
-            ServerState::Idle => "sv_idle",
-            ServerState::Tested => "sv_tested",
-            ServerState::BeingCanceled => "sv_being_canceled",
-        };
-        socket
-    });
+    let clients = view.snapshot.clients.iter();
+    let clients = clients
+        .filter(|client| with_idle || client.state != ClientState::Idle)
+        .map(|client| {
+            let mut socket = client_socket(view, client);
+            socket.state = match client.state {
+                ClientState::Waiting => "cl_waiting",
+                ClientState::Active | ClientState::Idle => "cl_active",
+            };
+            socket
+        });
+    let servers = view.snapshot.servers.iter();
+    let servers = servers
+        .filter(|server| with_idle || server.state != ServerState::Idle)
+        .map(|server| {
+            let name = names.get(&server.client).copied().unwrap_or_default();
+            let mut socket = server_socket(server, name);
+            socket.state = match server.state {
+                ServerState::Active => "sv_active",
+                ServerState::Idle => "sv_idle",
+                ServerState::Tested => "sv_tested",
+                ServerState::BeingCanceled => "sv_being_canceled",
+            };
+            socket
+        });
     let sessions = view.console.sessions.all();
     let console = sessions.iter().map(|seen| {
         let mut socket = console_socket(view, seen);

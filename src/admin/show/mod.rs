@@ -57,6 +57,12 @@ pub struct Show {
 /// The table. SHOW HELP is made from it.
 pub const SHOWS: &[Show] = &[
     Show {
+        name: "active_sockets",
+        columns: clients::SOCKETS,
+        rows: clients::active_sockets,
+        about: "The lines of SHOW SOCKETS without connections that are idle.",
+    },
+    Show {
         name: "advisor",
         columns: advisor::ADVISOR,
         rows: advisor::advisor,

@@ -29,7 +29,9 @@ pub const POOLS: &[Column] = &[
 /// How the hosts of a database are used; NULL if there is only one.
 pub fn load_balance(config: &Config, database: &str) -> Value {
     match config.database(database) {
-        Some(database) if database.hosts.len() > 1 => "round-robin".into(),
+        Some(database) if database.hosts.len() > 1 => {
+            database.load_balance_hosts.unwrap_or("round-robin").into()
+        }
         _ => Value::Null,
     }
 }
