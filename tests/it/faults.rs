@@ -650,8 +650,13 @@ fn ten_thousand_abandoned_logins_leave_nothing() {
         .set("max_client_conn", 60)
         .start();
     let address = pgweir.address();
-    let files = open_files(&pgweir);
     let startup = message::startup(0x0003_0000, &[("user", "t_scram"), ("database", "app")]);
+    // Counted with one client there: the port is open before the worker has all its files.
+    let mut served = Peer::connect(address);
+    served.send_raw(&startup);
+    served.expect(b'R');
+    let with_one = open_files(&pgweir);
+    drop(served);
     let unknown = message::startup(0x0003_0000, &[("user", "nobody"), ("database", "app")]);
     let mut initial = startup.clone();
     let first = b"n,,n=,r=abcdefghijklmnop";
@@ -689,7 +694,7 @@ fn ten_thousand_abandoned_logins_leave_nothing() {
     });
     println!("10000 abandoned logins took {:?}", begin.elapsed());
     eventually("every place is free again", || {
-        (open_files(&pgweir) <= files).then_some(())
+        (open_files(&pgweir) < with_one).then_some(())
     });
     // All places under the limit are there: none of these is turned away.
     let mut peers = Vec::new();
