@@ -13,5 +13,6 @@ pub(crate) mod pgweir;
 pub(crate) mod postgres;
 pub(crate) mod scene;
 pub(crate) mod service;
+pub(crate) mod site;
 pub(crate) mod wait;
 pub(crate) mod wire;
