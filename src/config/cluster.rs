@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Database, Host};
+use super::Database;
 
 /// When the primary runs statements that a replica could run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,12 +28,28 @@ pub enum ReadYourWrites {
     Database,
 }
 
+/// Which of several servers that may have a read gets it. Each has a share by its weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// Of two taken by chance the one with less to do.
+    #[default]
+    LeastLoaded,
+    /// One after the other.
+    RoundRobin,
+    /// One taken by chance.
+    Random,
+}
+
 /// Names of [`PrimaryReads`].
 pub const PRIMARY_READS: &[&str] = &["only", "always", "when-no-replica"];
 /// Names of [`ReadYourWrites`].
 pub const READ_YOUR_WRITES: &[&str] = &["off", "session", "database"];
 /// Where transactions may go that begin READ ONLY.
 pub const READ_ONLY_TRANSACTIONS: &[&str] = &["replica", "primary"];
+/// Names of [`Balance`].
+pub const BALANCE: &[&str] = &["least-loaded", "round-robin", "random"];
+/// How long a replica that comes back waits for its full share, unless the database says otherwise.
+pub const SLOW_START: Duration = Duration::from_secs(10);
 /// How old what a replica shows may be, unless the database says otherwise.
 pub const MAX_REPLICA_LAG: Duration = Duration::from_secs(10);
 
@@ -48,13 +64,36 @@ pub struct ClusterPolicy {
     pub max_lag: Duration,
     /// Transactions that begin READ ONLY go to the primary too.
     pub transactions_stay: bool,
+    /// See [`Balance`].
+    pub balance: Balance,
+    /// How long a replica that comes back has to wait for its full share of reads.
+    pub slow_start: Duration,
+}
+
+impl Default for ClusterPolicy {
+    fn default() -> Self {
+        Self {
+            primary_reads: PrimaryReads::default(),
+            read_your_writes: ReadYourWrites::default(),
+            max_lag: MAX_REPLICA_LAG,
+            transactions_stay: false,
+            balance: Balance::default(),
+            slow_start: SLOW_START,
+        }
+    }
 }
 
 impl Database {
+    /// Whether its servers are a primary and its replicas; otherwise they are equals.
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        !self.members.is_empty()
+    }
+
     /// How its statements are given to its servers, if it is a cluster.
     #[must_use]
     pub fn cluster(&self) -> Option<ClusterPolicy> {
-        self.is_cluster.then(|| ClusterPolicy {
+        self.is_cluster().then(|| ClusterPolicy {
             primary_reads: match self.primary_reads {
                 Some("only") => PrimaryReads::Only,
                 Some("always") => PrimaryReads::Always,
@@ -67,28 +106,13 @@ impl Database {
             },
             max_lag: self.max_replica_lag.unwrap_or(MAX_REPLICA_LAG),
             transactions_stay: self.read_only_transactions == Some("primary"),
+            balance: match self.balance {
+                Some("round-robin") => Balance::RoundRobin,
+                Some("random") => Balance::Random,
+                _ => Balance::LeastLoaded,
+            },
+            slow_start: self.slow_start.unwrap_or(SLOW_START),
         })
-    }
-}
-
-/// A server of a cluster as the configuration writes it: `name`, `name:port`, `[::1]:port`, or the
-/// directory of a unix socket with or without `:port`.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn server(text: &str, port: u16) -> Result<Host, String> {
-    let (host, port) = match text.rsplit_once(':') {
-        // An IPv6 address without brackets has no port.
-        Some((host, _)) if host.contains(':') && !host.ends_with(']') => (text, port),
-        Some((host, digits)) => match digits.parse() {
-            Ok(port) if port > 0 => (host, port),
-            _ => return Err(format!("`{text}`: `{digits}` is not a port")),
-        },
-        None => (text, port),
-    };
-    match host {
-        "" => Err(format!("`{text}` names no server")),
-        host => Ok(Host::parse(host.to_owned(), port)),
     }
 }
 
@@ -96,25 +120,6 @@ pub fn server(text: &str, port: u16) -> Result<Host, String> {
 mod tests {
     use super::*;
     use crate::config::Config;
-
-    #[test]
-    fn servers_have_ports_of_their_own() {
-        let shown = |text: &str| server(text, 5432).map(|host| host.to_string());
-        for (text, is) in [
-            ("db1", "db1:5432"),
-            ("db1:6000", "db1:6000"),
-            ("[::1]:6000", "[::1]:6000"),
-            ("[::1]", "[::1]:5432"),
-            ("::1", "[::1]:5432"),
-            ("/run/pg", "/run/pg/.s.PGSQL.5432"),
-            ("/run/pg:6000", "/run/pg/.s.PGSQL.6000"),
-        ] {
-            assert_eq!(shown(text).as_deref(), Ok(is), "{text}");
-        }
-        for text in ["", ":1", "db1:", "db1:x", "db1:70000", "db1:0"] {
-            assert!(shown(text).is_err(), "{text}");
-        }
-    }
 
     fn policy(keys: &str) -> Option<ClusterPolicy> {
         let text = format!("[pgweir]\nauth_type = \"trust\"\n[databases.a]\n{keys}");
@@ -132,9 +137,11 @@ mod tests {
                 read_your_writes: ReadYourWrites::Session,
                 max_lag: Duration::from_secs(10),
                 transactions_stay: false,
+                balance: Balance::LeastLoaded,
+                slow_start: Duration::from_secs(10),
             })
         );
-        let all = "servers = \"a\"\nprimary_reads = \"only\"\nread_your_writes = \"database\"\nmax_replica_lag = \"2s\"\nread_only_transactions = \"primary\"\n";
+        let all = "servers = \"a\"\nprimary_reads = \"only\"\nread_your_writes = \"database\"\nmax_replica_lag = \"2s\"\nread_only_transactions = \"primary\"\nbalance = \"random\"\nslow_start = 0\n";
         assert_eq!(
             policy(all),
             Some(ClusterPolicy {
@@ -142,6 +149,8 @@ mod tests {
                 read_your_writes: ReadYourWrites::Database,
                 max_lag: Duration::from_secs(2),
                 transactions_stay: true,
+                balance: Balance::Random,
+                slow_start: Duration::ZERO,
             })
         );
     }

@@ -11,8 +11,8 @@ use super::field::Reading;
 use super::reference::{self, DatabaseDraft, PeerDraft, Slot};
 use super::suggest::nearest;
 use super::{
-    Config, ConfigError, ConfigErrors, Database, Host, Peer, RuleSettings, Settings, User, audit,
-    checks, cluster, file, ini, lint, zero,
+    Config, ConfigError, ConfigErrors, Database, Host, Member, Peer, RuleSettings, Settings, User,
+    audit, checks, file, ini, lint, zero,
 };
 
 /// Longest configuration file that is read, in bytes.
@@ -428,7 +428,10 @@ fn draft(name: &str) -> DatabaseDraft {
             name: name.to_owned(),
             dbname: None,
             hosts: Vec::new(),
-            is_cluster: false,
+            members: Vec::new(),
+            balance: None,
+            slow_start: None,
+            replica_pool_size: None,
             primary_reads: None,
             read_your_writes: None,
             read_only_transactions: None,
@@ -474,6 +477,12 @@ fn with_hosts(
             draft.database.read_only_transactions.is_some(),
         ),
         ("max_replica_lag", draft.database.max_replica_lag.is_some()),
+        ("balance", draft.database.balance.is_some()),
+        ("slow_start", draft.database.slow_start.is_some()),
+        (
+            "replica_pool_size",
+            draft.database.replica_pool_size.is_some(),
+        ),
     ] {
         if set {
             wrong.push((
@@ -504,7 +513,6 @@ const MOST_SERVERS: usize = 64;
 fn with_servers(draft: DatabaseDraft) -> (Database, Vec<(&'static str, String)>) {
     let mut wrong = Vec::new();
     let mut database = draft.database;
-    database.is_cluster = true;
     if !draft.host.is_empty() {
         wrong.push(("servers", "host is set too; one of them".to_owned()));
     }
@@ -512,11 +520,14 @@ fn with_servers(draft: DatabaseDraft) -> (Database, Vec<(&'static str, String)>)
         wrong.push(("servers", format!("more than {MOST_SERVERS} servers")));
     }
     for text in &draft.servers {
-        match cluster::server(text, draft.port) {
-            Ok(host) if database.hosts.contains(&host) => {
-                wrong.push(("servers", format!("{host} is there twice")));
+        match Member::parse(text, draft.port) {
+            Ok(member) if database.hosts.contains(&member.host) => {
+                wrong.push(("servers", format!("{} is there twice", member.host)));
             }
-            Ok(host) => database.hosts.push(host),
+            Ok(member) => {
+                database.hosts.push(member.host.clone());
+                database.members.push(member);
+            }
             Err(message) => wrong.push(("servers", message)),
         }
     }

@@ -139,6 +139,15 @@ impl Config {
             .unwrap_or(self.settings.max_db_connections)
     }
 
+    /// Server connections of one user's pool to the replica of that name.
+    pub fn replica_pool_size(&self, database: &Database, user: &str, server: &str) -> u32 {
+        let member = (database.members.iter()).find(|member| member.host.to_string() == server);
+        (self.user(user).and_then(|user| user.pool_size))
+            .or_else(|| member.and_then(|member| member.pool_size))
+            .or(database.replica_pool_size)
+            .unwrap_or_else(|| self.pool_size(database, user))
+    }
+
     /// Client connections to a database; 0 is no limit.
     pub fn max_db_client_connections(&self, database: &Database) -> u32 {
         database
@@ -225,6 +234,23 @@ mod tests {
         assert_eq!(config.server_lifetime(&app).as_secs(), 2);
         assert_eq!(config.server_lifetime(&plain).as_secs(), 3600);
         assert_eq!(config.min_pool_size(&app, "any"), 1);
+    }
+
+    #[test]
+    fn pools_of_replicas_have_sizes_of_their_own() {
+        let config = Config::from_toml(
+            "[databases.a]\npool_size = 20\nreplica_pool_size = 10\n\
+             servers = [\"db1\", \"db2 pool_size=5\"]\n\
+             [databases.b]\npool_size = 20\nservers = [\"db1\"]\n[users.boss]\npool_size = 3\n",
+        )
+        .expect("valid");
+        let (a, b) = (config.database("a"), config.database("b"));
+        let (a, b) = (a.expect("there"), b.expect("there"));
+        assert_eq!(config.pool_size(&a, "any"), 20);
+        assert_eq!(config.replica_pool_size(&a, "any", "db1:5432"), 10);
+        assert_eq!(config.replica_pool_size(&a, "any", "db2:5432"), 5);
+        assert_eq!(config.replica_pool_size(&a, "boss", "db2:5432"), 3);
+        assert_eq!(config.replica_pool_size(&b, "any", "db1:5432"), 20);
     }
 
     #[test]

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::document::{Dialect, Raw};
-use super::{AuthType, ChannelBinding, Origin, PoolMode, ProxyProtocol, Secret, SslMode, units};
+use super::{
+    AuthType, ChannelBinding, Origin, PoolMode, ProxyProtocol, Secret, SslMode, member, units,
+};
 use read::{
     AUTH_TYPES, BINDINGS, MILLISECOND, POOL_MODES, PROXY_MODES, SECOND, SSL_MODES, addresses,
     auth_type, boolean, count, duration, http_address, mode, names, only_tls13, params, pool_mode,
@@ -67,6 +69,8 @@ pub enum Field<T: 'static> {
     File(fn(&mut T) -> &mut Option<PathBuf>),
     /// Names, as a comma list or a TOML array.
     Names(fn(&mut T) -> &mut Vec<String>),
+    /// Servers of a cluster, as a comma list or an array of texts and tables.
+    Servers(fn(&mut T) -> &mut Vec<String>),
     /// A pool mode.
     Pooling(fn(&mut T) -> &mut PoolMode),
     /// A pool mode, may be unset.
@@ -122,6 +126,7 @@ impl<T> Field<T> {
             Field::Hidden(_) => "text, not shown".into(),
             Field::File(_) => "file".into(),
             Field::Names(_) => "list of names".into(),
+            Field::Servers(_) => "list of servers, texts or tables".into(),
             Field::Pooling(_) | Field::OptPooling(_) => POOL_MODES.map(PoolMode::as_str).join(", "),
             Field::OptWord(words, _) => words.join(", "),
             Field::Auth(_) => AUTH_TYPES.map(AuthType::as_str).join(", "),
@@ -199,6 +204,7 @@ impl<T> Field<T> {
                 *at(target) = (!path.is_empty()).then(|| how.base.join(path));
             }
             Field::Names(at) => *at(target) = names(raw)?,
+            Field::Servers(at) => *at(target) = member::read(raw)?,
             Field::Pooling(at) => *at(target) = pool_mode(raw)?,
             Field::OptPooling(at) => *at(target) = Some(pool_mode(raw)?),
             Field::OptWord(words, at) => *at(target) = Some(word(raw, words, |word| word)?),
@@ -255,7 +261,7 @@ impl<T> Field<T> {
                 .as_ref()
                 .map(|path| path.display().to_string())
                 .unwrap_or_default(),
-            Field::Names(at) => at(target).join(","),
+            Field::Names(at) | Field::Servers(at) => at(target).join(","),
             Field::Pooling(at) => at(target).as_str().into(),
             Field::OptPooling(at) => at(target).map(|m| m.as_str().into()).unwrap_or_default(),
             Field::OptWord(_, at) => at(target).unwrap_or_default().into(),

@@ -31,11 +31,13 @@ pub mod hba;
 pub mod ldap;
 mod lint;
 pub mod lookup;
+pub mod member;
 mod origin;
 
 pub use audit::AuditOverride;
 pub use errors::{ConfigError, ConfigErrors};
 pub use lint::{FirewallSettings, RuleAction, RuleNumber, RuleSettings};
+pub use member::Member;
 pub use origin::Origin;
 
 use std::collections::BTreeMap;
@@ -310,8 +312,8 @@ pub struct Database {
     pub dbname: Option<String>,
     /// Servers, in order; never empty.
     pub hosts: Vec<Host>,
-    /// [`Self::hosts`] are a primary and its replicas; otherwise they are equals.
-    pub is_cluster: bool,
+    /// The same as a primary and its replicas, with what is said of each; empty if they are equals.
+    pub members: Vec<Member>,
     /// See [`cluster::PrimaryReads`].
     pub primary_reads: Option<&'static str>,
     /// See [`cluster::ReadYourWrites`].
@@ -320,6 +322,12 @@ pub struct Database {
     pub read_only_transactions: Option<&'static str>,
     /// See [`cluster::ClusterPolicy::max_lag`].
     pub max_replica_lag: Option<Duration>,
+    /// See [`cluster::Balance`].
+    pub balance: Option<&'static str>,
+    /// See [`cluster::ClusterPolicy::slow_start`].
+    pub slow_start: Option<Duration>,
+    /// Connections of one pool to a replica; `None` is as many as to the primary.
+    pub replica_pool_size: Option<u32>,
     /// All server connections are made as this user, whoever the client is.
     pub user: Option<String>,
     /// Password for `user` (or for the client's user, if `user` is unset).
@@ -582,6 +590,8 @@ pub struct Settings {
     pub lint_block: Vec<String>,
     /// Comments may silence rules, those about security excepted.
     pub lint_inline_suppress: bool,
+    /// Where this process stands; see [`Member::zone`].
+    pub zone: String,
     /// How often the servers of clusters are asked who they are.
     pub cluster_check_interval: Duration,
     /// Look at catalogues and plans through a connection of our own.

@@ -363,6 +363,7 @@ fn unset() -> Settings {
         lint_block: Vec::new(),
         lint_inline_suppress: false,
         cluster_check_interval: zero,
+        zone: String::new(),
         advisor: false,
         advisor_interval: zero,
         audit_file: None,

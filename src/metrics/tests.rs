@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::audit::findings::{Cost, Seen};
 use crate::audit::wall::Wall;
-use crate::config::{Config, Host, PoolMode};
+use crate::config::{Config, Member, PoolMode};
 use crate::lint::hit::Hit;
 use crate::lint::observe::Subject;
 use crate::lint::rule::{Action, Rule};
@@ -23,8 +23,8 @@ fn process() -> Process {
     let wall = Wall::of(&config, None).expect("a wall");
     let process = Process::new(Arc::new(config), tls);
     process.wall.store(Arc::new(wall));
-    let hosts = ["db1", "db2"].map(|name| Host::parse(name.to_owned(), 5432));
-    let cluster = Cluster::new(hosts.to_vec());
+    let members = ["db1", "db2"].map(|name| Member::parse(name, 5432).expect("a server"));
+    let cluster = Cluster::new(&members, "");
     for (at, in_recovery) in [(0, false), (1, true), (0, false), (1, true)] {
         let report = Report {
             asked: Instant::now(),

@@ -14,6 +14,7 @@ use tokio::sync::futures::Notified;
 
 use super::refusals::Refusals;
 use crate::config::Host;
+use crate::config::member::{Member, Role};
 use crate::route::topology::{Report, Topology, View};
 
 /// See the module.
@@ -21,6 +22,10 @@ use crate::route::topology::{Report, Topology, View};
 pub struct Cluster {
     /// Its servers, as the configuration has them.
     pub hosts: Vec<Host>,
+    /// What each of them may be.
+    roles: Vec<Role>,
+    /// Where each of them stands.
+    zones: ArcSwap<Vec<Box<str>>>,
     topology: Mutex<Topology>,
     view: ArcSwap<View>,
     /// Rung when a server should be asked before its turn.
@@ -31,6 +36,8 @@ pub struct Cluster {
     started: Instant,
     /// Microseconds since `started` of the last write of anybody; 0 for none.
     written: AtomicU64,
+    /// Reads that were given to servers one after the other.
+    turn: AtomicU64,
     /// Reads that replicas refused.
     pub refusals: Refusals,
     /// The server that a switchover makes the primary, and what it is doing.
@@ -70,12 +77,15 @@ impl Drop for Switching {
 impl Cluster {
     /// A cluster of which nothing is known.
     #[must_use]
-    pub fn new(hosts: Vec<Host>) -> Self {
-        let topology = Topology::new(hosts.len());
+    pub fn new(members: &[Member], zone: &str) -> Self {
+        let topology = Topology::new(members, zone);
         Self {
             view: ArcSwap::from_pointee(topology.view().clone()),
             topology: Mutex::new(topology),
-            hosts,
+            hosts: (members.iter()).map(|member| member.host.clone()).collect(),
+            roles: members.iter().map(|member| member.role).collect(),
+            zones: ArcSwap::from_pointee(zones(members)),
+            turn: AtomicU64::new(0),
             look: Notify::new(),
             changed: Notify::new(),
             retired: AtomicBool::new(false),
@@ -84,6 +94,40 @@ impl Cluster {
             refusals: Refusals::default(),
             switching: Mutex::new(None),
         }
+    }
+
+    /// Takes other weights and zones of the same servers over. `false` if the servers are others, or may be
+    /// something else: then a new cluster takes this one's place.
+    pub fn takes(&self, members: &[Member], zone: &str) -> bool {
+        let hosts = members.iter().map(|member| &member.host);
+        let roles = members.iter().map(|member| &member.role);
+        if !self.hosts.iter().eq(hosts) || !self.roles.iter().eq(roles) {
+            return false;
+        }
+        if **self.zones.load() != zones(members) {
+            self.zones.store(Arc::new(zones(members)));
+        }
+        let mut topology = self.topology.lock();
+        topology.share(members, zone);
+        if *topology.view() != **self.view.load() {
+            self.view.store(Arc::new(topology.view().clone()));
+        }
+        true
+    }
+
+    /// Where a server stands; empty if nobody said so.
+    pub fn zone(&self, at: usize) -> Box<str> {
+        self.zones.load().get(at).cloned().unwrap_or_default()
+    }
+
+    /// The next turn of those that servers get one after the other.
+    pub fn turn(&self) -> u64 {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether the configuration keeps this server from being the primary.
+    pub fn is_barred(&self, at: usize) -> bool {
+        self.topology.lock().is_barred(at)
     }
 
     /// What a switchover to this server is doing, if there is one.
@@ -189,4 +233,8 @@ impl Cluster {
             micros => Some(self.started + Duration::from_micros(micros.saturating_add(1))),
         }
     }
+}
+
+fn zones(members: &[Member]) -> Vec<Box<str>> {
+    members.iter().map(|member| member.zone.clone()).collect()
 }

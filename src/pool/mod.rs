@@ -66,7 +66,10 @@ impl PoolSettings {
         Self {
             mode: config.pool_mode(database, user),
             limits: Limits {
-                size: config.pool_size(database, user),
+                size: match &key.replica {
+                    Some(server) => config.replica_pool_size(database, user, server),
+                    None => config.pool_size(database, user),
+                },
                 min: config.min_pool_size(database, user),
                 reserve: config.reserve_pool_size(database, user),
                 parallel: settings.max_parallel_connects.max(1),

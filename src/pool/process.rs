@@ -149,15 +149,16 @@ impl Process {
     /// The cluster behind a database, if it is one. One whose servers are others now takes its
     /// predecessor's place.
     pub fn cluster(&self, name: &Arc<str>, database: &Database) -> Option<Arc<Cluster>> {
-        if !database.is_cluster {
+        if !database.is_cluster() {
             if let Some((_, gone)) = self.clusters.remove(name) {
                 gone.retire();
             }
             return None;
         }
-        let fresh = || Arc::new(Cluster::new(database.hosts.clone()));
+        let zone = self.config.load().settings.zone.clone();
+        let fresh = || Arc::new(Cluster::new(&database.members, &zone));
         let mut entry = self.clusters.entry(name.clone()).or_insert_with(fresh);
-        if entry.hosts != database.hosts {
+        if !entry.takes(&database.members, &zone) {
             entry.retire();
             *entry = fresh();
         }

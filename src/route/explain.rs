@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
+use super::balance;
 use super::choice::{self, Asked, Reason, Route, Wanted};
 use super::hint::Hint;
 use super::topology::{Standing, View};
 use crate::config::Host;
-use crate::config::cluster::{ClusterPolicy, PrimaryReads};
+use crate::config::cluster::{Balance, ClusterPolicy, PrimaryReads};
 use crate::sql::{Analysis, Flags, Kind};
 
 /// What a statement is for a cluster.
@@ -92,9 +93,7 @@ pub fn explain(question: &Question<'_>, now: Instant) -> Vec<(String, String)> {
             asked: Asked::Server(at),
             ..Wanted::default()
         };
-        reads
-            && view.primary != Some(at)
-            && choice::read(view, policy, wanted, now, |_| 0, 0) == Route::Replica(at)
+        reads && choice::candidates(view, &policy, &wanted, now).has(at)
     };
     let wanted = Wanted {
         asked,
@@ -103,7 +102,7 @@ pub fn explain(question: &Question<'_>, now: Instant) -> Vec<(String, String)> {
     let route = match question.class {
         Class::Refused => Route::Primary(Reason::Refused),
         Class::Writes(_) => Route::Primary(Reason::Writes),
-        _ => choice::read(view, policy, wanted, now, |_| 0, 0),
+        _ => choice::read(view, &policy, &wanted, now, |_| 0, 0),
     };
     let (to, why) = match route {
         Route::Primary(reason) => (
@@ -124,12 +123,20 @@ pub fn explain(question: &Question<'_>, now: Instant) -> Vec<(String, String)> {
             (name(at), "the statement asks for it".to_owned())
         }
         Route::Replica(_) => {
-            let all: Vec<String> = (0..hosts.len()).filter(|&at| may(at)).map(name).collect();
+            let among = balance::near(view, choice::candidates(view, &policy, &wanted, now));
+            let all: Vec<String> = among.iter().map(name).collect();
             let always = policy.primary_reads == PrimaryReads::Always && asked == Asked::Auto;
             let too = if always { ", or the primary" } else { "" };
             (
                 format!("{}{too}", all.join(" or ")),
-                "it only reads; the one with less to do of two taken by chance".to_owned(),
+                match policy.balance {
+                    Balance::LeastLoaded => {
+                        "it only reads; the one with less to do of two taken by chance"
+                    }
+                    Balance::RoundRobin => "it only reads; one after the other",
+                    Balance::Random => "it only reads; one taken by chance",
+                }
+                .to_owned(),
             )
         }
     };
@@ -144,6 +151,12 @@ pub fn explain(question: &Question<'_>, now: Instant) -> Vec<(String, String)> {
         });
         let says = match server.standing {
             Standing::Primary => "takes writes".to_owned(),
+            Standing::Replica if may(at) && server.share.weight == 0 => {
+                format!("may have it if it is named (weight 0){lag}")
+            }
+            Standing::Replica if may(at) && !server.share.near => {
+                format!("may have it, is of another zone{lag}")
+            }
             Standing::Replica if may(at) => format!("may have it{lag}"),
             Standing::Replica if reads => format!("is too far behind{lag}"),
             Standing::Replica => format!("gets reads only{lag}"),
@@ -173,7 +186,6 @@ mod tests {
 
     use super::super::topology::Server;
     use super::*;
-    use crate::config::cluster::ReadYourWrites;
     use crate::sql::{Lexing, analyse};
 
     fn said(text: &str, reads: PrimaryReads) -> Vec<(String, String)> {
@@ -199,9 +211,7 @@ mod tests {
             .collect();
         let policy = ClusterPolicy {
             primary_reads: reads,
-            read_your_writes: ReadYourWrites::Session,
-            max_lag: Duration::from_secs(10),
-            transactions_stay: false,
+            ..ClusterPolicy::default()
         };
         let known = analyse(text.as_bytes(), Lexing::default());
         let hint = Hint::of_text(text.as_bytes(), Lexing::default()).unwrap_or_default();

@@ -4,6 +4,7 @@
 //! a [`topology::View`] of what each server says of itself; [`choice`] picks a server for a
 //! statement by such a view; [`switchover`] picks the next primary.
 
+pub mod balance;
 pub mod choice;
 pub mod explain;
 pub mod hint;

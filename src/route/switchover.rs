@@ -10,6 +10,7 @@ use super::topology::{Standing, View};
 pub fn target(
     view: &View,
     wanted: Option<usize>,
+    barred: impl Fn(usize) -> bool,
     name: impl Fn(usize) -> String,
 ) -> Result<usize, String> {
     let Some(primary) = view.primary else {
@@ -25,11 +26,15 @@ pub fn target(
     let fits = |at: usize| {
         let server = view.servers.get(at)?;
         let said = server.report?;
-        (server.standing == Standing::Replica && said.timeline == report.timeline)
+        (!barred(at) && server.standing == Standing::Replica && said.timeline == report.timeline)
             .then_some(said.position)
     };
     match wanted {
         Some(at) if at == primary => Err(format!("{} is the primary already", name(at))),
+        Some(at) if barred(at) => Err(format!(
+            "{} must not be the primary: its role in the configuration forbids it",
+            name(at)
+        )),
         Some(at) => fits(at).map(|_| at).ok_or_else(|| {
             let standing = view
                 .servers
@@ -80,7 +85,7 @@ mod tests {
     }
 
     fn choose(view: &View, wanted: Option<usize>) -> Result<usize, String> {
-        target(view, wanted, |at| format!("s{at}"))
+        target(view, wanted, |at| at == 9, |at| format!("s{at}"))
     }
 
     #[test]

@@ -26,6 +26,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::config::member::{Member, Role};
+
 /// What a server says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -76,9 +78,31 @@ impl Standing {
     }
 }
 
+/// What the configuration says of a server's part in the reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// See [`Member::weight`].
+    pub weight: u32,
+    /// It stands in the zone of this process, or nobody said where this process stands.
+    pub near: bool,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self {
+            weight: 1,
+            near: true,
+        }
+    }
+}
+
 /// One server of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Server {
+    /// Its part in the reads.
+    pub share: Share,
+    /// It was gone, and has been a replica again since this moment.
+    pub back_since: Option<Instant>,
     /// What it counts as.
     pub standing: Standing,
     /// What it said last, if it answers.
@@ -149,15 +173,44 @@ pub struct Topology {
     timeline: u32,
     /// Moments and positions of the primary, the older first.
     marks: VecDeque<(Instant, u64)>,
+    /// Servers that must not be the primary, whatever they say.
+    barred: Vec<bool>,
 }
 
 impl Topology {
-    /// A cluster of so many servers of which nothing is known.
+    /// A cluster of these servers, of which nothing is known; the process stands in `zone`.
     #[must_use]
-    pub fn new(servers: usize) -> Self {
-        let mut topology = Self::default();
-        topology.view.servers.resize_with(servers, Server::default);
+    pub fn new(members: &[Member], zone: &str) -> Self {
+        let told = members.iter().any(|member| member.role == Role::Primary);
+        let mut topology = Self {
+            barred: (members.iter())
+                .map(|member| match member.role {
+                    Role::Primary => false,
+                    Role::Auto => told,
+                    Role::Replica => true,
+                })
+                .collect(),
+            ..Self::default()
+        };
+        (topology.view.servers).resize_with(members.len(), Server::default);
+        topology.share(members, zone);
         topology
+    }
+
+    /// Takes in which part each server has in the reads.
+    pub fn share(&mut self, members: &[Member], zone: &str) {
+        for (server, member) in self.view.servers.iter_mut().zip(members) {
+            server.share = Share {
+                weight: member.weight,
+                near: zone.is_empty() || *member.zone == *zone,
+            };
+        }
+    }
+
+    /// Whether the configuration keeps this server from being the primary.
+    #[must_use]
+    pub fn is_barred(&self, at: usize) -> bool {
+        self.barred.get(at).copied().unwrap_or_default()
     }
 
     /// What is known now.
@@ -176,6 +229,7 @@ impl Topology {
         match said {
             Err(reason) => {
                 *server = Server {
+                    share: server.share,
                     standing: Standing::Down,
                     reason,
                     ..Server::default()
@@ -233,6 +287,14 @@ impl Topology {
                 self.fence_the_overtaken();
             }
             self.freshen(at, report);
+            return;
+        }
+        if self.is_barred(at) {
+            let reason = "it claims to be the primary, which its role in the configuration forbids";
+            self.stand(at, Standing::Fenced, reason);
+            if self.view.primary == Some(at) {
+                self.view.primary = None;
+            }
             return;
         }
         let followed = (self.view.servers.iter())
@@ -331,8 +393,12 @@ impl Topology {
 
     fn stand(&mut self, at: usize, standing: Standing, reason: impl Into<Box<str>>) {
         if let Some(server) = self.view.servers.get_mut(at) {
-            if standing != Standing::Replica {
-                server.fresh_as_of = None;
+            match (standing, server.standing) {
+                (Standing::Replica, Standing::Replica | Standing::Unknown) => {}
+                (Standing::Replica, _) => {
+                    server.back_since = server.report.map(|report| report.asked);
+                }
+                _ => (server.fresh_as_of, server.back_since) = (None, None),
             }
             server.standing = standing;
             server.reason = reason.into();
@@ -343,7 +409,15 @@ impl Topology {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Host;
     use proptest::prelude::*;
+
+    fn cluster_of(servers: usize) -> Topology {
+        let members: Vec<Member> = (0..servers)
+            .map(|n| Member::plain(Host::parse(format!("db{n}"), 5432)))
+            .collect();
+        Topology::new(&members, "")
+    }
 
     fn report(start: Instant, ms: u64, timeline: u32, in_recovery: bool, position: u64) -> Report {
         Report {
@@ -365,7 +439,7 @@ mod tests {
     fn a_promotion_moves_the_primary_and_fences_the_old_one() {
         use Standing::{Fenced, Primary, Replica};
         let start = Instant::now();
-        let mut topology = Topology::new(2);
+        let mut topology = cluster_of(2);
         assert!(!topology.heard(0, Ok(report(start, 0, 1, false, 10))));
         assert!(topology.heard(1, Ok(report(start, 1, 1, true, 10))));
         assert_eq!(standings(&topology), [Primary, Replica]);
@@ -387,7 +461,7 @@ mod tests {
     #[test]
     fn of_two_claims_on_one_timeline_the_first_is_believed() {
         let start = Instant::now();
-        let mut topology = Topology::new(2);
+        let mut topology = cluster_of(2);
         topology.heard(1, Err("starts".into()));
         topology.heard(0, Ok(report(start, 0, 1, false, 10)));
         assert!(!topology.heard(1, Ok(report(start, 0, 1, false, 99))));
@@ -398,7 +472,7 @@ mod tests {
     #[test]
     fn a_demoted_primary_gets_no_writes_though_nobody_follows_it() {
         let start = Instant::now();
-        let mut topology = Topology::new(2);
+        let mut topology = cluster_of(2);
         topology.heard(1, Err("gone".into()));
         topology.heard(0, Ok(report(start, 0, 1, false, 10)));
         assert!(topology.heard(0, Ok(report(start, 1, 1, true, 10))));
@@ -406,9 +480,39 @@ mod tests {
     }
 
     #[test]
+    fn the_primary_is_one_that_may_be() {
+        let start = Instant::now();
+        let members = |texts: &[&str]| -> Vec<Member> {
+            let read = |text: &&str| Member::parse(text, 5432).expect("a server");
+            texts.iter().map(read).collect()
+        };
+        for servers in [["a role=replica", "b"], ["a", "b role=primary"]] {
+            let mut topology = Topology::new(&members(&servers), "");
+            topology.heard(0, Ok(report(start, 0, 2, false, 10)));
+            topology.heard(1, Ok(report(start, 0, 1, false, 10)));
+            assert_eq!(topology.view().primary, Some(1), "{servers:?}");
+            assert_eq!(standings(&topology)[0], Standing::Fenced);
+        }
+    }
+
+    #[test]
+    fn what_comes_back_is_known_by_it() {
+        let start = Instant::now();
+        let mut topology = cluster_of(2);
+        topology.heard(0, Ok(report(start, 0, 1, false, 10)));
+        topology.heard(1, Ok(report(start, 1, 1, true, 10)));
+        let back = |topology: &Topology| topology.view().servers[1].back_since;
+        assert_eq!(back(&topology), None);
+        topology.heard(1, Err("gone".into()));
+        topology.heard(1, Ok(report(start, 7, 1, true, 10)));
+        topology.heard(1, Ok(report(start, 9, 1, true, 10)));
+        assert_eq!(back(&topology), Some(start + Duration::from_millis(7)));
+    }
+
+    #[test]
     fn nobody_is_believed_before_all_were_asked() {
         let start = Instant::now();
-        let mut topology = Topology::new(3);
+        let mut topology = cluster_of(3);
         // Asked first, and demoted long ago.
         assert!(!topology.heard(0, Ok(report(start, 0, 1, false, 99))));
         assert!(!topology.heard(1, Err("no answer".into())));
@@ -421,7 +525,7 @@ mod tests {
     #[test]
     fn a_replica_on_a_later_timeline_gives_an_old_primary_away() {
         let start = Instant::now();
-        let mut topology = Topology::new(3);
+        let mut topology = cluster_of(3);
         topology.heard(2, Err("the new primary is cut off".into()));
         topology.heard(1, Ok(report(start, 0, 2, true, 10)));
         assert!(!topology.heard(0, Ok(report(start, 0, 1, false, 99))));
@@ -432,13 +536,13 @@ mod tests {
             "{said:?}"
         );
         // Also if that is heard later.
-        let mut topology = Topology::new(2);
+        let mut topology = cluster_of(2);
         topology.heard(1, Ok(report(start, 0, 1, true, 10)));
         assert!(topology.heard(0, Ok(report(start, 0, 1, false, 10))));
         assert!(topology.heard(1, Ok(report(start, 1, 2, true, 10))));
         assert_eq!(topology.view().primary, None);
         // Also if the old one is gone: the new one is not "another one on the same timeline".
-        let mut topology = Topology::new(3);
+        let mut topology = cluster_of(3);
         topology.heard(1, Ok(report(start, 0, 1, true, 10)));
         topology.heard(2, Ok(report(start, 0, 1, true, 10)));
         topology.heard(0, Ok(report(start, 0, 1, false, 10)));
@@ -451,7 +555,7 @@ mod tests {
     #[test]
     fn the_data_of_another_cluster_are_not_taken() {
         let start = Instant::now();
-        let mut topology = Topology::new(2);
+        let mut topology = cluster_of(2);
         topology.heard(1, Err("gone".into()));
         topology.heard(0, Ok(report(start, 0, 1, false, 10)));
         let other = Report {
@@ -466,7 +570,7 @@ mod tests {
     fn a_replica_is_as_fresh_as_the_last_position_it_has_reached() {
         let start = Instant::now();
         let at = |ms| Some(start + Duration::from_millis(ms));
-        let mut topology = Topology::new(2);
+        let mut topology = cluster_of(2);
         let fresh = |topology: &Topology| topology.view().servers[1].fresh_as_of;
         topology.heard(0, Ok(report(start, 0, 1, false, 100)));
         topology.heard(1, Ok(report(start, 1, 1, true, 99)));
@@ -489,7 +593,7 @@ mod tests {
     fn the_header_of_a_new_page_is_nothing_to_replay() {
         let start = Instant::now();
         let fresh = |written, replayed| {
-            let mut topology = Topology::new(2);
+            let mut topology = cluster_of(2);
             topology.heard(
                 0,
                 Ok(Report {
@@ -515,7 +619,7 @@ mod tests {
     #[test]
     fn a_replica_on_another_timeline_is_not_fresh() {
         let start = Instant::now();
-        let mut topology = Topology::new(2);
+        let mut topology = cluster_of(2);
         topology.heard(0, Ok(report(start, 0, 2, false, 100)));
         topology.heard(1, Ok(report(start, 1, 1, true, 500)));
         assert_eq!(topology.view().servers[1].fresh_as_of, None);
@@ -530,7 +634,7 @@ mod tests {
             said in prop::collection::vec((0usize..3, 1u32..4, any::<bool>(), 0u64..5, any::<bool>()), 1..60)
         ) {
             let start = Instant::now();
-            let mut topology = Topology::new(3);
+            let mut topology = cluster_of(3);
             let mut newest = 0;
             let mut last: [Option<Report>; 3] = [None; 3];
             for (step, (at, timeline, recovery, position, answers)) in said.into_iter().enumerate() {

@@ -14,7 +14,7 @@ use memchr::memmem;
 use super::Session;
 use super::from_client::Frame;
 use crate::config::PoolMode;
-use crate::config::cluster::ReadYourWrites;
+use crate::config::cluster::{Balance, ReadYourWrites};
 use crate::error::SqlState;
 use crate::pool::Pool;
 use crate::route::choice::{self, Reason, Route, Wanted};
@@ -122,14 +122,17 @@ impl Session {
             };
             pool.map_or(u32::MAX, |pool| pool.load())
         };
-        let dice = self.context.dice();
+        let chance = match policy.balance {
+            Balance::RoundRobin => cluster.turn(),
+            _ => self.context.dice(),
+        };
         let asked = explain::asked(&hint, &cluster.hosts);
         let wanted = Wanted {
             written,
             position: self.min_lsn(),
             asked,
         };
-        let route = choice::read(&view, policy, wanted, Instant::now(), load, dice);
+        let route = choice::read(&view, &policy, &wanted, Instant::now(), load, chance);
         match route {
             Route::Primary(reason) => self.told(reason),
             Route::Replica(at) => {

@@ -73,7 +73,7 @@ async fn switch(
     let cluster =
         cluster.ok_or_else(
             || match control.process().config.load().database(database) {
-                Some(entry) if entry.is_cluster => {
+                Some(entry) if entry.is_cluster() => {
                     format!("nobody has used {database} yet, and its servers are not known")
                 }
                 _ => format!("{database} has no list of servers (servers = [...])"),
@@ -97,7 +97,7 @@ async fn switch(
         })
     });
     let view = cluster.view();
-    let new = target(&view, wanted.transpose()?, name)?;
+    let new = target(&view, wanted.transpose()?, |at| cluster.is_barred(at), name)?;
     let old = view
         .primary
         .ok_or("no server says that it is the primary now")?;

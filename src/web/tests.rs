@@ -139,8 +139,8 @@ fn check(path: &str, fields: &[Field], object: &Map<String, Value>) {
 async fn answers_are_what_the_description_says() {
     let (addr, control) = served().await;
     let process = control.process();
-    let hosts = vec![crate::config::Host::parse("db1".to_owned(), 5432)];
-    let cluster = Arc::new(crate::pool::cluster::Cluster::new(hosts));
+    let member = crate::config::Member::parse("db1 weight=2 zone=a", 5432).expect("a server");
+    let cluster = Arc::new(crate::pool::cluster::Cluster::new(&[member], "a"));
     process.clusters.insert("app".into(), cluster);
     {
         let mut usage = process.usage.lock();

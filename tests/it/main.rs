@@ -39,6 +39,7 @@ mod relay;
 mod replicas;
 mod replication;
 mod server_login;
+mod shares;
 mod smoke;
 mod state;
 mod support;

@@ -19,6 +19,8 @@ pub const CLUSTER: &[Column] = &[
     ("active", Numeric),
     ("waiting", Numeric),
     ("reason", Text),
+    ("weight", Numeric),
+    ("zone", Text),
 ];
 
 /// Columns of EXPLAIN ROUTE.
@@ -72,6 +74,8 @@ pub fn cluster(view: &View<'_>) -> Vec<Row> {
                 u64::from(active).into(),
                 u64::from(waiting).into(),
                 reason.into(),
+                u64::from(server.share.weight).into(),
+                cluster.zone(at).to_string().into(),
             ]);
         }
     }

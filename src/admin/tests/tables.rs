@@ -44,8 +44,8 @@ fn shown(name: &str) -> Vec<std::collections::BTreeMap<&'static str, String>> {
         .expect("known");
     let (process, snapshot, console) = (process(), snapshot(), Shared::default());
     console.averages.record(Instant::now(), Default::default());
-    let hosts = vec![crate::config::Host::parse("db1".to_owned(), 5432)];
-    let cluster = Arc::new(crate::pool::cluster::Cluster::new(hosts));
+    let member = crate::config::Member::parse("db1 weight=2 zone=a", 5432).expect("a server");
+    let cluster = Arc::new(crate::pool::cluster::Cluster::new(&[member], "a"));
     process.clusters.insert("app".into(), cluster);
     let config = process.config.load_full();
     let advice = std::collections::BTreeMap::from([("app".to_owned(), Default::default())]);

@@ -150,6 +150,13 @@ pub(super) const KEYS: &[Key] = &[
     .needs_restart()
     .ours(),
     Key::process(
+        "zone",
+        "",
+        Text(|s| &mut s.zone),
+        "Where this pgweir stands, in the words that the servers of a database have for `zone`: reads go to replicas of the same zone as long as one of them may have them.",
+    )
+    .ours(),
+    Key::process(
         "cluster_check_interval",
         "500",
         Millis(|s| &mut s.cluster_check_interval),

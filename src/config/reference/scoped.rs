@@ -1,10 +1,11 @@
 //! Keys of one database and of one user.
 
 use super::super::User;
-use super::super::cluster::{PRIMARY_READS, READ_ONLY_TRANSACTIONS, READ_YOUR_WRITES};
+use super::super::cluster::{BALANCE, PRIMARY_READS, READ_ONLY_TRANSACTIONS, READ_YOUR_WRITES};
 use super::super::effective::STAY;
 use super::super::field::Field::{
     self, Names, OptCount, OptPooling, OptSeconds, OptText, OptWord, Param, Params, Password, Port,
+    Servers,
 };
 use super::{DatabaseDraft, Key, Slot};
 
@@ -34,8 +35,8 @@ pub(super) const DATABASE: &[Key] = &[
     ),
     database(
         "servers",
-        Names(|d| &mut d.servers),
-        "A primary and its replicas, `name` or `name:port` each, instead of `host`. Who is who is asked of them, again and again: statements that write go to the primary, those that only read to a replica, and after a failover the new primary takes over. Only in TOML; see docs/replicas.md.",
+        Servers(|d| &mut d.servers),
+        "A primary and its replicas instead of `host`: `name` or `name:port` each, or a table with `host`, `port`, `role` (`auto`, `primary`, `replica`: what it may be), `weight` (its share of reads, 1), `zone` and `pool_size` (as a replica); in text behind the name, as in `db2:5433 weight=2`. Who is who is asked of them, again and again: statements that write go to the primary, those that only read to a replica, and after a failover the new primary takes over. See docs/replicas.md.",
     )
     .ours(),
     database(
@@ -62,6 +63,24 @@ pub(super) const DATABASE: &[Key] = &[
         "max_replica_lag",
         OptSeconds(|d| &mut d.database.max_replica_lag),
         "How old what a replica shows may be for it to get reads; 0: any age. Not set: 10 seconds.",
+    )
+    .ours(),
+    database(
+        "balance",
+        OptWord(BALANCE, |d| &mut d.database.balance),
+        "Which of several replicas that may have a read gets it: of two taken by chance the one with less to do (`least-loaded`), one after the other (`round-robin`), or one taken by chance (`random`); each by its weight. Not set: `least-loaded`.",
+    )
+    .ours(),
+    database(
+        "slow_start",
+        OptSeconds(|d| &mut d.database.slow_start),
+        "A replica that comes back begins with a tenth of its share of reads and has all of it after this time; its caches are cold. 0: at once. Not set: 10 seconds.",
+    )
+    .ours(),
+    database(
+        "replica_pool_size",
+        OptCount(1, ANY, |d| &mut d.database.replica_pool_size),
+        "Connections of one pool to each replica of `servers`. Not set: as many as to the primary.",
     )
     .ours(),
     database(

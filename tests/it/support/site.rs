@@ -17,6 +17,7 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// A primary of its own with replicas, and pgweir in front.
 pub(crate) struct Site {
+    pub(crate) setup: Setup,
     pub(crate) trail: tempfile::TempDir,
     pub(crate) pgweir: Pgweir,
     pub(crate) replicas: Vec<Cluster>,
@@ -28,37 +29,48 @@ pub(crate) fn site(
     replicas: usize,
     more: &[(&str, toml::Value)],
 ) -> Option<Site> {
+    site_of(version, &vec![""; replicas + 1], more, Setup::new())
+}
+
+/// One in which `words` stand behind the name of each server, the primary's first.
+pub(crate) fn site_of(
+    version: Version,
+    words: &[&str],
+    more: &[(&str, toml::Value)],
+    setup: Setup,
+) -> Option<Site> {
     let postgres = Postgres::own(version)?;
     postgres.psql(
         "postgres",
         "CREATE TABLE item (id bigint PRIMARY KEY, v int)",
     );
-    let replicas: Vec<Cluster> = (0..replicas).map(|_| postgres.replica()).collect();
-    let mut servers = vec![format!("127.0.0.1:{}", postgres.port())];
-    servers.extend(
-        replicas
-            .iter()
-            .map(|one| format!("127.0.0.1:{}", one.port())),
-    );
+    let replicas: Vec<Cluster> = words.iter().skip(1).map(|_| postgres.replica()).collect();
     let trail = tempfile::tempdir().expect("a directory");
     let audit = trail.path().join("audit.jsonl").display().to_string();
-    let mut setup = Setup::new()
+    let mut setup = setup
         .set("admin_users", "t_trust")
         .set("audit_file", audit)
         .set("audit_policy", "all")
         .set("cluster_check_interval", "100ms")
         .database_set("app", "dbname", "postgres")
-        .database_set("app", "servers", servers);
+        .database_set("app", "servers", servers(&postgres, &replicas, words));
     for (key, value) in more {
         setup = setup.database_set("app", key, value.clone());
     }
     let pgweir = setup.start();
     Some(Site {
+        setup,
         trail,
         pgweir,
         replicas,
         postgres,
     })
+}
+
+fn servers(postgres: &Postgres, replicas: &[Cluster], words: &[&str]) -> Vec<String> {
+    let ports = std::iter::once(postgres.port()).chain(replicas.iter().map(Cluster::port));
+    let server = |(port, words)| format!("127.0.0.1:{port} {words}");
+    ports.zip(words).map(server).collect()
 }
 
 /// The value of the first column of the first row.
@@ -114,14 +126,42 @@ impl Site {
         self.postgres.port().to_string()
     }
 
+    /// Gives the servers other words and has pgweir read them.
+    pub(crate) fn reword(&mut self, words: &[&str]) {
+        let servers = servers(&self.postgres, &self.replicas, words);
+        let setup = std::mem::replace(&mut self.setup, Setup::new());
+        self.setup = setup.database_set("app", "servers", servers);
+        self.pgweir.rewrite(&self.setup);
+        self.console("RELOAD");
+    }
+
+    /// What the console says, unaligned.
+    pub(crate) fn console(&self, command: &str) -> String {
+        self.pgweir
+            .psql(&self.postgres, "t_trust", "pgweir", command)
+    }
+
+    /// What the console says against a command.
+    pub(crate) fn try_console(&self, command: &str) -> String {
+        let mut psql = self.pgweir.client(&self.postgres, "psql", "t_trust");
+        let output = psql
+            .args(["-AtqX", "-d", "pgweir", "-c", command])
+            .output()
+            .expect("psql runs");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// The port of the replica of that number.
+    pub(crate) fn replica(&self, at: usize) -> String {
+        self.replicas[at].port().to_string()
+    }
+
     /// Waits until so many replicas are fresh.
     pub(crate) fn settle(&self, replicas: usize) {
         self.pgweir
             .psql(&self.postgres, "t_trust", "app", "SELECT 1");
         eventually("fresh replicas", || {
-            let all = self
-                .pgweir
-                .psql(&self.postgres, "t_trust", "pgweir", "SHOW CLUSTER");
+            let all = self.console("SHOW CLUSTER");
             let fresh = all.lines().filter(|line| {
                 let columns: Vec<&str> = line.split('|').collect();
                 columns.get(2) == Some(&"replica") && columns.get(5) != Some(&"")

@@ -1,0 +1,136 @@
+//! How reads are shared out among replicas: weights, zones, roles, sizes of pools.
+
+use std::collections::BTreeMap;
+
+use crate::support::pgweir::Setup;
+use crate::support::postgres::Version;
+use crate::support::site::{Site, WHERE, ask, connect, runtime, site_of};
+use crate::support::wait::eventually;
+
+/// How many of `reads` reads, one after the other, each server got.
+fn given(site: &Site, reads: usize) -> BTreeMap<String, usize> {
+    runtime().block_on(async {
+        let client = connect(&site.pgweir).await;
+        let mut given = BTreeMap::new();
+        for _ in 0..reads {
+            *given.entry(ask(&client, WHERE).await).or_default() += 1;
+        }
+        given
+    })
+}
+
+#[test]
+fn weights_are_kept_and_can_be_changed_while_it_runs() {
+    for version in Version::ALL {
+        let more = [("balance", "round-robin".into())];
+        let words = ["", "weight=3", "weight=1"];
+        let Some(mut site) = site_of(version, &words, &more, Setup::new()) else {
+            continue;
+        };
+        site.settle(2);
+        let of = |heavy: usize, light: usize| {
+            BTreeMap::from([(site.replica(0), heavy), (site.replica(1), light)])
+        };
+        let (three_to_one, equal) = (of(30, 10), of(20, 20));
+        let only_one = BTreeMap::from([(site.replica(0), 40)]);
+        assert_eq!(given(&site, 40), three_to_one);
+        let timeline = site.console("SHOW CLUSTER");
+        site.reword(&["", "", ""]);
+        // Nothing was forgotten: there is no moment without a replica.
+        assert_eq!(given(&site, 40), equal, "{timeline}");
+        site.reword(&["", "", "weight=0"]);
+        assert_eq!(given(&site, 40), only_one);
+        let named = format!("/* pgweir: route=127.0.0.1:{} */ {WHERE}", site.replica(1));
+        let asked = runtime().block_on(async { ask(&connect(&site.pgweir).await, &named).await });
+        assert_eq!(asked, site.replica(1));
+    }
+}
+
+#[test]
+fn reads_stay_in_their_zone_while_they_can() {
+    let words = ["", "zone=b", "zone=a"];
+    let setup = Setup::new().set("zone", "a");
+    let Some(mut site) = site_of(Version::V15, &words, &[], setup) else {
+        return;
+    };
+    site.settle(2);
+    let near = BTreeMap::from([(site.replica(1), 20)]);
+    let far = BTreeMap::from([(site.replica(0), 20)]);
+    assert_eq!(given(&site, 20), near);
+    let shown = site.console("SHOW CLUSTER");
+    assert!(shown.lines().any(|line| line.ends_with("|1|a")), "{shown}");
+    let told = site.console(&format!(
+        "EXPLAIN ROUTE app '{}'",
+        WHERE.replace('\'', "''")
+    ));
+    assert!(told.contains("of another zone"), "{told}");
+    site.replicas.pop().expect("two").kill();
+    eventually("the other zone has all", || {
+        (given(&site, 20) == far).then_some(())
+    });
+}
+
+#[test]
+fn a_server_is_only_what_it_may_be() {
+    let words = ["", "role=replica", ""];
+    let Some(site) = site_of(Version::V15, &words, &[], Setup::new()) else {
+        return;
+    };
+    site.settle(2);
+    let name = |at: usize| format!("127.0.0.1:{}", site.replica(at));
+    let refused = site.try_console(&format!("SWITCHOVER app TO {}", name(0)));
+    assert!(refused.contains("must not be the primary"), "{refused}");
+    // Promoted past pgweir, it gets nothing, and the primary stays who it is.
+    (site.replicas[0].psql("postgres", "SELECT pg_promote()")).expect("a promotion");
+    let fenced = format!("{}|fenced|", name(0));
+    eventually("the one that may not is fenced", || {
+        site.console("SHOW CLUSTER").contains(&fenced).then_some(())
+    });
+    site.pgweir.psql(
+        &site.postgres,
+        "t_trust",
+        "app",
+        "INSERT INTO item VALUES (1, 1)",
+    );
+    assert_eq!(
+        site.postgres.psql("postgres", "SELECT count(*) FROM item"),
+        "1"
+    );
+}
+
+#[test]
+fn pools_of_replicas_have_their_own_size() {
+    let more = [("pool_size", 5.into()), ("replica_pool_size", 2.into())];
+    let words = ["", "pool_size=1"];
+    let Some(mut site) = site_of(Version::V15, &words, &more, Setup::new()) else {
+        return;
+    };
+    site.settle(1);
+    let at_once = |site: &Site| {
+        runtime().block_on(async {
+            let mut clients = Vec::new();
+            for _ in 0..6 {
+                clients.push(connect(&site.pgweir).await);
+            }
+            let asking: Vec<_> = (clients.into_iter())
+                .map(|client| {
+                    tokio::spawn(async move {
+                        ask(&client, "SELECT count(*) FROM generate_series(1, 1000000)").await
+                    })
+                })
+                .collect();
+            for one in asking {
+                one.await.expect("an answer");
+            }
+        });
+        let server = format!("127.0.0.1:{}", site.replica(0));
+        let shown = site.console("SHOW SERVERS");
+        shown
+            .lines()
+            .filter(|line| line.contains(&site.replica(0)) || line.contains(&server))
+            .count()
+    };
+    assert_eq!(at_once(&site), 1);
+    site.reword(&["", ""]);
+    assert_eq!(at_once(&site), 2);
+}
