@@ -56,6 +56,13 @@ pub(super) fn lag_seconds(reading: &Reading<'_>) -> Values {
     })
 }
 
+pub(super) fn banned(reading: &Reading<'_>) -> Values {
+    let now = Instant::now();
+    of_servers(reading, |_, _, server| {
+        Some((None, f64::from(u8::from(server.banned(now).is_some()))))
+    })
+}
+
 pub(super) fn lag_bytes(reading: &Reading<'_>) -> Values {
     of_servers(reading, |view, at, _| {
         Some((None, view.lag_bytes(at)? as f64))

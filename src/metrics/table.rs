@@ -169,6 +169,11 @@ pub const METRICS: &[Metric] = &[
         Series(&["database", "server"], cluster::lag_bytes),
     ),
     gauge(
+        "pgweir_cluster_banned",
+        "1 while a replica gets no reads because it failed somebody, else 0.",
+        Series(&["database", "server"], cluster::banned),
+    ),
+    gauge(
         "pgweir_cluster_refused_statements",
         "Statements that read as far as their text tells, and that go to the primary because a replica refused them.",
         Series(&["database"], cluster::refused),

@@ -146,10 +146,25 @@ impl Cluster {
         self.hosts.get(primary).cloned()
     }
 
+    /// A replica failed somebody; see [`Topology::failed`]. Returns for how long it is left alone, if that
+    /// is news.
+    pub fn failed(&self, at: usize, reason: &str) -> Option<Duration> {
+        let mut topology = self.topology.lock();
+        if !topology.failed(at, Instant::now(), reason) {
+            return None;
+        }
+        self.view.store(Arc::new(topology.view().clone()));
+        let ban = topology.view().servers.get(at)?.ban.as_ref();
+        ban.map(|ban| ban.pause)
+    }
+
     /// Takes in what a server said, or why it does not answer. Returns whether another one has become
     /// the primary.
     pub fn heard(&self, at: usize, said: Result<Report, Box<str>>) -> bool {
         let mut topology = self.topology.lock();
+        if let Err(reason) = &said {
+            topology.failed(at, Instant::now(), reason);
+        }
         let changed = topology.heard(at, said);
         self.view.store(Arc::new(topology.view().clone()));
         drop(topology);

@@ -134,6 +134,7 @@ impl Pool {
                 drop(permits);
                 drop(opening);
                 self.leave_host(&spec.host, &error);
+                self.leave_replica(&spec.host, &error);
                 self.open_failed(&error);
             }
         }
@@ -234,6 +235,21 @@ impl Pool {
             params: Vec::new(),
             timeout: config.settings.server_connect_timeout,
             settings: config.settings.clone(),
+        }
+    }
+
+    /// A replica that cannot be logged in to is left alone by everybody for a while.
+    fn leave_replica(&self, host: &Host, error: &ConnectError) {
+        if self.key.replica.is_none() || !error.is_the_servers() {
+            return;
+        }
+        let Some(cluster) = self.cluster() else {
+            return;
+        };
+        let at = cluster.hosts.iter().position(|one| one == host);
+        let banned = at.and_then(|at| cluster.failed(at, &error.to_string()));
+        if let Some(pause) = banned {
+            tracing::warn!(database = %self.key.database, server = %host, ?pause, "a replica gets no reads for a while: {error}");
         }
     }
 

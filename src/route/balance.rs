@@ -40,6 +40,15 @@ impl Servers {
         Self(self.0 & other.0)
     }
 
+    /// With this one.
+    #[must_use]
+    pub fn with(self, at: usize) -> Self {
+        match at < 64 {
+            true => Self(self.0 | 1 << at),
+            false => self,
+        }
+    }
+
     fn without(self, at: usize) -> Self {
         Self(self.0 & !(1 << (at % 64)))
     }
@@ -73,6 +82,13 @@ pub fn share(server: &Server, policy: &ClusterPolicy, now: Instant) -> u64 {
         _ => WHOLE,
     };
     u64::from(server.share.weight) * part
+}
+
+/// Whether it was gone and does not have its whole share again.
+#[must_use]
+pub fn is_warming(server: &Server, policy: &ClusterPolicy, now: Instant) -> bool {
+    (server.back_since)
+        .is_some_and(|since| now.saturating_duration_since(since) < policy.slow_start)
 }
 
 /// Those of the zone of this process, or all if there are none.

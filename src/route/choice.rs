@@ -78,6 +78,8 @@ pub struct Wanted {
     pub position: Option<u64>,
     /// What its client asked for.
     pub asked: Asked,
+    /// Replicas that could not be had for it.
+    pub without: Servers,
 }
 
 /// The place in the write-ahead log that `text` names as PostgreSQL writes it (`16/B374D848`).
@@ -91,20 +93,41 @@ pub fn lsn(text: &str) -> Option<u64> {
     Some(part(high)? << 32 | part(low)?)
 }
 
-/// The replicas that may have a read: fresh enough, and what it has to see is there.
+/// The replicas that may have a read: fresh enough, and what it has to see is there. Those that failed
+/// lately are among them only if there are no others and no primary either: the last one is never banned.
 #[must_use]
 pub fn candidates(view: &View, policy: &ClusterPolicy, wanted: &Wanted, now: Instant) -> Servers {
     let Wanted {
         written, position, ..
     } = *wanted;
-    Servers::of(view, |at, server| {
-        is_recent(server, policy, now)
+    let all = Servers::of(view, |at, server| {
+        !wanted.without.has(at)
+            && is_recent(server, policy, now)
             && is_meant(wanted.asked, at, server)
             && position.is_none_or(|position| {
                 (server.report).is_some_and(|report| report.position >= position)
             })
             && written.is_none_or(|written| server.fresh_as_of.is_some_and(|fresh| written < fresh))
-    })
+    });
+    let well = all.and(Servers::of(view, |_, server| server.banned(now).is_none()));
+    match well.is_empty() && view.primary.is_none() {
+        true => all,
+        false => well,
+    }
+}
+
+/// What a server is for now: `writes`, `reads`, `warming` (reads, not its full share yet), `behind` (older than
+/// it may be), `banned`, or `out`.
+#[must_use]
+pub fn state(server: &Server, policy: &ClusterPolicy, now: Instant) -> &'static str {
+    match server.standing {
+        Standing::Primary => "writes",
+        Standing::Replica if server.banned(now).is_some() => "banned",
+        Standing::Replica if !is_recent(server, policy, now) => "behind",
+        Standing::Replica if balance::is_warming(server, policy, now) => "warming",
+        Standing::Replica => "reads",
+        _ => "out",
+    }
 }
 
 /// Whether it is a replica that is not older than it may be.
@@ -146,7 +169,10 @@ pub fn read(
     let may = candidates(view, policy, wanted, now);
     let Some(best) = balance::pick(view, may, policy, now, &load, chance) else {
         let recent = Servers::of(view, |at, server| {
-            is_recent(server, policy, now) && is_meant(asked, at, server)
+            !wanted.without.has(at)
+                && server.banned(now).is_none()
+                && is_recent(server, policy, now)
+                && is_meant(asked, at, server)
         });
         return Route::Primary(match recent.is_empty() {
             true => Reason::NoReplica,
@@ -173,6 +199,7 @@ pub fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::ban::Ban;
     use crate::route::topology::Report;
 
     fn policy(primary_reads: PrimaryReads) -> ClusterPolicy {
@@ -221,6 +248,42 @@ mod tests {
         assert_eq!(go(&[Some(55)], Some(55)), Route::Primary(Reason::OwnWrites));
         assert_eq!(go(&[Some(57)], Some(56)), Route::Replica(1));
         assert_eq!(go(&[], None), Route::Primary(Reason::NoReplica));
+    }
+
+    #[test]
+    fn who_failed_lately_gets_nothing_unless_nobody_else_is_there() {
+        let start = Instant::now();
+        let mut view = view(start, &[Some(60), Some(60)]);
+        let now = start + Duration::from_secs(60);
+        let policy = policy(PrimaryReads::WhenNoReplica);
+        let ban = Some(Ban::after(None, now, "gone"));
+        view.servers[1].ban = ban.clone();
+        let go = |view: &View, now, without| {
+            let wanted = Wanted {
+                without,
+                ..Wanted::default()
+            };
+            read(view, &policy, &wanted, now, |_| 0, 7)
+        };
+        let all = Servers::default();
+        assert_eq!(go(&view, now, all), Route::Replica(2));
+        assert_eq!(state(&view.servers[1], &policy, now), "banned");
+        assert_eq!(
+            go(&view, now, all.with(2)),
+            Route::Primary(Reason::NoReplica)
+        );
+        view.servers[2].ban = ban;
+        assert_eq!(go(&view, now, all), Route::Primary(Reason::NoReplica));
+        // Without a primary the last ones are tried all the same.
+        let orphans = View {
+            primary: None,
+            ..view.clone()
+        };
+        assert!(matches!(go(&orphans, now, all), Route::Replica(_)));
+        let over = now + Duration::from_secs(1);
+        assert!(matches!(go(&view, over, all), Route::Replica(_)));
+        assert_eq!(state(&view.servers[0], &policy, now), "writes");
+        assert_eq!(state(&view.servers[1], &policy, over), "reads");
     }
 
     #[test]

@@ -151,6 +151,10 @@ pub fn explain(question: &Question<'_>, now: Instant) -> Vec<(String, String)> {
         });
         let says = match server.standing {
             Standing::Primary => "takes writes".to_owned(),
+            Standing::Replica if reads && server.banned(now).is_some() => {
+                let why = server.banned(now).map_or("", |ban| &*ban.reason);
+                format!("gets nothing for a while: {why}")
+            }
             Standing::Replica if may(at) && server.share.weight == 0 => {
                 format!("may have it if it is named (weight 0){lag}")
             }

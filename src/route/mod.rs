@@ -5,6 +5,7 @@
 //! statement by such a view; [`switchover`] picks the next primary.
 
 pub mod balance;
+pub mod ban;
 pub mod choice;
 pub mod explain;
 pub mod hint;

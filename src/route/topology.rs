@@ -26,6 +26,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::ban::Ban;
 use crate::config::member::{Member, Role};
 
 /// What a server says of itself.
@@ -105,6 +106,8 @@ pub struct Server {
     pub back_since: Option<Instant>,
     /// What it counts as.
     pub standing: Standing,
+    /// It failed: the ban that is in force, or the last one.
+    pub ban: Option<Ban>,
     /// What it said last, if it answers.
     pub report: Option<Report>,
     /// A replica shows all that was committed before this moment.
@@ -114,6 +117,12 @@ pub struct Server {
 }
 
 impl Server {
+    /// Why it is left alone at `now`, if it is.
+    #[must_use]
+    pub fn banned(&self, now: Instant) -> Option<&Ban> {
+        self.ban.as_ref().filter(|ban| ban.lasts(now))
+    }
+
     /// How old what it shows may be at `now`; `None` if nothing is known.
     #[must_use]
     pub fn lag(&self, now: Instant) -> Option<Duration> {
@@ -230,6 +239,7 @@ impl Topology {
             Err(reason) => {
                 *server = Server {
                     share: server.share,
+                    ban: server.ban.take(),
                     standing: Standing::Down,
                     reason,
                     ..Server::default()
@@ -391,12 +401,30 @@ impl Topology {
         }
     }
 
+    /// A replica failed somebody at `now`: it is left alone for a while. What is no replica is judged by what
+    /// it says of itself alone. Returns whether this is news.
+    pub fn failed(&mut self, at: usize, now: Instant, reason: &str) -> bool {
+        let server = self.view.servers.get_mut(at);
+        let Some(server) = server.filter(|server| server.standing == Standing::Replica) else {
+            return false;
+        };
+        let before = server.ban.clone();
+        server.ban = Some(Ban::after(server.ban.take(), now, reason));
+        // Whoever had been warming up does so again.
+        if let Some(ban) = &server.ban {
+            server.back_since = Some(ban.until);
+        }
+        server.ban != before
+    }
+
     fn stand(&mut self, at: usize, standing: Standing, reason: impl Into<Box<str>>) {
         if let Some(server) = self.view.servers.get_mut(at) {
             match (standing, server.standing) {
                 (Standing::Replica, Standing::Replica | Standing::Unknown) => {}
                 (Standing::Replica, _) => {
-                    server.back_since = server.report.map(|report| report.asked);
+                    let asked = server.report.map(|report| report.asked);
+                    let until = server.ban.as_ref().map(|ban| ban.until);
+                    server.back_since = asked.max(until);
                 }
                 _ => (server.fresh_as_of, server.back_since) = (None, None),
             }
@@ -507,6 +535,31 @@ mod tests {
         topology.heard(1, Ok(report(start, 7, 1, true, 10)));
         topology.heard(1, Ok(report(start, 9, 1, true, 10)));
         assert_eq!(back(&topology), Some(start + Duration::from_millis(7)));
+    }
+
+    #[test]
+    fn a_replica_that_fails_is_left_alone_and_begins_slowly() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut topology = cluster_of(2);
+        topology.heard(0, Ok(report(start, 0, 1, false, 10)));
+        topology.heard(1, Ok(report(start, 1, 1, true, 10)));
+        assert!(
+            !topology.failed(0, at(2), "no"),
+            "the primary is nobody's to ban"
+        );
+        assert!(topology.failed(1, at(2), "refused"));
+        assert!(!topology.failed(1, at(3), "refused again"));
+        let server = topology.view().servers[1].clone();
+        assert_eq!(&*server.banned(at(1001)).expect("banned").reason, "refused");
+        assert_eq!(server.banned(at(1002)), None);
+        assert_eq!(server.back_since, Some(at(1002)));
+        // Not answering and coming back makes nothing of it undone.
+        topology.heard(1, Err("gone".into()));
+        topology.heard(1, Ok(report(start, 10, 1, true, 10)));
+        let server = topology.view().servers[1].clone();
+        assert!(server.banned(at(1001)).is_some());
+        assert_eq!(server.back_since, Some(at(1002)));
     }
 
     #[test]

@@ -98,6 +98,27 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether it speaks against the server as a whole, not against who wanted to log in, and not of
+    /// having no room just now.
+    pub fn is_the_servers(&self) -> bool {
+        match self {
+            ConnectError::Server { sqlstate, .. } => {
+                // Class 57: it starts, ends or crashed. Others are about names, passwords and limits.
+                sqlstate.0.starts_with(b"57") || sqlstate.0.starts_with(b"XX")
+            }
+            ConnectError::Resolve { .. }
+            | ConnectError::Dial { .. }
+            | ConnectError::Timeout(_)
+            | ConnectError::Io(_)
+            | ConnectError::Closed
+            | ConnectError::Tls(_)
+            | ConnectError::TlsRefused
+            | ConnectError::Protocol(_)
+            | ConnectError::Frame(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether the server itself refused with this code.
     pub fn is_server(&self, code: SqlState) -> bool {
         matches!(self, ConnectError::Server { sqlstate, .. } if *sqlstate == code)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Context as TaskContext;
 
 use super::gather::Gather;
-use super::{Session, Stage, Stop, send};
+use super::{Asked, Session, Stage, Stop, send};
 use crate::config::PoolMode;
 use crate::error::{Fault, SqlState};
 use crate::pool::is_ascii_safe;
@@ -200,9 +200,14 @@ impl Session {
                 _ => {}
             }
             self.me.requested.set(self.now());
-            let pool = self.destination(frame, gather.input());
-            if !self.checkout(&pool, cx)? {
-                return Ok(Step::Wait);
+            // Each round leaves one replica out, and the primary ends them.
+            loop {
+                let pool = self.destination(frame, gather.input());
+                match self.checkout(&pool, cx)? {
+                    Asked::Attached => break,
+                    Asked::Waits => return Ok(Step::Wait),
+                    Asked::Elsewhere => {}
+                }
             }
         }
         if self.visit.counts && !self.may_visit(tag) {

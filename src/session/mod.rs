@@ -127,6 +127,17 @@ pub struct Session {
     _guards: Box<(Registered, Vec<Permit>, CancelKey)>,
 }
 
+/// What came of asking a pool for a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// The client has one.
+    Attached,
+    /// It waits in line.
+    Waits,
+    /// It was a replica's pool and has none: another server is to be chosen.
+    Elsewhere,
+}
+
 /// How far a session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -576,24 +587,21 @@ impl Session {
         }
     }
 
-    /// Asks a pool for a server. `true` if it is attached, `false` if the client waits.
-    fn checkout(&mut self, pool: &Rc<Pool>, cx: &mut TaskContext<'_>) -> Result<bool, Stop> {
+    /// Asks a pool for a server.
+    fn checkout(&mut self, pool: &Rc<Pool>, cx: &mut TaskContext<'_>) -> Result<Asked, Stop> {
         let now = self.now();
         match pool.checkout(now, cx.waker()) {
             Ok(CheckoutNow::Ready(lease)) => {
                 self.attach(lease, now);
-                Ok(true)
+                Ok(Asked::Attached)
             }
             Ok(CheckoutNow::Queued(seat)) => {
                 self.seat = Some(seat);
                 self.me.notified.set(false);
                 self.me.enter(ClientState::Waiting, now);
-                Ok(false)
+                Ok(Asked::Waits)
             }
-            Err(_) if self.leave_replica() => {
-                let home = self.pool.clone();
-                self.checkout(&home, cx)
-            }
+            Err(_) if self.leave_replica() => Ok(Asked::Elsewhere),
             Err(error) => Err(Stop::Fatal {
                 state: error.sqlstate(),
                 text: error.client_message().into_owned(),
@@ -620,7 +628,7 @@ impl Session {
                 Ok(true)
             }
             Err(_) if self.leave_replica() => {
-                // Its request is looked at again, and goes to the primary.
+                // Its request is looked at again, and goes to another server.
                 self.me.enter(ClientState::Idle, now);
                 Ok(true)
             }

@@ -17,6 +17,7 @@ use crate::config::PoolMode;
 use crate::config::cluster::{Balance, ReadYourWrites};
 use crate::error::SqlState;
 use crate::pool::Pool;
+use crate::route::balance::Servers;
 use crate::route::choice::{self, Reason, Route, Wanted};
 use crate::route::explain;
 use crate::route::hint::Hint;
@@ -60,6 +61,9 @@ pub(super) struct Visit {
     pub(super) retry: bool,
     /// Why the next request goes to the primary, whatever it is.
     pub(super) home: Option<Reason>,
+    /// Which replica was asked for a server, and those that had none for this request.
+    at: usize,
+    failed: Servers,
 }
 
 /// Requests up to a Sync that only read.
@@ -82,8 +86,10 @@ impl Session {
         let Some(policy) = self.pool.database().cluster() else {
             return self.pool.clone();
         };
-        let went_wrong = std::mem::take(&mut self.visit).home;
+        let before = std::mem::take(&mut self.visit);
+        let went_wrong = before.home;
         self.visit.counts = true;
+        self.visit.failed = before.failed;
         let reads = match self.mode {
             PoolMode::Session => None,
             _ => self.reads_only(frame, input),
@@ -131,13 +137,14 @@ impl Session {
             written,
             position: self.min_lsn(),
             asked,
+            without: before.failed,
         };
         let route = choice::read(&view, &policy, &wanted, Instant::now(), load, chance);
         match route {
             Route::Primary(reason) => self.told(reason),
             Route::Replica(at) => {
                 if let Some(pool) = self.pool.replica(at) {
-                    self.visit.replica = true;
+                    (self.visit.replica, self.visit.at) = (true, at);
                     self.visit.transaction = transaction;
                     self.told(Reason::Replica);
                     return pool;
@@ -276,11 +283,14 @@ impl Session {
         None
     }
 
-    /// No server of the replica can be had. `true` if it was one: the primary gets the request.
+    /// No server of the replica can be had. `true` if it was one: another one is to be chosen for the
+    /// request.
     pub(super) fn leave_replica(&mut self) -> bool {
         let replica = self.visit.replica;
-        self.visit.replica = false;
-        self.visit.home = replica.then_some(Reason::NoReplica);
+        if replica {
+            self.visit.replica = false;
+            self.visit.failed = self.visit.failed.with(self.visit.at);
+        }
         replica
     }
 

@@ -16,6 +16,7 @@ mod advisor;
 mod audit;
 mod auth;
 mod auth_query;
+mod bans;
 mod cancel;
 mod dashboard;
 mod differential;

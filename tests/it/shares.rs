@@ -58,7 +58,10 @@ fn reads_stay_in_their_zone_while_they_can() {
     let far = BTreeMap::from([(site.replica(0), 20)]);
     assert_eq!(given(&site, 20), near);
     let shown = site.console("SHOW CLUSTER");
-    assert!(shown.lines().any(|line| line.ends_with("|1|a")), "{shown}");
+    assert!(
+        shown.lines().any(|line| line.ends_with("|1|a|reads")),
+        "{shown}"
+    );
     let told = site.console(&format!(
         "EXPLAIN ROUTE app '{}'",
         WHERE.replace('\'', "''")

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::View;
 use crate::admin::table::Kind::{Numeric, Text};
 use crate::admin::table::{Column, Row};
+use crate::route::choice;
 use crate::route::topology::Standing;
 
 /// Columns of SHOW CLUSTER.
@@ -21,6 +22,7 @@ pub const CLUSTER: &[Column] = &[
     ("reason", Text),
     ("weight", Numeric),
     ("zone", Text),
+    ("state", Text),
 ];
 
 /// Columns of EXPLAIN ROUTE.
@@ -36,6 +38,9 @@ pub fn cluster(view: &View<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
     for (database, cluster) in clusters {
         let seen = cluster.view();
+        let config = view.process.config.load();
+        let policy = (config.database(&database)).and_then(|entry| entry.cluster());
+        let policy = policy.unwrap_or_default();
         for (at, (host, server)) in cluster.hosts.iter().zip(&seen.servers).enumerate() {
             let name = host.to_string();
             let is_primary = seen.primary == Some(at);
@@ -55,7 +60,13 @@ pub fn cluster(view: &View<'_>) -> Vec<Row> {
                 .flatten();
             let reason = match cluster.switching_to(at) {
                 Some(step) => format!("switchover to it: {step}"),
-                None => server.reason.to_string(),
+                None => match server.banned(now) {
+                    Some(ban) if server.reason.is_empty() => {
+                        let left = ban.until.saturating_duration_since(now);
+                        format!("for another {:.1} s: {}", left.as_secs_f64(), ban.reason)
+                    }
+                    _ => server.reason.to_string(),
+                },
             };
             rows.push(vec![
                 database.to_string().into(),
@@ -76,6 +87,7 @@ pub fn cluster(view: &View<'_>) -> Vec<Row> {
                 reason.into(),
                 u64::from(server.share.weight).into(),
                 cluster.zone(at).to_string().into(),
+                choice::state(server, &policy, now).into(),
             ]);
         }
     }
