@@ -14,6 +14,8 @@ pub enum PrimaryReads {
     /// If no replica is there that is fresh enough.
     #[default]
     WhenNoReplica,
+    /// Never: a read waits until a replica may have it.
+    Never,
 }
 
 /// Whose writes a read must see.
@@ -41,7 +43,7 @@ pub enum Balance {
 }
 
 /// Names of [`PrimaryReads`].
-pub const PRIMARY_READS: &[&str] = &["only", "always", "when-no-replica"];
+pub const PRIMARY_READS: &[&str] = &["only", "always", "when-no-replica", "never"];
 /// Names of [`ReadYourWrites`].
 pub const READ_YOUR_WRITES: &[&str] = &["off", "session", "database"];
 /// Where transactions may go that begin READ ONLY.
@@ -64,6 +66,8 @@ pub struct ClusterPolicy {
     pub max_lag: Duration,
     /// Transactions that begin READ ONLY go to the primary too.
     pub transactions_stay: bool,
+    /// How long a read waits for a replica that shows what it has to see before the primary has it.
+    pub wait: Duration,
     /// See [`Balance`].
     pub balance: Balance,
     /// How long a replica that comes back has to wait for its full share of reads.
@@ -77,6 +81,7 @@ impl Default for ClusterPolicy {
             read_your_writes: ReadYourWrites::default(),
             max_lag: MAX_REPLICA_LAG,
             transactions_stay: false,
+            wait: Duration::ZERO,
             balance: Balance::default(),
             slow_start: SLOW_START,
         }
@@ -97,6 +102,7 @@ impl Database {
             primary_reads: match self.primary_reads {
                 Some("only") => PrimaryReads::Only,
                 Some("always") => PrimaryReads::Always,
+                Some("never") => PrimaryReads::Never,
                 _ => PrimaryReads::WhenNoReplica,
             },
             read_your_writes: match self.read_your_writes {
@@ -106,6 +112,7 @@ impl Database {
             },
             max_lag: self.max_replica_lag.unwrap_or(MAX_REPLICA_LAG),
             transactions_stay: self.read_only_transactions == Some("primary"),
+            wait: self.replica_wait.unwrap_or_default(),
             balance: match self.balance {
                 Some("round-robin") => Balance::RoundRobin,
                 Some("random") => Balance::Random,
@@ -137,11 +144,12 @@ mod tests {
                 read_your_writes: ReadYourWrites::Session,
                 max_lag: Duration::from_secs(10),
                 transactions_stay: false,
+                wait: Duration::ZERO,
                 balance: Balance::LeastLoaded,
                 slow_start: Duration::from_secs(10),
             })
         );
-        let all = "servers = \"a\"\nprimary_reads = \"only\"\nread_your_writes = \"database\"\nmax_replica_lag = \"2s\"\nread_only_transactions = \"primary\"\nbalance = \"random\"\nslow_start = 0\n";
+        let all = "servers = \"a\"\nprimary_reads = \"only\"\nread_your_writes = \"database\"\nmax_replica_lag = \"2s\"\nread_only_transactions = \"primary\"\nbalance = \"random\"\nreplica_wait = \"50ms\"\nslow_start = 0\n";
         assert_eq!(
             policy(all),
             Some(ClusterPolicy {
@@ -149,6 +157,7 @@ mod tests {
                 read_your_writes: ReadYourWrites::Database,
                 max_lag: Duration::from_secs(2),
                 transactions_stay: true,
+                wait: Duration::from_millis(50),
                 balance: Balance::Random,
                 slow_start: Duration::ZERO,
             })
@@ -172,7 +181,7 @@ mod tests {
             ),
             (
                 "servers = \"a\"\nprimary_reads = \"sometimes\"\n",
-                "config:5: databases.a.primary_reads: \"sometimes\" is not known; one of only, always, when-no-replica",
+                "config:5: databases.a.primary_reads: \"sometimes\" is not known; one of only, always, when-no-replica, never",
             ),
             (
                 "primary_reads = \"only\"\n",

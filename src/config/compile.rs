@@ -429,6 +429,7 @@ fn draft(name: &str) -> DatabaseDraft {
             dbname: None,
             hosts: Vec::new(),
             members: Vec::new(),
+            replica_wait: None,
             balance: None,
             slow_start: None,
             replica_pool_size: None,
@@ -477,6 +478,7 @@ fn with_hosts(
             draft.database.read_only_transactions.is_some(),
         ),
         ("max_replica_lag", draft.database.max_replica_lag.is_some()),
+        ("replica_wait", draft.database.replica_wait.is_some()),
         ("balance", draft.database.balance.is_some()),
         ("slow_start", draft.database.slow_start.is_some()),
         (

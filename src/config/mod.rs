@@ -322,6 +322,8 @@ pub struct Database {
     pub read_only_transactions: Option<&'static str>,
     /// See [`cluster::ClusterPolicy::max_lag`].
     pub max_replica_lag: Option<Duration>,
+    /// See [`cluster::ClusterPolicy::wait`].
+    pub replica_wait: Option<Duration>,
     /// See [`cluster::Balance`].
     pub balance: Option<&'static str>,
     /// See [`cluster::ClusterPolicy::slow_start`].

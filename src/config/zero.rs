@@ -103,6 +103,7 @@ fn fallback(hosts: Vec<Host>) -> Database {
         dbname: None,
         hosts,
         members: Vec::new(),
+        replica_wait: None,
         balance: None,
         slow_start: None,
         replica_pool_size: None,

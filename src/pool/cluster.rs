@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -36,6 +37,8 @@ pub struct Cluster {
     started: Instant,
     /// Microseconds since `started` of the last write of anybody; 0 for none.
     written: AtomicU64,
+    /// How often a server was heard of, and who wants to know of the next time.
+    news: Mutex<(u32, Vec<Waker>)>,
     /// Reads that were given to servers one after the other.
     turn: AtomicU64,
     /// Reads that replicas refused.
@@ -86,6 +89,7 @@ impl Cluster {
             roles: members.iter().map(|member| member.role).collect(),
             zones: ArcSwap::from_pointee(zones(members)),
             turn: AtomicU64::new(0),
+            news: Mutex::default(),
             look: Notify::new(),
             changed: Notify::new(),
             retired: AtomicBool::new(false),
@@ -169,7 +173,23 @@ impl Cluster {
         self.view.store(Arc::new(topology.view().clone()));
         drop(topology);
         self.changed.notify_waiters();
+        let waiting = {
+            let mut news = self.news.lock();
+            news.0 = news.0.wrapping_add(1);
+            std::mem::take(&mut news.1)
+        };
+        waiting.into_iter().for_each(Waker::wake);
         changed
+    }
+
+    /// Has `waker` woken when a server is heard of next. Returns how often that happened so far; whoever asked
+    /// since then (`last`) is not noted twice.
+    pub fn wake_at_news(&self, last: Option<u32>, waker: &Waker) -> u32 {
+        let mut news = self.news.lock();
+        if last != Some(news.0) {
+            news.1.push(waker.clone());
+        }
+        news.0
     }
 
     /// Waits until the primary is known, at most for `limit`.

@@ -51,6 +51,8 @@ pub enum Route {
     Primary(Reason),
     /// To this server.
     Replica(usize),
+    /// Nowhere yet: the policy keeps it from the primary, and no replica may have it for this reason.
+    Wait(Reason),
 }
 
 /// What a client asked for.
@@ -94,7 +96,7 @@ pub fn lsn(text: &str) -> Option<u64> {
 }
 
 /// The replicas that may have a read: fresh enough, and what it has to see is there. Those that failed
-/// lately are among them only if there are no others and no primary either: the last one is never banned.
+/// lately are among them only if there are no others and no primary for it either: the last one is never banned.
 #[must_use]
 pub fn candidates(view: &View, policy: &ClusterPolicy, wanted: &Wanted, now: Instant) -> Servers {
     let Wanted {
@@ -110,7 +112,8 @@ pub fn candidates(view: &View, policy: &ClusterPolicy, wanted: &Wanted, now: Ins
             && written.is_none_or(|written| server.fresh_as_of.is_some_and(|fresh| written < fresh))
     });
     let well = all.and(Servers::of(view, |_, server| server.banned(now).is_none()));
-    match well.is_empty() && view.primary.is_none() {
+    let primary_may = view.primary.is_some() && policy.primary_reads != PrimaryReads::Never;
+    match well.is_empty() && !primary_may {
         true => all,
         false => well,
     }
@@ -142,6 +145,7 @@ fn is_recent(server: &Server, policy: &ClusterPolicy, now: Instant) -> bool {
 fn is_meant(asked: Asked, at: usize, server: &Server) -> bool {
     match asked {
         Asked::Server(only) => at == only,
+        Asked::Elsewhere => false,
         _ => server.share.weight > 0,
     }
 }
@@ -160,7 +164,9 @@ pub fn read(
     match asked {
         Asked::Primary => return Route::Primary(Reason::Hint),
         Asked::Server(at) if view.primary == Some(at) => return Route::Primary(Reason::Hint),
-        Asked::Elsewhere => return Route::Primary(Reason::NoReplica),
+        Asked::Elsewhere if policy.primary_reads != PrimaryReads::Never => {
+            return Route::Primary(Reason::NoReplica);
+        }
         Asked::Auto if policy.primary_reads == PrimaryReads::Only => {
             return Route::Primary(Reason::Policy);
         }
@@ -174,10 +180,14 @@ pub fn read(
                 && is_recent(server, policy, now)
                 && is_meant(asked, at, server)
         });
-        return Route::Primary(match recent.is_empty() {
+        let reason = match recent.is_empty() {
             true => Reason::NoReplica,
             false => Reason::OwnWrites,
-        });
+        };
+        return match policy.primary_reads {
+            PrimaryReads::Never => Route::Wait(reason),
+            _ => Route::Primary(reason),
+        };
     };
     let of = |at: usize| {
         let server = view.servers.get(at);
@@ -248,6 +258,18 @@ mod tests {
         assert_eq!(go(&[Some(55)], Some(55)), Route::Primary(Reason::OwnWrites));
         assert_eq!(go(&[Some(57)], Some(56)), Route::Replica(1));
         assert_eq!(go(&[], None), Route::Primary(Reason::NoReplica));
+        let (never, now) = (policy(PrimaryReads::Never), start);
+        let alone = |asked| {
+            let wanted = Wanted {
+                asked,
+                ..Wanted::default()
+            };
+            read(&view(start, &[]), &never, &wanted, now, |_| 0, 7)
+        };
+        for asked in [Asked::Auto, Asked::Replica, Asked::Elsewhere] {
+            assert_eq!(alone(asked), Route::Wait(Reason::NoReplica), "{asked:?}");
+        }
+        assert_eq!(alone(Asked::Primary), Route::Primary(Reason::Hint));
     }
 
     #[test]
@@ -311,6 +333,7 @@ mod tests {
         );
         assert_eq!(go(PrimaryReads::Always, [9, 9]), Route::Replica(1));
         assert_eq!(go(PrimaryReads::WhenNoReplica, [0, 9]), Route::Replica(1));
+        assert_eq!(go(PrimaryReads::Never, [0, 9]), Route::Replica(1));
     }
 
     #[test]

@@ -119,6 +119,10 @@ pub fn explain(question: &Question<'_>, now: Instant) -> Vec<(String, String)> {
                 other => other.as_str().to_owned(),
             },
         ),
+        Route::Wait(_) => (
+            "nowhere yet: it waits for a replica".to_owned(),
+            "primary_reads = never, and no replica may have it".to_owned(),
+        ),
         Route::Replica(at) if matches!(asked, Asked::Server(_)) => {
             (name(at), "the statement asks for it".to_owned())
         }

@@ -202,7 +202,9 @@ impl Session {
             self.me.requested.set(self.now());
             // Each round leaves one replica out, and the primary ends them.
             loop {
-                let pool = self.destination(frame, gather.input());
+                let Some(pool) = self.destination(frame, gather.input(), cx) else {
+                    return Ok(Step::Wait);
+                };
                 match self.checkout(&pool, cx)? {
                     Asked::Attached => break,
                     Asked::Waits => return Ok(Step::Wait),

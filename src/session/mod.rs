@@ -738,13 +738,13 @@ impl Session {
         if me.take(Signal::IDLE_TIMEOUT) && me.state.get() == ClientState::Idle {
             return fatal(SqlState::IDLE_SESSION_TIMEOUT, "client_idle_timeout");
         }
-        if me.take(Signal::WAIT_TIMEOUT) && self.seat.is_some() {
+        if me.take(Signal::WAIT_TIMEOUT) && self.is_waiting() {
             self.pool.stats.update(|totals| totals.wait_timeouts += 1);
             let waited = self.now().saturating_duration_since(me.since.get());
             (self.pool.stats).time(|times| times.wait.note(waited.as_micros() as u64));
             return fatal(SqlState::TOO_MANY_CONNECTIONS, "query_wait_timeout");
         }
-        if me.take(Signal::WAIT_NOTIFY) && self.seat.is_some() && self.stage == Stage::Ready {
+        if me.take(Signal::WAIT_NOTIFY) && self.is_waiting() && self.stage == Stage::Ready {
             write::notice(
                 &mut self.output,
                 SqlState(*b"00000"),
@@ -757,15 +757,13 @@ impl Session {
         if !replaying
             && me.take(Signal::CANCEL)
             && self.stage == Stage::Ready
-            && let Some(seat) = self.seat.take()
+            && self.give_up_waiting()
         {
-            // The server may have been granted this very moment: then it goes to the next.
-            seat.give_up();
             me.enter(ClientState::Idle, self.now());
             self.refuse_waiting();
             cx.waker().wake_by_ref();
         }
-        if me.has(Signal::DRAIN) && self.lease.is_none() && self.seat.is_none() {
+        if me.has(Signal::DRAIN) && self.lease.is_none() && !self.is_waiting() {
             return fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down");
         }
         if me.take(Signal::FENCED) && self.is_fenced() {

@@ -7,6 +7,7 @@
 //! session pooling.
 
 use std::rc::Rc;
+use std::task::Context as TaskContext;
 use std::time::Instant;
 
 use memchr::memmem;
@@ -14,15 +15,17 @@ use memchr::memmem;
 use super::Session;
 use super::from_client::Frame;
 use crate::config::PoolMode;
-use crate::config::cluster::{Balance, ReadYourWrites};
+use crate::config::cluster::{Balance, ClusterPolicy, ReadYourWrites};
 use crate::error::SqlState;
 use crate::pool::Pool;
+use crate::pool::cluster::Cluster;
 use crate::route::balance::Servers;
 use crate::route::choice::{self, Reason, Route, Wanted};
 use crate::route::explain;
 use crate::route::hint::Hint;
 use crate::route::topology::end_of_records;
 use crate::server::statements::Refusal;
+use crate::session::clients::ClientState;
 use crate::sql::{Analysis, Flags};
 use crate::wire::tag::frontend;
 use crate::wire::{Header, read};
@@ -62,8 +65,10 @@ pub(super) struct Visit {
     /// Why the next request goes to the primary, whatever it is.
     pub(super) home: Option<Reason>,
     /// Which replica was asked for a server, and those that had none for this request.
-    at: usize,
+    at: u8,
     failed: Servers,
+    /// It waits for a replica that may have it; the last news of the cluster when it did so.
+    waits: Option<u32>,
 }
 
 /// Requests up to a Sync that only read.
@@ -78,14 +83,28 @@ struct Batch {
 
 impl Session {
     /// The pool that is asked for a server for the batch that begins with `frame`, and notes what is
-    /// known of the batch. In a database that is no cluster this is the client's pool.
-    pub(super) fn destination(&mut self, frame: Frame<'_>, input: &[u8]) -> Rc<Pool> {
-        let Some(cluster) = self.pool.cluster() else {
-            return self.pool.clone();
-        };
-        let Some(policy) = self.pool.database().cluster() else {
-            return self.pool.clone();
-        };
+    /// known of the batch. In a database that is no cluster this is the client's pool. `None` if the batch
+    /// has to wait for a replica.
+    pub(super) fn destination(
+        &mut self,
+        frame: Frame<'_>,
+        input: &[u8],
+        cx: &TaskContext<'_>,
+    ) -> Option<Rc<Pool>> {
+        match self.pool.cluster().zip(self.pool.database().cluster()) {
+            Some((cluster, policy)) => self.choose(&cluster, &policy, frame, input, cx),
+            None => Some(self.pool.clone()),
+        }
+    }
+
+    fn choose(
+        &mut self,
+        cluster: &Cluster,
+        policy: &ClusterPolicy,
+        frame: Frame<'_>,
+        input: &[u8],
+        cx: &TaskContext<'_>,
+    ) -> Option<Rc<Pool>> {
         let before = std::mem::take(&mut self.visit);
         let went_wrong = before.home;
         self.visit.counts = true;
@@ -103,17 +122,17 @@ impl Session {
         }) = reads
         else {
             self.told(Reason::Writes);
-            return self.pool.clone();
+            return Some(self.pool.clone());
         };
         if cluster.refusals.knows(shape) || went_wrong == Some(Reason::Refused) {
             // It may write, whatever its text says.
             self.told(Reason::Refused);
-            return self.pool.clone();
+            return Some(self.pool.clone());
         }
         (self.visit.left, self.visit.shape) = (messages, shape);
         if let Some(reason) = went_wrong {
             self.told(reason);
-            return self.pool.clone();
+            return Some(self.pool.clone());
         }
         let written = match policy.read_your_writes {
             ReadYourWrites::Off => None,
@@ -139,19 +158,62 @@ impl Session {
             asked,
             without: before.failed,
         };
-        let route = choice::read(&view, &policy, &wanted, Instant::now(), load, chance);
-        match route {
+        match choice::read(&view, policy, &wanted, Instant::now(), load, chance) {
+            Route::Primary(Reason::OwnWrites) if self.may_wait(before.waits, policy) => {
+                self.wait_for_replica(cluster, before.waits, cx);
+                return None;
+            }
+            Route::Wait(_) => {
+                self.wait_for_replica(cluster, before.waits, cx);
+                return None;
+            }
             Route::Primary(reason) => self.told(reason),
             Route::Replica(at) => {
                 if let Some(pool) = self.pool.replica(at) {
-                    (self.visit.replica, self.visit.at) = (true, at);
+                    (self.visit.replica, self.visit.at) = (true, at as u8);
                     self.visit.transaction = transaction;
                     self.told(Reason::Replica);
-                    return pool;
+                    return Some(pool);
                 }
             }
         }
-        self.pool.clone()
+        Some(self.pool.clone())
+    }
+
+    /// Whether it waits for what its client wrote to arrive at a replica.
+    fn may_wait(&self, waits: Option<u32>, policy: &ClusterPolicy) -> bool {
+        let begun = waits.map(|_| self.me.since.get());
+        !policy.wait.is_zero()
+            && begun.is_none_or(|begun| self.now().saturating_duration_since(begun) < policy.wait)
+    }
+
+    /// Its request is looked at again when something is heard of the cluster.
+    fn wait_for_replica(&mut self, cluster: &Cluster, waits: Option<u32>, cx: &TaskContext<'_>) {
+        if waits.is_none() {
+            self.me.notified.set(false);
+            self.me.enter(ClientState::Waiting, self.now());
+            cluster.look_now();
+        }
+        self.visit = Visit {
+            waits: Some(cluster.wake_at_news(waits, cx.waker())),
+            ..Visit::default()
+        };
+    }
+
+    /// Whether it waits for a server, or for a replica that may have its request.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.seat.is_some() || self.visit.waits.is_some()
+    }
+
+    /// It does not wait any more. `true` if it did.
+    pub(super) fn give_up_waiting(&mut self) -> bool {
+        let seat = self.seat.take();
+        let waited = seat.is_some() || self.visit.waits.take().is_some();
+        if let Some(seat) = seat {
+            // The server may have been granted this very moment: then it goes to the next.
+            seat.give_up();
+        }
+        waited
     }
 
     fn told(&mut self, reason: Reason) {
@@ -289,7 +351,7 @@ impl Session {
         let replica = self.visit.replica;
         if replica {
             self.visit.replica = false;
-            self.visit.failed = self.visit.failed.with(self.visit.at);
+            self.visit.failed = self.visit.failed.with(usize::from(self.visit.at));
         }
         replica
     }

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use pgweir::demo::cluster::Cluster;
+use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
+
 use crate::support::pgweir::Setup;
 use crate::support::postgres::Version;
-use crate::support::site::{Site, WHERE, ask, connect, runtime, site_of};
+use crate::support::site::{Site, WHERE, ask, connect, eventually_async, runtime, site_of, within};
 use crate::support::wait::eventually;
 
 /// How many of `reads` reads, one after the other, each server got.
@@ -136,4 +140,106 @@ fn pools_of_replicas_have_their_own_size() {
     assert_eq!(at_once(&site), 1);
     site.reword(&["", ""]);
     assert_eq!(at_once(&site), 2);
+}
+
+#[test]
+fn a_read_waits_for_what_its_client_wrote() {
+    for version in Version::ALL {
+        let more = [("replica_wait", "10s".into())];
+        let Some(site) = site_of(version, &["", ""], &more, Setup::new()) else {
+            continue;
+        };
+        site.settle(1);
+        runtime().block_on(async {
+            let client = connect(&site.pgweir).await;
+            ask(&client, "INSERT INTO item VALUES (1, 0)").await;
+            for n in 1..=20 {
+                ask(&client, &format!("UPDATE item SET v = {n} WHERE id = 1")).await;
+                let read = "SELECT v || ' ' || current_setting('port') FROM item WHERE id = 1";
+                let wanted = format!("{n} {}", site.replica(0));
+                assert_eq!(ask(&client, read).await, wanted);
+            }
+        });
+        // What does not come in time is read from the primary.
+        let short = [("replica_wait", "50ms".into())];
+        let Some(site) = site_of(version, &["", ""], &short, Setup::new()) else {
+            continue;
+        };
+        site.settle(1);
+        pause(&site.replicas[0]);
+        runtime().block_on(async {
+            let client = connect(&site.pgweir).await;
+            ask(&client, "INSERT INTO item VALUES (1, 7)").await;
+            let read = "SELECT v || ' ' || current_setting('port') FROM item WHERE id = 1";
+            assert_eq!(ask(&client, read).await, format!("7 {}", site.primary()));
+        });
+    }
+}
+
+fn pause(replica: &Cluster) {
+    let paused = replica.psql("postgres", "SELECT pg_wal_replay_pause()");
+    paused.expect("replay is paused");
+    eventually("replay is paused", || {
+        let state = replica.psql("postgres", "SELECT pg_get_wal_replay_pause_state()");
+        (state.is_ok_and(|state| state == "paused")).then_some(())
+    });
+}
+
+#[test]
+fn the_primary_never_reads_if_it_must_not() {
+    for version in Version::ALL {
+        let more = [
+            ("primary_reads", "never".into()),
+            ("query_wait_timeout", "3s".into()),
+        ];
+        let Some(mut site) = site_of(version, &["", ""], &more, Setup::new()) else {
+            continue;
+        };
+        site.settle(1);
+        runtime().block_on(async {
+            let (client, other) = (connect(&site.pgweir).await, connect(&site.pgweir).await);
+            assert_eq!(ask(&client, WHERE).await, site.replica(0));
+            pause(&site.replicas[0]);
+            ask(&client, "INSERT INTO item VALUES (1, 7)").await;
+            // It waits for the replica, while others read what is there.
+            let reading = tokio::spawn(async move { ask(&client, "SELECT v FROM item").await });
+            for _ in 0..10 {
+                assert_eq!(ask(&other, WHERE).await, site.replica(0));
+            }
+            assert!(!reading.is_finished());
+            let resumed = site.replicas[0].psql("postgres", "SELECT pg_wal_replay_resume()");
+            resumed.expect("replay goes on");
+            assert_eq!(within(reading).await.expect("a read"), "7");
+            // A client may still name the primary.
+            let named = format!("/* pgweir: route=primary */ {WHERE}");
+            assert_eq!(ask(&other, &named).await, site.primary());
+        });
+        site.replicas[0].kill();
+        runtime().block_on(async {
+            let (client, other) = (connect(&site.pgweir).await, connect(&site.pgweir).await);
+            eventually_async(async || site.console("SHOW CLUSTER").contains("|down|")).await;
+            // Who waits can be cancelled, and goes on.
+            let token = other.cancel_token();
+            let waits = tokio::spawn(async move { (other.simple_query(WHERE).await, other) });
+            eventually_async(async || site.console("SHOW CLIENTS").contains("|waiting|")).await;
+            within(token.cancel_query(NoTls))
+                .await
+                .expect("a cancel request");
+            let (cancelled, other) = within(waits).await.expect("an answer");
+            let cancelled = cancelled.expect_err("cancelled");
+            assert_eq!(
+                cancelled.code(),
+                Some(&SqlState::QUERY_CANCELED),
+                "{cancelled}"
+            );
+            ask(&other, "INSERT INTO item VALUES (2, 2)").await;
+            let refused = within(client.simple_query(WHERE))
+                .await
+                .expect_err("a timeout");
+            let text = refused
+                .as_db_error()
+                .map(|error| error.message().to_owned());
+            assert_eq!(text.as_deref(), Some("query_wait_timeout"), "{refused}");
+        });
+    }
 }

@@ -48,6 +48,7 @@ fn config(auth_type: AuthType) -> Config {
             port: 5432,
         }],
         members: Vec::new(),
+        replica_wait: None,
         balance: None,
         slow_start: None,
         replica_pool_size: None,

@@ -42,13 +42,19 @@ pub(super) const DATABASE: &[Key] = &[
     database(
         "primary_reads",
         OptWord(PRIMARY_READS, |d| &mut d.database.primary_reads),
-        "When the primary of `servers` runs what a replica could: `only` (replicas get nothing), `always` (it is one of them), `when-no-replica` (if none is there that is fresh enough). Not set: `when-no-replica`.",
+        "When the primary of `servers` runs what a replica could: `only` (replicas get nothing), `always` (it is one of them), `when-no-replica` (if none is there that is fresh enough), `never` (reads wait for a replica, for `query_wait_timeout` at most). Not set: `when-no-replica`.",
     )
     .ours(),
     database(
         "read_your_writes",
         OptWord(READ_YOUR_WRITES, |d| &mut d.database.read_your_writes),
         "Whose writes a read from a replica must see: those of the same client (`session`), of all clients of the database (`database`), or nobody's (`off`). Not set: `session`.",
+    )
+    .ours(),
+    database(
+        "replica_wait",
+        OptSeconds(|d| &mut d.database.replica_wait),
+        "How long a read waits for a replica that shows what its client wrote before the primary has it. Not set: 0, the primary has it at once.",
     )
     .ours(),
     database(
