@@ -8,6 +8,7 @@
 //! Start reading at `Session::turn`; what a client's messages mean is in `from_client`, what a
 //! server's messages mean in `from_server`.
 
+mod batch;
 pub mod cancel;
 pub mod clients;
 pub mod context;
