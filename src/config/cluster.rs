@@ -42,6 +42,45 @@ pub enum Balance {
     Random,
 }
 
+/// Which servers a session is for as a whole, whatever its statements do.
+///
+/// Source: libpq, `target_session_attrs`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Each statement goes where it may run.
+    #[default]
+    Any,
+    /// All goes to the primary (`primary`, `read-write`).
+    Primary,
+    /// All goes to replicas (`standby`, `read-only`).
+    Standby,
+    /// All goes to replicas, or to the primary if there is none (`prefer-standby`).
+    PreferStandby,
+}
+
+impl Target {
+    /// The target of a word of [`TARGETS`].
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "any" => Target::Any,
+            "primary" | "read-write" => Target::Primary,
+            "standby" | "read-only" => Target::Standby,
+            "prefer-standby" => Target::PreferStandby,
+            _ => return None,
+        })
+    }
+}
+
+/// Names of [`Target`], as libpq has them.
+pub const TARGETS: &[&str] = &[
+    "any",
+    "read-write",
+    "read-only",
+    "primary",
+    "standby",
+    "prefer-standby",
+];
 /// Names of [`PrimaryReads`].
 pub const PRIMARY_READS: &[&str] = &["only", "always", "when-no-replica", "never"];
 /// Names of [`ReadYourWrites`].
@@ -68,6 +107,8 @@ pub struct ClusterPolicy {
     pub transactions_stay: bool,
     /// How long a read waits for a replica that shows what it has to see before the primary has it.
     pub wait: Duration,
+    /// See [`Target`].
+    pub target: Target,
     /// See [`Balance`].
     pub balance: Balance,
     /// How long a replica that comes back has to wait for its full share of reads.
@@ -82,6 +123,7 @@ impl Default for ClusterPolicy {
             max_lag: MAX_REPLICA_LAG,
             transactions_stay: false,
             wait: Duration::ZERO,
+            target: Target::default(),
             balance: Balance::default(),
             slow_start: SLOW_START,
         }
@@ -113,6 +155,9 @@ impl Database {
             max_lag: self.max_replica_lag.unwrap_or(MAX_REPLICA_LAG),
             transactions_stay: self.read_only_transactions == Some("primary"),
             wait: self.replica_wait.unwrap_or_default(),
+            target: (self.target_session_attrs)
+                .and_then(Target::parse)
+                .unwrap_or_default(),
             balance: match self.balance {
                 Some("round-robin") => Balance::RoundRobin,
                 Some("random") => Balance::Random,
@@ -145,11 +190,12 @@ mod tests {
                 max_lag: Duration::from_secs(10),
                 transactions_stay: false,
                 wait: Duration::ZERO,
+                target: Target::Any,
                 balance: Balance::LeastLoaded,
                 slow_start: Duration::from_secs(10),
             })
         );
-        let all = "servers = \"a\"\nprimary_reads = \"only\"\nread_your_writes = \"database\"\nmax_replica_lag = \"2s\"\nread_only_transactions = \"primary\"\nbalance = \"random\"\nreplica_wait = \"50ms\"\nslow_start = 0\n";
+        let all = "servers = \"a\"\nprimary_reads = \"only\"\nread_your_writes = \"database\"\nmax_replica_lag = \"2s\"\nread_only_transactions = \"primary\"\nbalance = \"random\"\ntarget_session_attrs = \"read-only\"\nreplica_wait = \"50ms\"\nslow_start = 0\n";
         assert_eq!(
             policy(all),
             Some(ClusterPolicy {
@@ -158,10 +204,18 @@ mod tests {
                 max_lag: Duration::from_secs(2),
                 transactions_stay: true,
                 wait: Duration::from_millis(50),
+                target: Target::Standby,
                 balance: Balance::Random,
                 slow_start: Duration::ZERO,
             })
         );
+    }
+
+    #[test]
+    fn every_target_has_a_meaning() {
+        for word in TARGETS {
+            assert!(Target::parse(word).is_some(), "{word}");
+        }
     }
 
     #[test]

@@ -430,6 +430,7 @@ fn draft(name: &str) -> DatabaseDraft {
             hosts: Vec::new(),
             members: Vec::new(),
             replica_wait: None,
+            target_session_attrs: None,
             balance: None,
             slow_start: None,
             replica_pool_size: None,
@@ -479,6 +480,10 @@ fn with_hosts(
         ),
         ("max_replica_lag", draft.database.max_replica_lag.is_some()),
         ("replica_wait", draft.database.replica_wait.is_some()),
+        (
+            "target_session_attrs",
+            draft.database.target_session_attrs.is_some(),
+        ),
         ("balance", draft.database.balance.is_some()),
         ("slow_start", draft.database.slow_start.is_some()),
         (

@@ -324,6 +324,8 @@ pub struct Database {
     pub max_replica_lag: Option<Duration>,
     /// See [`cluster::ClusterPolicy::wait`].
     pub replica_wait: Option<Duration>,
+    /// See [`cluster::Target`].
+    pub target_session_attrs: Option<&'static str>,
     /// See [`cluster::Balance`].
     pub balance: Option<&'static str>,
     /// See [`cluster::ClusterPolicy::slow_start`].

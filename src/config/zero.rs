@@ -104,6 +104,7 @@ fn fallback(hosts: Vec<Host>) -> Database {
         hosts,
         members: Vec::new(),
         replica_wait: None,
+        target_session_attrs: None,
         balance: None,
         slow_start: None,
         replica_pool_size: None,

@@ -25,6 +25,8 @@ pub enum Reason {
     Refused,
     /// The client asked for that server.
     Hint,
+    /// Its session is for such servers.
+    Target,
 }
 
 impl Reason {
@@ -40,6 +42,7 @@ impl Reason {
             Reason::NoReplica => "no-replica",
             Reason::Refused => "refused",
             Reason::Hint => "hint",
+            Reason::Target => "target",
         }
     }
 }

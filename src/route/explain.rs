@@ -7,7 +7,7 @@ use super::choice::{self, Asked, Reason, Route, Wanted};
 use super::hint::Hint;
 use super::topology::{Standing, View};
 use crate::config::Host;
-use crate::config::cluster::{Balance, ClusterPolicy, PrimaryReads};
+use crate::config::cluster::{Balance, ClusterPolicy, PrimaryReads, Target};
 use crate::sql::{Analysis, Flags, Kind};
 
 /// What a statement is for a cluster.
@@ -87,7 +87,8 @@ pub fn explain(question: &Question<'_>, now: Instant) -> Vec<(String, String)> {
     let (hosts, view, policy) = (question.hosts, question.view, question.policy);
     let name = |at: usize| hosts.get(at).map(Host::to_string).unwrap_or_default();
     let asked = asked(question.hint, hosts);
-    let reads = matches!(question.class, Class::Reads | Class::Transaction);
+    let for_replicas = matches!(policy.target, Target::Standby | Target::PreferStandby);
+    let reads = for_replicas || matches!(question.class, Class::Reads | Class::Transaction);
     let may = |at: usize| {
         let wanted = Wanted {
             asked: Asked::Server(at),
@@ -100,6 +101,15 @@ pub fn explain(question: &Question<'_>, now: Instant) -> Vec<(String, String)> {
         ..Wanted::default()
     };
     let route = match question.class {
+        _ if policy.target == Target::Primary => Route::Primary(Reason::Target),
+        _ if policy.target != Target::Any => {
+            let among = choice::candidates(view, &policy, &wanted, now);
+            match (among.is_empty(), policy.target) {
+                (true, Target::PreferStandby) => Route::Primary(Reason::NoReplica),
+                (true, _) => Route::Wait(Reason::NoReplica),
+                (false, _) => Route::Replica(among.iter().next().unwrap_or_default()),
+            }
+        }
         Class::Refused => Route::Primary(Reason::Refused),
         Class::Writes(_) => Route::Primary(Reason::Writes),
         _ => choice::read(view, &policy, &wanted, now, |_| 0, 0),
@@ -115,13 +125,17 @@ pub fn explain(question: &Question<'_>, now: Instant) -> Vec<(String, String)> {
                 Reason::Refused => question.class.words(),
                 Reason::Policy => "primary_reads = only".to_owned(),
                 Reason::Hint => "the statement asks for it".to_owned(),
+                Reason::Target => "target_session_attrs: all goes to the primary".to_owned(),
                 Reason::NoReplica => "no replica may have it".to_owned(),
                 other => other.as_str().to_owned(),
             },
         ),
         Route::Wait(_) => (
             "nowhere yet: it waits for a replica".to_owned(),
-            "primary_reads = never, and no replica may have it".to_owned(),
+            match policy.target {
+                Target::Any => "primary_reads = never, and no replica may have it".to_owned(),
+                _ => "target_session_attrs, and no replica may have it".to_owned(),
+            },
         ),
         Route::Replica(at) if matches!(asked, Asked::Server(_)) => {
             (name(at), "the statement asks for it".to_owned())
@@ -134,6 +148,7 @@ pub fn explain(question: &Question<'_>, now: Instant) -> Vec<(String, String)> {
             (
                 format!("{}{too}", all.join(" or ")),
                 match policy.balance {
+                    _ if for_replicas => "target_session_attrs: all goes to replicas",
                     Balance::LeastLoaded => {
                         "it only reads; the one with less to do of two taken by chance"
                     }

@@ -24,6 +24,7 @@ pub mod pin;
 mod prepared;
 mod retry;
 mod route;
+mod target;
 pub mod timeouts;
 pub mod watch;
 mod welcome;

@@ -16,7 +16,7 @@ use super::Session;
 use super::batch::Batch;
 use super::from_client::Frame;
 use crate::config::PoolMode;
-use crate::config::cluster::{Balance, ClusterPolicy, ReadYourWrites};
+use crate::config::cluster::{Balance, ClusterPolicy, ReadYourWrites, Target};
 use crate::error::SqlState;
 use crate::pool::Pool;
 use crate::pool::cluster::Cluster;
@@ -60,10 +60,12 @@ pub(super) struct Visit {
     /// Why the next request goes to the primary, whatever it is.
     pub(super) home: Option<Reason>,
     /// Which replica was asked for a server, and those that had none for this request.
-    at: u8,
-    failed: Servers,
+    pub(super) at: u8,
+    pub(super) failed: Servers,
     /// It waits for a replica that may have it; the last news of the cluster when it did so.
-    waits: Option<u32>,
+    pub(super) waits: Option<u32>,
+    /// The session is for replicas as a whole, and this is one: nothing of it is for the primary.
+    pub(super) standby: bool,
 }
 
 impl Session {
@@ -91,6 +93,10 @@ impl Session {
         cx: &TaskContext<'_>,
     ) -> Option<Rc<Pool>> {
         let before = std::mem::take(&mut self.visit);
+        let target = self.target(policy);
+        if target != Target::Any {
+            return self.aim(target, cluster, policy, &before, cx);
+        }
         let went_wrong = before.home;
         self.visit.counts = true;
         self.visit.failed = before.failed;
@@ -125,17 +131,8 @@ impl Session {
             ReadYourWrites::Database => self.wrote.max(cluster.written()),
         };
         let view = cluster.view();
-        let load = |at: usize| {
-            let pool = match view.primary == Some(at) {
-                true => Some(self.pool.clone()),
-                false => self.pool.replica(at),
-            };
-            pool.map_or(u32::MAX, |pool| pool.load())
-        };
-        let chance = match policy.balance {
-            Balance::RoundRobin => cluster.turn(),
-            _ => self.context.dice(),
-        };
+        let load = |at: usize| self.load(view.primary == Some(at), at);
+        let chance = self.chance(cluster, policy);
         let asked = explain::asked(&hint, &cluster.hosts);
         let wanted = Wanted {
             written,
@@ -165,6 +162,23 @@ impl Session {
         Some(self.pool.clone())
     }
 
+    /// How much a server has to do.
+    pub(super) fn load(&self, is_primary: bool, at: usize) -> u32 {
+        let pool = match is_primary {
+            true => Some(self.pool.clone()),
+            false => self.pool.replica(at),
+        };
+        pool.map_or(u32::MAX, |pool| pool.load())
+    }
+
+    /// A number by chance for the choice, or whose turn it is.
+    pub(super) fn chance(&self, cluster: &Cluster, policy: &ClusterPolicy) -> u64 {
+        match policy.balance {
+            Balance::RoundRobin => cluster.turn(),
+            _ => self.context.dice(),
+        }
+    }
+
     /// Whether it waits for what its client wrote to arrive at a replica.
     fn may_wait(&self, waits: Option<u32>, policy: &ClusterPolicy) -> bool {
         let begun = waits.map(|_| self.me.since.get());
@@ -173,7 +187,12 @@ impl Session {
     }
 
     /// Its request is looked at again when something is heard of the cluster.
-    fn wait_for_replica(&mut self, cluster: &Cluster, waits: Option<u32>, cx: &TaskContext<'_>) {
+    pub(super) fn wait_for_replica(
+        &mut self,
+        cluster: &Cluster,
+        waits: Option<u32>,
+        cx: &TaskContext<'_>,
+    ) {
         if waits.is_none() {
             self.me.notified.set(false);
             self.me.enter(ClientState::Waiting, self.now());
@@ -201,7 +220,7 @@ impl Session {
         waited
     }
 
-    fn told(&mut self, reason: Reason) {
+    pub(super) fn told(&mut self, reason: Reason) {
         self.visit.reason = Some(reason);
         tracing::trace!(client = self.me.id, reason = reason.as_str(), "route");
     }
@@ -209,9 +228,9 @@ impl Session {
     /// No server of the replica can be had. `true` if it was one: another one is to be chosen for the
     /// request.
     pub(super) fn leave_replica(&mut self) -> bool {
-        let replica = self.visit.replica;
+        let replica = self.visit.replica || self.visit.standby;
         if replica {
-            self.visit.replica = false;
+            (self.visit.replica, self.visit.standby) = (false, false);
             self.visit.failed = self.visit.failed.with(usize::from(self.visit.at));
         }
         replica

@@ -33,8 +33,9 @@ fn obvious<'a>(name: &str, value: &'a str) -> Option<&'a str> {
 impl Session {
     /// Welcomes the client at once if nothing has to be asked of a server, else checks one out.
     pub(super) fn begin_login(&mut self, cx: &mut TaskContext<'_>) -> Result<(), Stop> {
-        let Some(base) = self.pool.base() else {
-            self.checkout(&self.pool.clone(), cx)?;
+        let pool = self.login_pool();
+        let Some(base) = pool.base() else {
+            self.checkout(&pool, cx)?;
             return Ok(());
         };
         let mut vars = ParamSet::default();
@@ -45,7 +46,7 @@ impl Session {
                 (Some(value), _) => value.into(),
                 (None, Some(spelled)) => spelled,
                 (None, None) => {
-                    self.checkout(&self.pool.clone(), cx)?;
+                    self.checkout(&pool, cx)?;
                     return Ok(());
                 }
             };
@@ -106,7 +107,8 @@ impl Session {
         if let Some(refused) = self.rare.get_mut().refusal.take() {
             return Err(Stop::fatal(refused.state, refused.text, Fault::Client));
         }
-        let Some(base) = self.pool.base() else {
+        let pool = self.lease.as_ref().map(|lease| lease.pool().clone());
+        let Some(base) = pool.and_then(|pool| pool.base()) else {
             let text = "the server is gone again";
             return Err(Stop::fatal(
                 SqlState::CANNOT_CONNECT_NOW,

@@ -44,6 +44,7 @@ mod shares;
 mod smoke;
 mod state;
 mod support;
+mod targets;
 mod tidy;
 mod tls;
 mod tokio_postgres_driver;

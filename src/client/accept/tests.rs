@@ -49,6 +49,7 @@ fn config(auth_type: AuthType) -> Config {
         }],
         members: Vec::new(),
         replica_wait: None,
+        target_session_attrs: None,
         balance: None,
         slow_start: None,
         replica_pool_size: None,

@@ -1,7 +1,9 @@
 //! Keys of one database and of one user.
 
 use super::super::User;
-use super::super::cluster::{BALANCE, PRIMARY_READS, READ_ONLY_TRANSACTIONS, READ_YOUR_WRITES};
+use super::super::cluster::{
+    BALANCE, PRIMARY_READS, READ_ONLY_TRANSACTIONS, READ_YOUR_WRITES, TARGETS,
+};
 use super::super::effective::STAY;
 use super::super::field::Field::{
     self, Names, OptCount, OptPooling, OptSeconds, OptText, OptWord, Param, Params, Password, Port,
@@ -55,6 +57,12 @@ pub(super) const DATABASE: &[Key] = &[
         "replica_wait",
         OptSeconds(|d| &mut d.database.replica_wait),
         "How long a read waits for a replica that shows what its client wrote before the primary has it. Not set: 0, the primary has it at once.",
+    )
+    .ours(),
+    database(
+        "target_session_attrs",
+        OptWord(TARGETS, |d| &mut d.database.target_session_attrs),
+        "Which of `servers` sessions of this database are for as a whole, as libpq's setting of that name: the primary (`primary`, `read-write`), replicas (`standby`, `read-only`), replicas and without one the primary (`prefer-standby`), or each statement where it may run (`any`). For a second entry of the same servers, such as `app_ro`. A client says it for itself with `options=-cpgweir.target_session_attrs=standby`. Not set: `any`.",
     )
     .ours(),
     database(

@@ -135,6 +135,21 @@ impl Site {
         self.console("RELOAD");
     }
 
+    /// Adds another name for the same servers.
+    pub(crate) fn alias(&mut self, name: &str, more: &[(&str, toml::Value)]) {
+        let words = vec![""; self.replicas.len() + 1];
+        let servers = servers(&self.postgres, &self.replicas, &words);
+        let mut setup = std::mem::replace(&mut self.setup, Setup::new())
+            .database_set(name, "dbname", "postgres")
+            .database_set(name, "servers", servers);
+        for (key, value) in more {
+            setup = setup.database_set(name, key, value.clone());
+        }
+        self.setup = setup;
+        self.pgweir.rewrite(&self.setup);
+        self.console("RELOAD");
+    }
+
     /// What the console says, unaligned.
     pub(crate) fn console(&self, command: &str) -> String {
         self.pgweir
@@ -158,13 +173,21 @@ impl Site {
 
     /// Waits until so many replicas are fresh.
     pub(crate) fn settle(&self, replicas: usize) {
-        self.pgweir
-            .psql(&self.postgres, "t_trust", "app", "SELECT 1");
+        self.settle_alias("app", replicas);
+    }
+
+    /// The same for another name of the cluster.
+    pub(crate) fn settle_alias(&self, name: &str, replicas: usize) {
+        // Whoever logs in first has the servers asked; by then nobody knows a replica yet.
+        let text = "SELECT count(*) FROM pg_class";
+        self.pgweir.psql(&self.postgres, "t_trust", name, text);
         eventually("fresh replicas", || {
             let all = self.console("SHOW CLUSTER");
             let fresh = all.lines().filter(|line| {
                 let columns: Vec<&str> = line.split('|').collect();
-                columns.get(2) == Some(&"replica") && columns.get(5) != Some(&"")
+                columns.first() == Some(&name)
+                    && columns.get(2) == Some(&"replica")
+                    && columns.get(5) != Some(&"")
             });
             (fresh.count() == replicas).then_some(())
         });
