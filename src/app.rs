@@ -22,7 +22,7 @@ use crate::shutdown::Phase;
 use crate::timer::Timers;
 use crate::tls::{TlsBundle, TlsContext};
 use crate::worker::{self, Seed};
-use crate::{admin, advisor, logging, signals, watcher, web};
+use crate::{admin, advisor, logging, patroni, signals, watcher, web};
 
 /// Why pgweir did not start, or stopped with an error.
 #[derive(Debug, thiserror::Error)]
@@ -192,6 +192,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
             };
             tokio::spawn(web::serve(socket, env, derivation.clone()));
         }
+        tokio::spawn(patroni::run(control.clone()));
         tokio::spawn(watcher::run(control.clone(), derivation.clone()));
         tokio::spawn(watcher::switchover::run(
             control.clone(),

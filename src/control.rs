@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::audit::wall::Wall;
 use crate::config::diff;
 use crate::config::live::SettingError;
-use crate::config::{Config, ConfigErrors};
+use crate::config::{Config, ConfigErrors, Member};
 use crate::lint::policy::Policy;
 use crate::lint::texts::TextStats;
 use crate::pool::key::PoolKey;
@@ -213,6 +213,8 @@ pub struct Control {
     advisor: Option<mpsc::Sender<AdviceAsked>>,
     switcher: Option<mpsc::Sender<SwitchoverAsked>>,
     advice: Arc<Mutex<BTreeMap<String, Advice>>>,
+    /// The servers of databases as Patroni said last.
+    discovered: Arc<Mutex<BTreeMap<String, Vec<Member>>>>,
 }
 
 impl Control {
@@ -232,6 +234,7 @@ impl Control {
             advisor: None,
             switcher: None,
             advice: Arc::default(),
+            discovered: Arc::default(),
         }
     }
 
@@ -484,11 +487,36 @@ impl Control {
     pub fn reload(&self) -> Result<Vec<String>, ControlError> {
         let _one_at_a_time = self.changing.lock();
         let old = self.process.config.load_full();
-        let read = (self.source)(&old)?;
+        let mut read = (self.source)(&old)?;
+        for (database, members) in &*self.discovered.lock() {
+            read.take_members(database, members);
+        }
         for warning in read.warnings() {
             tracing::warn!("{warning}");
         }
         self.install(&old, &read)
+    }
+
+    /// Patroni says that these are the servers of a database; what is the same changes nothing.
+    pub fn discovered(&self, database: &str, members: Vec<Member>) {
+        let _one_at_a_time = self.changing.lock();
+        let old = self.process.config.load_full();
+        let known = old.databases.get(database);
+        if known.is_none_or(|known| known.patroni.is_empty() || known.members == members) {
+            return;
+        }
+        let names: Vec<String> = members.iter().map(|one| one.host.to_string()).collect();
+        tracing::info!(
+            database,
+            servers = names.join(", "),
+            "the servers, as Patroni says"
+        );
+        let mut new = (*old).clone();
+        new.take_members(database, &members);
+        (self.discovered.lock()).insert(database.to_owned(), members);
+        if let Err(error) = self.install(&old, &new) {
+            tracing::error!(database, %error, "what Patroni says could not be put in force");
+        }
     }
 
     /// SET: changes one setting until the next reload, with the checks of the file.

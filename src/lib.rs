@@ -39,6 +39,7 @@ pub mod metrics;
 pub mod net;
 pub mod offline;
 pub mod pam;
+pub mod patroni;
 pub mod pool;
 pub mod recorder;
 pub mod route;

@@ -12,7 +12,7 @@ use super::reference::{self, DatabaseDraft, PeerDraft, Slot};
 use super::suggest::nearest;
 use super::{
     Config, ConfigError, ConfigErrors, Database, Host, Member, Peer, RuleSettings, Settings, User,
-    audit, checks, file, ini, lint, zero,
+    audit, checks, file, ini, lint, member, zero,
 };
 
 /// Longest configuration file that is read, in bytes.
@@ -423,12 +423,15 @@ fn draft(name: &str) -> DatabaseDraft {
     DatabaseDraft {
         host: Vec::new(),
         servers: Vec::new(),
+        patroni: Vec::new(),
         port: 5432,
         database: Database {
             name: name.to_owned(),
             dbname: None,
             hosts: Vec::new(),
             members: Vec::new(),
+            patroni: Vec::new(),
+            seeds: Vec::new(),
             replica_wait: None,
             target_session_attrs: None,
             balance: None,
@@ -469,6 +472,7 @@ fn with_hosts(
     }
     let mut wrong = Vec::new();
     for (key, set) in [
+        ("patroni", !draft.patroni.is_empty()),
         ("primary_reads", draft.database.primary_reads.is_some()),
         (
             "read_your_writes",
@@ -536,6 +540,13 @@ fn with_servers(draft: DatabaseDraft) -> (Database, Vec<(&'static str, String)>)
                 database.members.push(member);
             }
             Err(message) => wrong.push(("servers", message)),
+        }
+    }
+    database.seeds.clone_from(&database.members);
+    for text in &draft.patroni {
+        match member::patroni(text) {
+            Ok(url) => database.patroni.push(url.into()),
+            Err(message) => wrong.push(("patroni", message)),
         }
     }
     (database, wrong)

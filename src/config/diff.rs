@@ -143,7 +143,9 @@ fn by_name<'c>(config: &'c Config, name: &str) -> Option<&'c Database> {
 
 /// Whether servers opened for `before` are wrong for `after`.
 fn recycles(before: &Database, after: &Database) -> bool {
-    before.hosts != after.hosts
+    // Of a cluster only the connections to servers that are none of it any more go.
+    let moved = before.hosts != after.hosts && !(before.is_cluster() && after.is_cluster());
+    moved
         || before.dbname != after.dbname
         || before.user != after.user
         || before.password != after.password
@@ -183,6 +185,14 @@ mod tests {
         assert_eq!(diff.removed, set(&["gone"]));
         assert_eq!(diff.adjusted, set(&["small"]));
         assert_eq!(diff.recycled, set(&["moved", "*"]));
+    }
+
+    #[test]
+    fn a_server_more_is_no_reason_to_leave_the_others() {
+        let old = config("[databases.a]\nservers = [\"db1\"]\n");
+        let new = config("[databases.a]\nservers = [\"db1\", \"db2\"]\n");
+        assert_eq!(diff(&old, &new).recycled, set(&[]));
+        assert_eq!(diff(&old, &new).adjusted, set(&["a"]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AuthType, Config, Database, PoolMode, User};
+use super::{AuthType, Config, Database, Member, PoolMode, User};
 
 /// Databases that are the console, never a server's.
 pub const CONSOLE_NAMES: [&str; 2] = ["pgbouncer", "pgweir"];
@@ -137,6 +137,20 @@ impl Config {
         database
             .max_db_connections
             .unwrap_or(self.settings.max_db_connections)
+    }
+
+    /// Takes over which servers a database has, if it has them from Patroni.
+    pub fn take_members(&mut self, database: &str, members: &[Member]) {
+        let Some(known) = self.databases.get_mut(database) else {
+            return;
+        };
+        if known.patroni.is_empty() || members.is_empty() {
+            return;
+        }
+        let mut taken = (**known).clone();
+        taken.hosts = members.iter().map(|member| member.host.clone()).collect();
+        taken.members = members.to_vec();
+        *known = Arc::new(taken);
     }
 
     /// Server connections of one user's pool to the replica of that name.

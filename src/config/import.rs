@@ -151,6 +151,7 @@ fn one_database(out: &mut String, database: &Database) -> std::fmt::Result {
             .map(|host| host.host().to_owned())
             .collect(),
         servers: Vec::new(),
+        patroni: Vec::new(),
         port: database.hosts.first().map_or(5432, |host| host.port()),
         database: database.clone(),
     };

@@ -121,6 +121,26 @@ fn place(text: &str, port: u16) -> Result<Host, String> {
     }
 }
 
+/// Where Patroni answers: `http://host:8008` with or without `/cluster`.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn patroni(text: &str) -> Result<String, String> {
+    let rest = (text.strip_prefix("http://")).or_else(|| text.strip_prefix("https://"));
+    let rest = rest.ok_or_else(|| format!("`{text}` must begin with http:// or https://"))?;
+    let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if place.is_empty() || place.contains(['@', ' ', '?', '#']) {
+        return Err(format!("`{text}` names no host, as in http://db1:8008"));
+    }
+    match path {
+        "" | "cluster" => Ok(format!(
+            "{}/cluster",
+            text.trim_end_matches("cluster").trim_end_matches('/')
+        )),
+        _ => Err(format!("`{text}`: only /cluster is asked for")),
+    }
+}
+
 /// The servers of a database as the file has them: a comma list, or an array of texts and tables. A table
 /// becomes the text that says the same.
 pub(super) fn read(raw: &Raw) -> Result<Vec<String>, String> {
@@ -226,6 +246,26 @@ mod tests {
         ] {
             let error = Member::parse(text, 5432).expect_err(text);
             assert!(error.contains(told), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn places_of_patroni_are_checked() {
+        for text in [
+            "http://db1:8008",
+            "http://db1:8008/",
+            "http://db1:8008/cluster",
+        ] {
+            assert_eq!(patroni(text).as_deref(), Ok("http://db1:8008/cluster"));
+        }
+        for text in [
+            "db1:8008",
+            "ftp://db1",
+            "http://",
+            "http://u:p@db1",
+            "http://db1/patroni",
+        ] {
+            assert!(patroni(text).is_err(), "{text}");
         }
     }
 

@@ -314,6 +314,10 @@ pub struct Database {
     pub hosts: Vec<Host>,
     /// The same as a primary and its replicas, with what is said of each; empty if they are equals.
     pub members: Vec<Member>,
+    /// Where Patroni is asked for the servers: URLs of its `/cluster`.
+    pub patroni: Vec<Arc<str>>,
+    /// [`Self::members`] as the file has them, before Patroni was asked.
+    pub seeds: Vec<Member>,
     /// See [`cluster::PrimaryReads`].
     pub primary_reads: Option<&'static str>,
     /// See [`cluster::ReadYourWrites`].
@@ -448,6 +452,8 @@ pub struct Settings {
     pub auth_pam_service: String,
     /// The program that asks PAM; `None`: the one beside pgweir.
     pub auth_pam_helper: Option<PathBuf>,
+    /// Authorities (PEM) that certificates of Patroni's REST API must come from.
+    pub patroni_ca_file: Option<PathBuf>,
     /// Authorities (PEM) that certificates of LDAP servers must come from.
     pub auth_ldap_ca_file: Option<PathBuf>,
     /// `auth_user`.

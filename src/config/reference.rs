@@ -34,6 +34,8 @@ pub struct DatabaseDraft {
     pub host: Vec<String>,
     /// The servers of a cluster as written.
     pub servers: Vec<String>,
+    /// Where Patroni is asked, as written.
+    pub patroni: Vec<String>,
     /// The port of every host.
     pub port: u16,
     /// All other keys.
@@ -290,6 +292,7 @@ fn unset() -> Settings {
         auth_ident_file: None,
         auth_ldap_options: None,
         auth_ldap_ca_file: None,
+        patroni_ca_file: None,
         auth_pam_service: String::new(),
         auth_pam_helper: None,
         auth_user: None,

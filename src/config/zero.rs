@@ -103,6 +103,8 @@ fn fallback(hosts: Vec<Host>) -> Database {
         dbname: None,
         hosts,
         members: Vec::new(),
+        patroni: Vec::new(),
+        seeds: Vec::new(),
         replica_wait: None,
         target_session_attrs: None,
         balance: None,

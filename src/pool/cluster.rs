@@ -4,7 +4,7 @@
 //! [`Cluster::view`], which never waits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use tokio::sync::futures::Notified;
 
 use super::refusals::Refusals;
 use crate::config::Host;
-use crate::config::member::{Member, Role};
+use crate::config::member::Member;
 use crate::route::topology::{Report, Topology, View};
 
 /// See the module.
@@ -23,8 +23,6 @@ use crate::route::topology::{Report, Topology, View};
 pub struct Cluster {
     /// Its servers, as the configuration has them.
     pub hosts: Vec<Host>,
-    /// What each of them may be.
-    roles: Vec<Role>,
     /// Where each of them stands.
     zones: ArcSwap<Vec<Box<str>>>,
     topology: Mutex<Topology>,
@@ -37,6 +35,8 @@ pub struct Cluster {
     started: Instant,
     /// Microseconds since `started` of the last write of anybody; 0 for none.
     written: AtomicU64,
+    /// Who was the primary when [`Self::heard`] said last that somebody else is; `usize::MAX` for nobody.
+    told: AtomicUsize,
     /// How often a server was heard of, and who wants to know of the next time.
     news: Mutex<(u32, Vec<Waker>)>,
     /// Reads that were given to servers one after the other.
@@ -86,9 +86,9 @@ impl Cluster {
             view: ArcSwap::from_pointee(topology.view().clone()),
             topology: Mutex::new(topology),
             hosts: (members.iter()).map(|member| member.host.clone()).collect(),
-            roles: members.iter().map(|member| member.role).collect(),
             zones: ArcSwap::from_pointee(zones(members)),
             turn: AtomicU64::new(0),
+            told: AtomicUsize::new(usize::MAX),
             news: Mutex::default(),
             look: Notify::new(),
             changed: Notify::new(),
@@ -100,21 +100,24 @@ impl Cluster {
         }
     }
 
-    /// Takes other weights and zones of the same servers over. `false` if the servers are others, or may be
-    /// something else: then a new cluster takes this one's place.
+    /// Takes over what else is said of the same servers. `false` if the servers are others: then a new cluster
+    /// takes this one's place.
     pub fn takes(&self, members: &[Member], zone: &str) -> bool {
         let hosts = members.iter().map(|member| &member.host);
-        let roles = members.iter().map(|member| &member.role);
-        if !self.hosts.iter().eq(hosts) || !self.roles.iter().eq(roles) {
+        if !self.hosts.iter().eq(hosts) {
             return false;
         }
         if **self.zones.load() != zones(members) {
             self.zones.store(Arc::new(zones(members)));
         }
         let mut topology = self.topology.lock();
-        topology.share(members, zone);
+        topology.configure(members, zone);
         if *topology.view() != **self.view.load() {
             self.view.store(Arc::new(topology.view().clone()));
+            drop(topology);
+            self.changed.notify_waiters();
+            // Those who ask the servers tell everybody who is the primary now.
+            self.look_now();
         }
         true
     }
@@ -169,7 +172,9 @@ impl Cluster {
         if let Err(reason) = &said {
             topology.failed(at, Instant::now(), reason);
         }
-        let changed = topology.heard(at, said);
+        topology.heard(at, said);
+        let primary = topology.view().primary.map_or(usize::MAX, |at| at);
+        let changed = self.told.swap(primary, Ordering::Relaxed) != primary;
         self.view.store(Arc::new(topology.view().clone()));
         drop(topology);
         self.changed.notify_waiters();

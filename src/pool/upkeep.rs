@@ -310,11 +310,7 @@ impl Pool {
             }
         }
         *self.failure.borrow_mut() = None;
-        let closing =
-            (self.state.borrow_mut()).take_idle(|idle| idle.server.shared.close_needed.get());
-        for server in closing {
-            self.close(server, "another server is the primary");
-        }
+        self.close_unwanted("another server is the primary");
         self.pump();
         stranded
     }
@@ -344,6 +340,13 @@ impl Pool {
         *self.cluster.borrow_mut() = self.process.cluster(&self.key.database, &database);
         *self.settings.borrow_mut() = Rc::new(settings);
         self.set_ends_of_life();
+        if database.is_cluster() {
+            // Servers that are none of the cluster's any more.
+            let servers = self.servers.borrow();
+            let strangers =
+                (servers.values()).filter(|server| !database.hosts.contains(&server.host));
+            strangers.for_each(|server| server.close_needed.set(true));
+        }
         *self.database.borrow_mut() = database;
         self.limits.set(super::MessageLimits::of(&config));
         *self.config.borrow_mut() = config;
@@ -351,7 +354,17 @@ impl Pool {
             self.accepted.borrow_mut().clear();
             self.reconnect();
         } else {
+            self.close_unwanted("not a server of the cluster any more");
             self.pump();
+        }
+    }
+
+    /// Closes what is idle and must go.
+    fn close_unwanted(&self, why: &str) {
+        let closing =
+            (self.state.borrow_mut()).take_idle(|idle| idle.server.shared.close_needed.get());
+        for server in closing {
+            self.close(server, why);
         }
     }
 

@@ -190,24 +190,29 @@ impl Topology {
     /// A cluster of these servers, of which nothing is known; the process stands in `zone`.
     #[must_use]
     pub fn new(members: &[Member], zone: &str) -> Self {
-        let told = members.iter().any(|member| member.role == Role::Primary);
-        let mut topology = Self {
-            barred: (members.iter())
-                .map(|member| match member.role {
-                    Role::Primary => false,
-                    Role::Auto => told,
-                    Role::Replica => true,
-                })
-                .collect(),
-            ..Self::default()
-        };
+        let mut topology = Self::default();
         (topology.view.servers).resize_with(members.len(), Server::default);
-        topology.share(members, zone);
+        topology.configure(members, zone);
         topology
     }
 
-    /// Takes in which part each server has in the reads.
-    pub fn share(&mut self, members: &[Member], zone: &str) {
+    /// Takes in what the configuration says of the same servers now: their parts in the reads, and who may be the
+    /// primary.
+    pub fn configure(&mut self, members: &[Member], zone: &str) {
+        let told = members.iter().any(|member| member.role == Role::Primary);
+        let barred: Vec<bool> = (members.iter())
+            .map(|member| match member.role {
+                Role::Primary => false,
+                Role::Auto => told,
+                Role::Replica => true,
+            })
+            .collect();
+        if barred != self.barred {
+            self.barred = barred;
+            if self.complete {
+                self.judge_all();
+            }
+        }
         for (server, member) in self.view.servers.iter_mut().zip(members) {
             server.share = Share {
                 weight: member.weight,
@@ -266,6 +271,11 @@ impl Topology {
             return;
         }
         self.complete = true;
+        self.judge_all();
+    }
+
+    /// What all said last is judged again.
+    fn judge_all(&mut self) {
         let servers = self.view.servers.iter().enumerate();
         let mut said: Vec<(usize, Report)> = servers
             .filter_map(|(at, server)| Some((at, server.report?)))
@@ -521,6 +531,31 @@ mod tests {
             assert_eq!(topology.view().primary, Some(1), "{servers:?}");
             assert_eq!(standings(&topology)[0], Standing::Fenced);
         }
+    }
+
+    #[test]
+    fn who_may_be_the_primary_can_change() {
+        let start = Instant::now();
+        let members =
+            |texts: [&str; 2]| texts.map(|text| Member::parse(text, 1).expect("a server"));
+        let mut topology = Topology::new(&members(["a role=primary", "b"]), "");
+        topology.heard(0, Ok(report(start, 0, 1, false, 10)));
+        topology.heard(1, Ok(report(start, 0, 1, true, 10)));
+        assert_eq!(topology.view().primary, Some(0));
+        // Nobody is for a moment; then the other one, when it says so itself.
+        topology.configure(&members(["a role=replica", "b role=replica"]), "");
+        assert_eq!(topology.view().primary, None);
+        assert_eq!(standings(&topology), [Standing::Fenced, Standing::Replica]);
+        topology.configure(&members(["a", "b role=primary"]), "");
+        assert_eq!(topology.view().primary, None);
+        topology.heard(1, Ok(report(start, 5, 2, false, 11)));
+        assert_eq!(topology.view().primary, Some(1));
+        // The other way round: it says so first.
+        let mut topology = Topology::new(&members(["a role=replica", "b role=replica"]), "");
+        topology.heard(0, Ok(report(start, 0, 1, false, 10)));
+        topology.heard(1, Ok(report(start, 0, 1, true, 10)));
+        topology.configure(&members(["a role=primary", "b"]), "");
+        assert_eq!(topology.view().primary, Some(0));
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct TlsBundle {
     pub servers: Option<Arc<ServerLeg>>,
     /// Towards LDAP servers; `None` without `auth_ldap_ca_file`.
     pub directory: Option<Arc<rustls::ClientConfig>>,
+    /// Towards Patroni; `None` without `patroni_ca_file`.
+    pub patroni: Option<Arc<rustls::ClientConfig>>,
 }
 
 impl TlsBundle {
@@ -51,10 +53,15 @@ impl TlsBundle {
             Some(path) => Some(client::trusting(path)?),
             None => None,
         };
+        let patroni = match &config.settings.patroni_ca_file {
+            Some(path) => Some(client::trusting(path)?),
+            None => None,
+        };
         Ok(TlsBundle {
             clients,
             servers,
             directory,
+            patroni,
         })
     }
 }

@@ -34,6 +34,7 @@ mod licences;
 mod limits;
 mod offline;
 mod pam;
+mod patroni;
 mod prepared;
 mod proxied;
 mod relay;

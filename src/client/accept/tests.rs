@@ -48,6 +48,8 @@ fn config(auth_type: AuthType) -> Config {
             port: 5432,
         }],
         members: Vec::new(),
+        patroni: Vec::new(),
+        seeds: Vec::new(),
         replica_wait: None,
         target_session_attrs: None,
         balance: None,

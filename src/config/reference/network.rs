@@ -142,6 +142,13 @@ pub(super) const KEYS: &[Key] = &[
     )
     .ours(),
     Key::process(
+        "patroni_ca_file",
+        "",
+        File(|s| &mut s.patroni_ca_file),
+        "Authorities (PEM) that the certificates of Patroni's REST API must come from, for a database whose `patroni` is `https`. Read again on reload.",
+    )
+    .ours(),
+    Key::process(
         "auth_pam_service",
         "pgbouncer",
         Text(|s| &mut s.auth_pam_service),

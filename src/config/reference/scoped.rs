@@ -42,6 +42,12 @@ pub(super) const DATABASE: &[Key] = &[
     )
     .ours(),
     database(
+        "patroni",
+        Names(|d| &mut d.patroni),
+        "Where Patroni's REST API is, such as `http://db1:8008`, or several of its places that are asked in turn: which servers the cluster has and which one alone may be the primary is what `/cluster` says. `servers` is where to begin, and what is said of a server there holds. `https` needs `patroni_ca_file`.",
+    )
+    .ours(),
+    database(
         "primary_reads",
         OptWord(PRIMARY_READS, |d| &mut d.database.primary_reads),
         "When the primary of `servers` runs what a replica could: `only` (replicas get nothing), `always` (it is one of them), `when-no-replica` (if none is there that is fresh enough), `never` (reads wait for a replica, for `query_wait_timeout` at most). Not set: `when-no-replica`.",

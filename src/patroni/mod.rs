@@ -1,0 +1,76 @@
+//! Clusters whose servers Patroni knows: it is asked again and again which there are and which one holds the
+//! leader's key.
+//!
+//! Nothing is believed of a server's state that the server does not say itself: Patroni says which servers there
+//! are and which one alone may be the primary. So an old primary that has lost the key gets no writes although
+//! it still takes them, and a new one gets them when it is one. If Patroni does not answer, what it said last
+//! holds.
+
+pub mod client;
+pub mod members;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::Uri;
+
+use crate::control::Control;
+
+/// Shortest pause between two questions.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// Keeps Patroni asked for every database that names one, until the process ends.
+pub async fn run(control: Control) {
+    let mut silent: BTreeSet<String> = BTreeSet::new();
+    loop {
+        let began = Instant::now();
+        let config = control.process().config.load_full();
+        let databases = config
+            .databases
+            .values()
+            .filter(|database| !database.patroni.is_empty());
+        for database in databases {
+            let name = &database.name;
+            match ask(&control, &database.patroni, &database.seeds).await {
+                Ok(members) => {
+                    if silent.remove(name) {
+                        tracing::info!(database = name, "Patroni answers again");
+                    }
+                    control.discovered(name, members);
+                }
+                Err(error) if silent.insert(name.clone()) => {
+                    tracing::warn!(
+                        database = name,
+                        "Patroni does not answer, and the servers stay what they were: {error}"
+                    );
+                }
+                Err(_) => {}
+            }
+        }
+        let pause = config.settings.cluster_check_interval.max(SHORTEST);
+        crate::timer::sleep(pause.saturating_sub(began.elapsed()).max(SHORTEST)).await;
+    }
+}
+
+/// The first answer that makes sense of one of these places.
+async fn ask(
+    control: &Control,
+    places: &[Arc<str>],
+    seeds: &[crate::config::Member],
+) -> Result<Vec<crate::config::Member>, String> {
+    let mut errors = Vec::new();
+    for place in places {
+        let answer = async {
+            let url: Uri = place.parse().map_err(|_| "it is no URL".to_owned())?;
+            let tls = control.process().tls.load().patroni.clone();
+            let answer = client::get(&url, tls).await?;
+            members::read(&answer, seeds)
+        };
+        match answer.await {
+            Ok(members) => return Ok(members),
+            Err(error) => errors.push(format!("{place}: {error}")),
+        }
+    }
+    Err(errors.join("; "))
+}
