@@ -243,7 +243,12 @@ pub(super) async fn explain_route(env: &Env, argument: &Argument) -> Result {
         hosts: &cluster.hosts,
         view: &view,
         policy,
-        class: Class::of(&known, cluster.refusals.knows(known.fingerprint), policy),
+        class: Class::of(
+            &known,
+            cluster.reads(&known),
+            cluster.refusals.knows(known.fingerprint),
+            policy,
+        ),
         hint: &hint,
     };
     let mut answer = Answer::tag("EXPLAIN");

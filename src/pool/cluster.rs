@@ -16,7 +16,9 @@ use tokio::sync::futures::Notified;
 use super::refusals::Refusals;
 use crate::config::Host;
 use crate::config::member::Member;
+use crate::route::functions::Functions;
 use crate::route::topology::{Report, Topology, View};
+use crate::sql::{Analysis, Flags};
 
 /// See the module.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub struct Cluster {
     news: Mutex<(u32, Vec<Waker>)>,
     /// Reads that were given to servers one after the other.
     turn: AtomicU64,
+    /// Functions of the database that do not write.
+    pub functions: ArcSwap<Functions>,
     /// Reads that replicas refused.
     pub refusals: Refusals,
     /// The server that a switchover makes the primary, and what it is doing.
@@ -95,6 +99,7 @@ impl Cluster {
             retired: AtomicBool::new(false),
             started: Instant::now(),
             written: AtomicU64::new(0),
+            functions: ArcSwap::default(),
             refusals: Refusals::default(),
             switching: Mutex::new(None),
         }
@@ -120,6 +125,13 @@ impl Cluster {
             self.look_now();
         }
         true
+    }
+
+    /// Whether a text with these facts only reads, its functions as the catalogue says.
+    pub fn reads(&self, known: &Analysis) -> bool {
+        known.flags.contains(Flags::READ_ONLY)
+            || known.flags.contains(Flags::READS_IF)
+                && self.functions.load().all_read(&known.functions)
     }
 
     /// Where a server stands; empty if nobody said so.

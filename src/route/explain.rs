@@ -24,11 +24,12 @@ pub enum Class {
 }
 
 impl Class {
-    /// The class of a text with this analysis. `refused`: a replica refused one of its shape.
+    /// The class of a text with this analysis. `reads`: it only reads, its functions as the catalogue says.
+    /// `refused`: a replica refused one of its shape.
     #[must_use]
-    pub fn of(known: &Analysis, refused: bool, policy: ClusterPolicy) -> Class {
+    pub fn of(known: &Analysis, reads: bool, refused: bool, policy: ClusterPolicy) -> Class {
         let flags = known.flags;
-        if flags.contains(Flags::READ_ONLY) {
+        if reads {
             return match refused {
                 true => Class::Refused,
                 false => Class::Reads,
@@ -47,7 +48,7 @@ impl Class {
         } else if known.kind == Kind::Show {
             "SHOW asks about the server, and whoever asks means the primary"
         } else if known.kind == Kind::Select && flags.contains(Flags::CALLS_FUNCTION) {
-            "it calls a function that is not known to read only"
+            "it calls a function that is VOLATILE, or not known to read only"
         } else if known.kind == Kind::Select {
             "it locks rows, creates a table or writes within WITH"
         } else {
@@ -242,7 +243,12 @@ mod tests {
             hosts: &hosts,
             view: &view,
             policy,
-            class: Class::of(&known, false, policy),
+            class: Class::of(
+                &known,
+                known.flags.contains(Flags::READ_ONLY),
+                false,
+                policy,
+            ),
             hint: &hint,
         };
         explain(&question, now)

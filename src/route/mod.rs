@@ -8,6 +8,7 @@ pub mod balance;
 pub mod ban;
 pub mod choice;
 pub mod explain;
+pub mod functions;
 pub mod hint;
 pub mod switchover;
 pub mod topology;

@@ -4,6 +4,7 @@
 use super::Session;
 use super::from_client::Frame;
 use super::route::ENDS;
+use crate::pool::cluster::Cluster;
 use crate::route::choice;
 use crate::route::hint::Hint;
 use crate::route::topology::end_of_records;
@@ -56,7 +57,12 @@ impl Session {
     }
 
     /// The batch that begins with `frame`, if it is there completely and only reads.
-    pub(super) fn reads_only(&self, frame: Frame<'_>, input: &[u8]) -> Option<Batch> {
+    pub(super) fn reads_only(
+        &self,
+        cluster: &Cluster,
+        frame: Frame<'_>,
+        input: &[u8],
+    ) -> Option<Batch> {
         // No replica can do that.
         let isolation = self.vars.get("default_transaction_isolation");
         if isolation.is_some_and(|level| level.eq_ignore_ascii_case("serializable")) {
@@ -70,7 +76,7 @@ impl Session {
                 return !known.flags.intersects(ENDS);
             }
             *transaction = first && self.begins_reading(known);
-            *transaction || known.flags.contains(Flags::READ_ONLY)
+            *transaction || cluster.reads(known)
         };
         let mut rest = input.get(frame.at..)?;
         // The batch's own statements, all of which read: the unnamed one, and those with names.

@@ -102,7 +102,7 @@ impl Session {
         self.visit.failed = before.failed;
         let reads = match self.mode {
             PoolMode::Session => None,
-            _ => self.reads_only(frame, input),
+            _ => self.reads_only(cluster, frame, input),
         };
         let reads = reads.filter(|batch| !batch.transaction || !policy.transactions_stay);
         let Some(Batch {

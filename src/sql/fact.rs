@@ -74,6 +74,9 @@ flags! {
     /// Calls a function of which nothing is known: it may do anything to the session, such as take
     /// a lock, make a temporary table or set a parameter, and the text does not show it.
     CALLS_UNKNOWN = 24;
+    /// Every statement would only read if the functions in [`Analysis::functions`] did, of which the text does
+    /// not tell. There is at least one.
+    READS_IF = 27;
     /// More than one statement.
     MULTI = 21;
     /// No statement at all: only white space, comments and semicolons.
@@ -270,6 +273,9 @@ pub struct Analysis {
     /// space, case of unquoted words and length of `IN`/`VALUES` lists. Stable across processes
     /// of one version of this program.
     pub fingerprint: u64,
+    /// With [`Flags::READS_IF`]: the functions of which nothing is known, `name` or `schema.name` as the server will
+    /// look them up; otherwise empty.
+    pub functions: Box<[Box<str>]>,
 }
 
 /// What changes how a text has to be cut into tokens.

@@ -96,6 +96,7 @@ fn conclude(text: &[u8], survey: &Survey, exact: bool, shape: &[u8]) -> Analysis
             params: Box::default(),
             deallocate: None,
             fingerprint,
+            functions: Box::default(),
         };
     }
     if trusted && text.len() <= MAX_PARSED && !survey.long_name {

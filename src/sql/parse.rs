@@ -26,6 +26,7 @@ pub(super) struct Parsed {
     statements: usize,
     params: Vec<ParamChange>,
     deallocate: Option<Box<[u8]>>,
+    functions: Vec<Box<str>>,
 }
 
 /// The names that `SET TRANSACTION` and its relatives set: they end with the transaction.
@@ -76,8 +77,15 @@ fn collect(sql: &str, survey: &Survey) -> Option<Parsed> {
         statements += 1;
     }
     let mut flags = facts.flags;
-    if all_read && statements > 0 && !flags.contains(Flags::CALLS_FUNCTION) {
-        flags |= Flags::READ_ONLY;
+    if all_read && statements > 0 {
+        if !flags.contains(Flags::CALLS_FUNCTION) {
+            flags |= Flags::READ_ONLY;
+        } else if !facts.acts && !facts.functions.is_empty() {
+            flags |= Flags::READS_IF;
+        }
+    }
+    if !flags.contains(Flags::READS_IF) {
+        facts.functions = Vec::new();
     }
     if statements > 1 {
         flags |= Flags::MULTI;
@@ -92,6 +100,7 @@ fn collect(sql: &str, survey: &Survey) -> Option<Parsed> {
         statements,
         params: facts.params,
         deallocate: facts.deallocate,
+        functions: facts.functions,
     })
 }
 
@@ -111,6 +120,7 @@ impl Parsed {
             params: self.params.into_boxed_slice(),
             deallocate: self.deallocate,
             fingerprint,
+            functions: self.functions.into_boxed_slice(),
         }
     }
 
@@ -142,6 +152,10 @@ struct Facts {
     deallocate: Option<Box<[u8]>>,
     /// Telling words of the whole text.
     words: Words,
+    /// Functions of which nothing is known, each once.
+    functions: Vec<Box<str>>,
+    /// Something is called of which it is known that it does not only read, or of which too much is unknown.
+    acts: bool,
 }
 
 impl Facts {
@@ -151,6 +165,8 @@ impl Facts {
             params: Vec::new(),
             deallocate: None,
             words,
+            functions: Vec::new(),
+            acts: false,
         }
     }
 

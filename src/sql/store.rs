@@ -94,7 +94,10 @@ impl Store {
             .iter()
             .map(|p| size_of_val(p) + p.name.len())
             .sum();
-        let cost = key.len() + OVERHEAD + params;
+        let functions: usize = (facts.functions.iter())
+            .map(|name| size_of_val(name) + name.len())
+            .sum();
+        let cost = key.len() + OVERHEAD + params + functions;
         if self.max_entries == 0 || cost > self.max_bytes {
             return None;
         }

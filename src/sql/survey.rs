@@ -93,6 +93,7 @@ impl Survey {
             params: Box::default(),
             deallocate: None,
             fingerprint,
+            functions: Box::default(),
         }
     }
 }

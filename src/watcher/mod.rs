@@ -17,6 +17,7 @@ use crate::control::Control;
 use crate::derivation::Derivation;
 use crate::pool::cluster::Cluster;
 use crate::pool::key::PoolKey;
+use crate::route::functions::{self, Functions};
 use crate::route::topology::Report;
 use crate::server::side::{Rows, Side, SideError};
 
@@ -26,6 +27,8 @@ const SHORTEST: Duration = Duration::from_millis(10);
 const SPACING: Duration = Duration::from_millis(25);
 /// How long a server has for an answer before it counts as down.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often the primary is asked for the functions of the database.
+const FUNCTIONS: Duration = Duration::from_secs(30);
 /// How often somebody looks for clusters that nobody asks.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -81,6 +84,7 @@ async fn watch(
 ) {
     let mut side = None;
     let mut known = true;
+    let mut functions: Option<Instant> = None;
     while !cluster.is_retired() {
         let asked = Instant::now();
         let asked_to_look = cluster.asked_to_look();
@@ -118,6 +122,11 @@ async fn watch(
         } else if is_back && cluster.view().primary == Some(at) {
             // Logins that failed meanwhile need not wait for their turn.
             control.primary_changed(&database);
+        }
+        let stale = functions.is_none_or(|asked| asked.elapsed() >= FUNCTIONS);
+        if known && stale && cluster.view().primary == Some(at) {
+            functions = Some(Instant::now());
+            learn_functions(&cluster, &mut side).await;
         }
         let interval = control
             .process()
@@ -169,6 +178,21 @@ async fn ask(
         // A primary that is being promoted or demoted right now may answer with an error.
         Ok(Err(error)) => Some(Err(error.to_string().into())),
         Err(_) => Some(Err(late().into())),
+    }
+}
+
+/// Asks the primary which functions of the database do not write. What was known before holds if it does not say.
+async fn learn_functions(cluster: &Cluster, side: &mut Option<Side>) {
+    let Some(open) = side else { return };
+    match timeout(PATIENCE, open.ask(functions::QUESTION)).await {
+        Ok(Ok(rows)) => {
+            let found = Functions::read(&rows);
+            if found != **cluster.functions.load() {
+                cluster.functions.store(Arc::new(found));
+            }
+        }
+        // It may be in the middle of its answer.
+        _ => *side = None,
     }
 }
 

@@ -26,6 +26,7 @@ mod failover;
 mod faults;
 mod findings;
 mod firewall;
+mod functions;
 mod harness;
 mod hba;
 mod identity;

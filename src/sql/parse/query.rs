@@ -7,6 +7,9 @@ use super::{Facts, is_temporary_schema};
 use pg_raw_parse::walk::{Recurse, walk_manual};
 use pg_raw_parse::{ConstValue, Node, nodes};
 
+/// Functions of one text that are looked up.
+const MOST_FUNCTIONS: usize = 8;
+
 impl Facts {
     /// Collects the facts of a query or an expression and everything below it. Returns true if it
     /// only reads.
@@ -92,6 +95,12 @@ impl Facts {
         let built_in = matches!(schema, None | Some("pg_catalog"));
         let Some(name) = name.filter(|_| built_in) else {
             self.flags |= Flags::CALLS_FUNCTION | Flags::CALLS_UNKNOWN;
+            match (schema, name) {
+                (Some(schema), Some(name)) if !schema.is_empty() => {
+                    self.unknown(Some(schema), name)
+                }
+                _ => self.acts = true,
+            }
             return;
         };
         if functions::is_read_only(name) {
@@ -100,11 +109,37 @@ impl Facts {
         self.flags |= Flags::CALLS_FUNCTION;
         let words = classify::telling_word(name.as_bytes());
         if words.contains(Words::SET_CONFIG) {
+            self.acts = true;
             self.set_config(call);
         } else if !words.calls().is_empty() {
+            self.acts = true;
             self.flags |= words.calls();
         } else if !functions::leaves_nothing(name) {
             self.flags |= Flags::CALLS_UNKNOWN;
+            match schema {
+                None => self.unknown(None, name),
+                // A built-in that is not known to read.
+                Some(_) => self.acts = true,
+            }
+        } else {
+            self.acts = true;
+        }
+    }
+
+    /// A function is called of which the catalogue may know whether it only reads.
+    fn unknown(&mut self, schema: Option<&str>, name: &str) {
+        let known: Box<str> = match schema {
+            Some(schema) => format!("{schema}.{name}").into(),
+            None => name.into(),
+        };
+        if self.functions.contains(&known) {
+            return;
+        }
+        // Names in other encodings than UTF-8 cannot be looked up.
+        let fits = self.functions.len() < MOST_FUNCTIONS && known.is_ascii() && known.len() < 128;
+        match fits {
+            true => self.functions.push(known),
+            false => self.acts = true,
         }
     }
 

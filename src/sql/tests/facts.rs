@@ -22,8 +22,8 @@ fn check(rows: &[Row<'_>]) {
     for (text, flags, kind, params) in rows {
         let expected = flags.iter().fold(Flags::NONE, |all, f| all | *f);
         let mut got = plain(text);
-        // Has a table of its own.
-        got.flags = got.flags.without(Flags::CALLS_UNKNOWN);
+        // These have tables of their own.
+        got.flags = (got.flags).without(Flags::CALLS_UNKNOWN | Flags::READS_IF);
         let names: Vec<String> = got
             .params
             .iter()
@@ -1007,5 +1007,48 @@ fn functions_of_which_nothing_is_known() {
             unknown,
             "{text}"
         );
+    }
+}
+
+#[test]
+fn functions_that_decide_whether_a_text_reads() {
+    for (text, functions) in [
+        ("select f(1)", &["f"][..]),
+        ("select f(1), F(2), \"F\"(3), s.f(4)", &["F", "f", "s.f"]),
+        (
+            "select * from f(1) where g(a) order by h(b)",
+            &["f", "g", "h"],
+        ),
+        ("select lower(f(a)) from t", &["f"]),
+        ("with x as (select f(1)) select * from x", &["f"]),
+        ("explain select f(1)", &["f"]),
+        ("select f(1); select g(1)", &["f", "g"]),
+        // Something else speaks against it, or nothing does.
+        ("select lower(a) from t", &[]),
+        ("select f(1), nextval('s')", &[]),
+        ("select f(1), pg_advisory_lock(1)", &[]),
+        ("select f(1), set_config('a.b', 'c', false)", &[]),
+        ("select f(1), pg_catalog.pg_notify('a', 'b')", &[]),
+        ("select f(1) from t for update", &[]),
+        ("select f(1) into u", &[]),
+        ("insert into t select f(1)", &[]),
+        (
+            "with x as (delete from t returning f(a)) select * from x",
+            &[],
+        ),
+        ("select f(1); delete from t", &[]),
+        ("call f(1)", &[]),
+        ("explain analyze insert into t select f(1)", &[]),
+        ("select a.b.c.f(1)", &[]),
+        ("select \"f\u{e4}\"(1)", &[]),
+        ("select f1(),f2(),f3(),f4(),f5(),f6(),f7(),f8(),f9()", &[]),
+    ] {
+        let got = plain(text);
+        let mut names: Vec<&str> = got.functions.iter().map(|name| &**name).collect();
+        names.sort_unstable();
+        assert_eq!(names, functions, "{text}");
+        let reads_if = got.flags.contains(Flags::READS_IF);
+        assert_eq!(reads_if, !functions.is_empty(), "{text}");
+        assert!(!(reads_if && got.flags.contains(RO)), "{text}");
     }
 }
