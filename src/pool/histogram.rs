@@ -103,6 +103,64 @@ impl Histogram {
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
+
+    /// What came since `before`, an earlier copy. Where that has more, as it has after a pool was
+    /// forgotten, nothing came.
+    #[must_use]
+    pub fn since(&self, before: &Histogram) -> Histogram {
+        let mut counts = self.counts;
+        for (count, was) in counts.iter_mut().zip(before.counts) {
+            *count = count.saturating_sub(was);
+        }
+        Histogram {
+            counts,
+            sum_us: self.sum_us.saturating_sub(before.sum_us),
+        }
+    }
+
+    /// The time in microseconds that this share of all, from 0 to 1, did not take longer than; `None`
+    /// if there are none. Between the bounds of a bucket times count as evenly spread, as in
+    /// Prometheus's `histogram_quantile`, and what is beyond the last bound is taken for that bound.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> Option<u64> {
+        let all = self.count();
+        if all == 0 {
+            return None;
+        }
+        let wanted = share.clamp(0.0, 1.0) * all as f64;
+        let (mut below, mut low) = (0, 0);
+        for (bound, count) in BOUNDS.iter().zip(self.counts) {
+            if count > 0 && (below + count) as f64 >= wanted {
+                let part = (wanted - below as f64).max(0.0) / count as f64;
+                return Some(low + ((bound - low) as f64 * part).round() as u64);
+            }
+            below += count;
+            low = *bound;
+        }
+        Some(low)
+    }
+
+    /// Median, 95 % and 99 %; `None` if there are no times.
+    #[must_use]
+    pub fn spread(&self) -> Option<Spread> {
+        let micros = |share| Some(u32::try_from(self.quantile(share)?).unwrap_or(u32::MAX));
+        Some(Spread {
+            p50: micros(0.5)?,
+            p95: micros(0.95)?,
+            p99: micros(0.99)?,
+        })
+    }
+}
+
+/// Three [quantiles](Histogram::quantile), in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread {
+    /// The median.
+    pub p50: u32,
+    /// 95 % took no longer.
+    pub p95: u32,
+    /// 99 % took no longer.
+    pub p99: u32,
 }
 
 #[cfg(test)]
@@ -132,6 +190,43 @@ mod tests {
             assert_eq!((seconds * 1e6).round() as u64, *micros);
             assert!(text.contains('.'), "{text}");
         }
+    }
+
+    #[test]
+    fn quantiles_are_within_their_buckets() {
+        let mut times = Histogram::default();
+        assert_eq!((times.quantile(0.5), times.spread()), (None, None));
+        for micros in 1..=100 {
+            times.note(micros);
+        }
+        // All are in the first bucket, evenly.
+        assert_eq!(times.quantile(0.5), Some(50));
+        assert_eq!(times.quantile(0.0), Some(0));
+        assert_eq!(times.quantile(1.0), Some(100));
+        for _ in 0..6 {
+            times.note(3_000);
+        }
+        let spread = times.spread().expect("times");
+        assert_eq!((spread.p50, spread.p95), (53, 2_792));
+        // The true one is 3000; its bucket is from 2500 to 5000.
+        assert!((2_500..=5_000).contains(&spread.p99), "{spread:?}");
+        let mut slow = Histogram::default();
+        slow.note(u64::MAX);
+        assert_eq!(slow.quantile(0.5), Some(100_000_000));
+        slow.note(7_000);
+        assert_eq!(slow.quantile(0.25), Some(7_500));
+    }
+
+    #[test]
+    fn what_came_since_a_copy() {
+        let mut times = Histogram::default();
+        times.note(7);
+        let before = times;
+        times.note(700);
+        let mut one = Histogram::default();
+        one.note(700);
+        assert_eq!(times.since(&before), one);
+        assert_eq!(before.since(&times), Histogram::default());
     }
 
     #[test]

@@ -88,6 +88,17 @@ impl Times {
         self.wait.add(&other.wait);
         self.connect.add(&other.connect);
     }
+
+    /// What came since `before`, an earlier copy.
+    #[must_use]
+    pub fn since(&self, before: &Times) -> Times {
+        Times {
+            query: self.query.since(&before.query),
+            xact: self.xact.since(&before.xact),
+            wait: self.wait.since(&before.wait),
+            connect: self.connect.since(&before.connect),
+        }
+    }
 }
 
 /// The totals and times of one pool, changed in place.

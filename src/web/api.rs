@@ -11,6 +11,7 @@ use super::history::{History, Point};
 use super::overview::overview;
 use super::query::{self, Query};
 use super::tail::tail;
+use super::tracks::Tracks;
 use super::{openapi, query::path_part};
 use crate::admin::execute::Env;
 use crate::admin::show::{self, Show, View};
@@ -56,8 +57,8 @@ pub fn objects(show: &Show, view: &View<'_>) -> Vec<Map<String, Value>> {
     named(show.columns, (show.rows)(view))
 }
 
-/// The rows of SHOW POOLS, without the console, with the size of each.
-pub fn pools(view: &View<'_>) -> Vec<Map<String, Value>> {
+/// The rows of SHOW POOLS, without the console, with the size of each and how long things took there.
+pub fn pools(view: &View<'_>, tracks: &Tracks) -> Vec<Map<String, Value>> {
     let Some(show) = endpoints::show("pools") else {
         return Vec::new();
     };
@@ -72,6 +73,7 @@ pub fn pools(view: &View<'_>) -> Vec<Map<String, Value>> {
         row.insert("pool_size".to_owned(), pool.size.into());
         row.insert("paused".to_owned(), pool.paused.into());
         row.insert("replica".to_owned(), pool.key.replica.as_deref().into());
+        tracks.quantiles(&pool.key).add_to(row);
     }
     rows
 }
@@ -125,8 +127,8 @@ impl Reader<'_> {
 
     /// The overview of a snapshot.
     pub fn overview(&self, snapshot: &Snapshot) -> Value {
-        let last = self.history.lock().last().cloned();
-        self.view(snapshot, |view| overview(view, last.as_ref()))
+        let history = self.history.lock();
+        self.view(snapshot, |view| overview(view, &history))
     }
 
     /// Answers a GET of `path` (below [`endpoints::BASE`]).
@@ -156,7 +158,7 @@ impl Reader<'_> {
                     false => Snapshot::default(),
                 };
                 let rows = self.view(&snapshot, |view| match (show, endpoints::show(show)) {
-                    ("pools", _) => pools(view),
+                    ("pools", _) => pools(view, &self.history.lock().pools),
                     (_, Some(show)) => objects(show, view),
                     (_, None) => Vec::new(),
                 });
@@ -173,6 +175,12 @@ impl Reader<'_> {
                 Ok(
                     json!({ "at": rfc3339(SystemTime::now()), "total": points.len(), "rows": points }),
                 )
+            }
+            Source::PoolHistory => {
+                let query = Query::parse(query, &endpoint.fields()).map_err(bad)?;
+                let rows = self.history.lock().pools.rows(|name| query.may_fit(name));
+                let (total, rows) = query.pick(rows);
+                Ok(list(total, rows))
             }
             Source::Finding => {
                 let findings = self.env.control.process().findings.lock();

@@ -2,8 +2,9 @@
 //! `docs/` are made from it.
 
 use super::fields::{
-    AUDIT, FINDING, Field, HISTOGRAM, OVERVIEW, POINT, POOL, SESSION, Type, field,
+    AUDIT, FINDING, Field, HISTOGRAM, OVERVIEW, POINT, POOL, POOL_POINT, SESSION, Type, field,
 };
+use super::quantiles;
 use crate::admin::show::{self, SHOWS};
 use crate::admin::table::Kind;
 
@@ -20,12 +21,14 @@ pub enum Source {
         /// Whether the workers are asked for it.
         live: bool,
         /// Fields of a row that the SHOW does not have.
-        more: &'static [Field],
+        more: &'static [&'static [Field]],
     },
     /// What is going on, in one object.
     Overview,
     /// The last minutes, a point each second or ten.
     History,
+    /// The last minutes of each pool, a point each ten seconds.
+    PoolHistory,
     /// One finding, with everything that is known of it.
     Finding,
     /// The lines of a plan.
@@ -55,7 +58,7 @@ const fn table(
     path: &'static str,
     show: &'static str,
     live: bool,
-    more: &'static [Field],
+    more: &'static [&'static [Field]],
     about: &'static str,
 ) -> Endpoint {
     Endpoint {
@@ -77,7 +80,18 @@ pub const ENDPOINTS: &[Endpoint] = &[
         source: Source::History,
         about: "The last minutes for plots, the oldest first: a point each second while somebody looks, else each ten seconds; at most 900.",
     },
-    table("/pools", "pools", true, POOL, "Pools, as in `SHOW POOLS`."),
+    table(
+        "/pools",
+        "pools",
+        true,
+        &[POOL, quantiles::FIELDS],
+        "Pools, as in `SHOW POOLS`, and how long things took in the last ten seconds.",
+    ),
+    Endpoint {
+        path: "/pools/history",
+        source: Source::PoolHistory,
+        about: "The last minutes of pools for plots, the oldest of each first: a point each ten seconds, at most 90 of a pool.",
+    },
     table(
         "/servers",
         "servers",
@@ -211,11 +225,12 @@ impl Endpoint {
                 columns
                     .iter()
                     .map(of_column)
-                    .chain(more.iter().copied())
+                    .chain(more.iter().copied().flatten().copied())
                     .collect()
             }
             Source::Overview => OVERVIEW.to_vec(),
-            Source::History => POINT.to_vec(),
+            Source::History => [POINT, quantiles::FIELDS].concat(),
+            Source::PoolHistory => [POOL_POINT, quantiles::FIELDS].concat(),
             Source::Finding => FINDING.to_vec(),
             Source::Plan => show::statements::PLAN.iter().map(of_column).collect(),
             Source::Histogram => HISTOGRAM.to_vec(),
@@ -231,6 +246,7 @@ impl Endpoint {
             self.source,
             Source::Show { .. }
                 | Source::History
+                | Source::PoolHistory
                 | Source::Histogram
                 | Source::Plan
                 | Source::Audit
@@ -239,7 +255,10 @@ impl Endpoint {
 
     /// Whether `limit`, `sort` and filters are understood.
     pub fn takes_parameters(&self) -> bool {
-        matches!(self.source, Source::Show { .. } | Source::Audit)
+        matches!(
+            self.source,
+            Source::Show { .. } | Source::PoolHistory | Source::Audit
+        )
     }
 
     /// What stands for `{id}` if `path` (below [`BASE`]) is this address; empty if it has none.

@@ -105,7 +105,8 @@ pub const OVERVIEW: &[Field] = &[
     ),
 ];
 
-/// Fields of a point of the history. Rates and averages are over the time since the point before.
+/// Fields of a point of the history. Rates, averages and quantiles are over the time
+/// since the point before.
 pub const POINT: &[Field] = &[
     field("at", Type::Number, "When, in seconds since 1970."),
     field("xact_count", Type::Integer, "Transactions per second."),
@@ -123,6 +124,43 @@ pub const POINT: &[Field] = &[
         "errors",
         Type::Number,
         "Errors per second that clients got from pgweir, among them waits that were given up.",
+    ),
+    field(
+        "failed",
+        Type::Number,
+        "Logins to servers per second that failed.",
+    ),
+    field("cl_active", Type::Integer, "Clients that do not wait."),
+    field(
+        "cl_waiting",
+        Type::Integer,
+        "Clients that wait for a server.",
+    ),
+    field(
+        "maxwait_us",
+        Type::Integer,
+        "How long the first of them has waited.",
+    ),
+    field("sv_active", Type::Integer, "Servers with a client."),
+    field("sv_idle", Type::Integer, "Servers without one."),
+];
+
+/// Fields of a point of a pool's history. Rates and quantiles are over the time since the one before.
+pub const POOL_POINT: &[Field] = &[
+    field("database", Type::Text, "The pool's database."),
+    field("user", Type::Text, "The pool's server user."),
+    field(
+        "replica",
+        Type::Text,
+        "The replica that its servers are on; `null` for those on the primary.",
+    ),
+    field("at", Type::Number, "When, in seconds since 1970."),
+    field("xact_count", Type::Number, "Transactions per second."),
+    field("query_count", Type::Number, "Queries per second."),
+    field(
+        "errors",
+        Type::Number,
+        "Errors per second that clients got from pgweir.",
     ),
     field(
         "failed",

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use super::quantiles::Quantiles;
+use super::tracks::Tracks;
 use crate::admin::averages::{Average, average};
 use crate::control::Snapshot;
-use crate::pool::stats::Totals;
+use crate::pool::stats::{Times, Totals};
 
 /// Points that are kept.
 pub const MOST: usize = 900;
@@ -23,6 +25,8 @@ pub struct Point {
     pub errors: f64,
     /// Logins to servers per second that failed.
     pub failed: f64,
+    /// How long things took.
+    pub quantiles: Quantiles,
     /// How things stand.
     pub gauges: Gauges,
 }
@@ -65,7 +69,7 @@ impl Point {
     /// As the API has it.
     pub fn json(&self) -> Value {
         let at = self.at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        json!({
+        let mut point = json!({
             "at": (at.as_secs_f64() * 1e3).round() / 1e3,
             "xact_count": self.average.xacts,
             "query_count": self.average.queries,
@@ -81,7 +85,11 @@ impl Point {
             "maxwait_us": self.gauges.maxwait_us,
             "sv_active": self.gauges.sv_active,
             "sv_idle": self.gauges.sv_idle,
-        })
+        });
+        if let Some(point) = point.as_object_mut() {
+            self.quantiles.add_to(point);
+        }
+        point
     }
 }
 
@@ -89,7 +97,9 @@ impl Point {
 #[derive(Debug, Default)]
 pub struct History {
     points: VecDeque<Point>,
-    last: Option<(Instant, Totals)>,
+    last: Option<(Instant, Totals, Times)>,
+    /// Of each pool.
+    pub pools: Tracks,
 }
 
 fn per_second(before: u64, after: u64, period: Duration) -> f64 {
@@ -101,11 +111,13 @@ fn per_second(before: u64, after: u64, period: Duration) -> f64 {
 impl History {
     /// Takes a point. The first call only begins: there is nothing to compare with.
     pub fn take(&mut self, snapshot: &Snapshot, moment: Instant, at: SystemTime) {
-        let mut totals = Totals::default();
+        self.pools.take(snapshot, moment, at);
+        let (mut totals, mut times) = (Totals::default(), Times::default());
         for pool in &snapshot.pools {
             totals.add(&pool.totals);
+            times.add(&pool.times);
         }
-        let Some((before, was)) = self.last.replace((moment, totals)) else {
+        let Some((before, was, took)) = self.last.replace((moment, totals, times)) else {
             return;
         };
         let period = moment.saturating_duration_since(before);
@@ -117,6 +129,7 @@ impl History {
             average: average(&was, &totals, period),
             errors: per_second(was.errors, totals.errors, period),
             failed: per_second(was.failed, totals.failed, period),
+            quantiles: Quantiles::of(&times.since(&took)),
             gauges: Gauges::of(snapshot),
         });
     }
@@ -146,11 +159,18 @@ mod tests {
         snapshot.pools[0].totals.queries += 100;
         snapshot.pools[0].totals.query_us += 50_000;
         snapshot.pools[0].totals.errors += 5;
+        for micros in [50, 50, 50, 700] {
+            snapshot.pools[0].times.xact.note(micros);
+        }
         history.take(&snapshot, start + Duration::from_secs(10), now);
         let point = history.last().expect("a point");
         assert_eq!((point.average.queries, point.average.query_us), (10, 500));
         assert_eq!((point.errors, point.failed), (0.5, 0.0));
         assert_eq!(point.gauges.cl_waiting, 4);
+        let xact = point.quantiles.xact.expect("transactions");
+        assert!(xact.p50 <= 100 && xact.p95 > 500, "{xact:?}");
+        assert_eq!(point.json()["xact_p95_us"], xact.p95);
+        assert_eq!(point.json()["query_p50_us"], Value::Null);
         // A pool was forgotten: its counters went with it.
         snapshot.pools.clear();
         history.take(&snapshot, start + Duration::from_secs(20), now);

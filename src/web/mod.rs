@@ -17,9 +17,11 @@ pub mod openapi;
 pub mod overview;
 pub mod page;
 pub mod problems;
+pub mod quantiles;
 pub mod query;
 mod reply;
 pub mod tail;
+pub mod tracks;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::api::{objects, pools};
 use super::endpoints;
-use super::history::{Gauges, Point};
+use super::history::{Gauges, History, Point};
 use super::problems::{Costliest, Facts, problems};
 use crate::admin::show::View;
 use crate::calendar::rfc3339;
@@ -61,8 +61,9 @@ fn attention(row: &Map<String, Value>) -> (i64, i64, i64) {
     )
 }
 
-/// The overview; `last` is the newest point of the history.
-pub fn overview(view: &View<'_>, last: Option<&Point>) -> Value {
+/// The overview, with the newest point of the history.
+pub fn overview(view: &View<'_>, history: &History) -> Value {
+    let last = history.last();
     let now = SystemTime::now();
     let process = view.process;
     let phase = process.phase.get();
@@ -100,7 +101,7 @@ pub fn overview(view: &View<'_>, last: Option<&Point>) -> Value {
         .iter()
         .map(super::problems::Problem::json)
         .collect();
-    let mut pools = pools(view);
+    let mut pools = pools(view, &history.pools);
     let count = pools.len();
     pools.sort_by_key(|row| std::cmp::Reverse(attention(row)));
     pools.truncate(MOST_POOLS);

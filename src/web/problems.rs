@@ -344,6 +344,10 @@ fn clusters(rows: &[(Map<String, Value>, u64)], all: &mut Vec<Problem>) {
                     );
                     (Severity::Warn, "lag", told)
                 }
+                "replica" if text(row, "state") == "banned" => {
+                    let told = format!("gets no reads {reason}");
+                    (Severity::Warn, "banned", told)
+                }
                 _ => continue,
             };
             let subject = format!("{database} on {server}");
@@ -417,12 +421,14 @@ mod tests {
             let row = json!({"database": "shop", "server": server, "role": role, "lag_ms": lag, "reason": "x"});
             (row.as_object().cloned().unwrap_or_default(), 500)
         };
-        let cluster = [
+        let mut cluster = [
             row("a", "fenced", 0),
             row("b", "replica", 700),
             row("c", "replica", 500),
             row("d", "down", 0),
+            row("e", "replica", 0),
         ];
+        cluster[4].0.insert("state".to_owned(), "banned".into());
         let mut facts = facts(&snapshot, &cluster);
         facts.clients = (95, 100);
         facts.failed = 2.0;
@@ -448,6 +454,7 @@ mod tests {
                 "warn clients pgweir: 95 of 100 client connections are taken (max_client_conn)",
                 "warn lag shop on b: 700 ms behind its primary, more than 500 ms: it gets no reads",
                 "warn down shop on d: does not answer: x",
+                "warn banned shop on e: gets no reads x",
                 "warn finding till: n-plus-one: It loops. 7 round trips and 1.5 s of servers in 12 min.",
             ]
         );

@@ -107,6 +107,15 @@ impl Query {
         Ok(query)
     }
 
+    /// Whether rows that begin with these fields may be among those that are wanted, so that the others
+    /// need not be made.
+    pub fn may_fit(&self, part: &Map<String, Value>) -> bool {
+        (self.only.iter()).all(|(name, wanted)| {
+            part.get(*name)
+                .is_none_or(|value| fits(Some(value), wanted))
+        })
+    }
+
     /// Picks and orders rows. How many fitted, and those that are wanted.
     pub fn pick(&self, mut rows: Vec<Map<String, Value>>) -> (usize, Vec<Map<String, Value>>) {
         rows.retain(|row| {
@@ -205,6 +214,14 @@ mod tests {
         assert_eq!(picked("user=%61nn*&sort=user"), (2, "Ann anna".to_owned()));
         assert_eq!(picked("calls=3"), (1, "bob".to_owned()));
         assert_eq!(picked("user=nobody"), (0, String::new()));
+    }
+
+    #[test]
+    fn rows_need_not_be_made_to_know_that_they_do_not_fit() {
+        let query = Query::parse("user=ann&calls=3", &FIELDS).expect("a good query");
+        let part = |user: &str| Map::from_iter([("user".to_owned(), user.into())]);
+        assert!(query.may_fit(&part("Ann")) && !query.may_fit(&part("bob")));
+        assert!(query.may_fit(&Map::new()));
     }
 
     #[test]

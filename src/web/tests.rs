@@ -174,7 +174,7 @@ async fn answers_are_what_the_description_says() {
         let all = answer["total"].as_u64().expect("a number");
         assert_eq!(all.min(100), rows.len() as u64, "{path}");
         assert!(
-            !rows.is_empty() || endpoint.source == Source::History,
+            !rows.is_empty() || matches!(endpoint.source, Source::History | Source::PoolHistory),
             "{path}"
         );
         for row in rows {

@@ -46,10 +46,10 @@ def expect(page, *wanted):
 def views(browser, url):
     page = Page(browser)
     visit(page, url, "overview")
-    page.wait("plots", "document.querySelectorAll('.plot canvas').length === 6")
+    page.wait("plots", "document.querySelectorAll('.plot canvas').length === 8")
     page.wait("the pool that waits", "document.querySelector('#wrong')?.innerText.includes('for a server, the first for')")
     page.wait("the costliest finding", "document.querySelector('#wrong')?.innerText.includes('executions of one lookup')")
-    expect(page, "waits", "Clients waiting", "Statements that take the most time", "n-plus-one")
+    expect(page, "waits", "Clients waiting", "Query, 95 %", "median", "Statements that take the most time", "n-plus-one")
     if page.js("document.documentElement.scrollWidth > innerWidth"):
         raise Failure("the overview is wider than the window")
     for number, view in enumerate(VIEWS, 1):
@@ -57,6 +57,13 @@ def views(browser, url):
         page.call("Input.dispatchKeyEvent", type="keyDown", key=str(number), text=str(number))
         page.call("Input.dispatchKeyEvent", type="keyUp", key=str(number))
         page.wait(view, f"location.hash === '#{view}' && {READY}")
+    visit(page, url, "pools")
+    page.js("document.querySelector('#main td a').click()")
+    page.wait("the pool", "document.querySelector('#main h1')?.innerText.startsWith('Pool shop/')")
+    expect(page, "How long things took", "Connecting to a server")
+    page.wait("its plots", "document.querySelectorAll('.plot canvas').length === 8")
+    # A pool has a point each ten seconds, from its second look on.
+    page.wait("a point", "[...document.querySelectorAll('.plot')].find(plot => plot.innerText.startsWith('Clients')).querySelector('b').innerText !== '–'")
     visit(page, url, "clients")
     # It was sent as the name of an application, and is nothing but text.
     page.wait("the name with markup", "document.querySelector('#main').innerText.includes('<img src=x')")
@@ -134,6 +141,11 @@ def pictures(browser, url, directory):
     light.wait("the N+1", "document.querySelector('#main').innerText.includes('What to do')")
     browser.listen(1)
     light.picture(directory / "finding.png")
+    visit(light, url, "pools")
+    light.js("document.querySelector('#main td a[href=\"#pools/shop/shop\"]').click()")
+    light.wait("the pool", "document.querySelector('#main h1')?.innerText.startsWith('Pool ')")
+    browser.listen(1)
+    light.picture(directory / "pool.png")
     visit(light, url, "statements")
     light.js("document.querySelector('#main td a').click()")
     light.wait("one statement", "document.querySelector('#main').innerText.includes('How long it takes')")

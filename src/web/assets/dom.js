@@ -71,6 +71,9 @@ export function time(us) {
   return Math.round(us / 86400e6) + " days";
 }
 
+// A quantile of a histogram, whose first step is 100 µs: below it nothing is known.
+export const took = (us) => us !== null && us !== undefined && us <= 100 ? "≤ 100 µs" : time(us);
+
 // How long ago a time of the API was.
 export function ago(text) {
   if (!text) return "–";

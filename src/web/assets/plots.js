@@ -1,14 +1,30 @@
 // Live plots over the history, drawn by uPlot.
-import { h, count, time } from "./dom.js";
+import { h, count, time, took } from "./dom.js";
 
+// Times of which nothing is known, as nothing happened, leave a hole.
+const times = (of, name) => ({ name, show: time, tell: took, least: 100, keys: [[of + "_p50_us", "50 %"], [of + "_p95_us", "95 %"], [of + "_p99_us", "99 %"]] });
+
+// Of all pools together and of one.
 const PLOTS = [
   { name: "Throughput per second", show: count, keys: [["query_count", "queries"], ["xact_count", "transactions"]] },
-  { name: "Average time", show: time, keys: [["query_time", "query"], ["xact_time", "transaction"], ["wait_time", "wait"]] },
+  times("query", "Query"),
+  times("xact", "Transaction"),
+  { name: "Wait for a server", show: time, tell: took, least: 100, keys: [["wait_p95_us", "95 %"], ["wait_p99_us", "99 %"], ["maxwait_us", "first in line"]] },
   { name: "Clients", show: count, keys: [["cl_active", "connected"], ["cl_waiting", "waiting"]] },
-  { name: "Longest wait for a server", show: time, keys: [["maxwait_us", "first in line"]] },
   { name: "Servers", show: count, keys: [["sv_active", "in use"], ["sv_idle", "idle"]] },
+  times("connect", "Connecting to a server"),
   { name: "Errors per second", show: count, keys: [["errors", "to clients"], ["failed", "server logins"]] },
 ];
+
+// Points between holes, which no line shows.
+function alone(chart, line) {
+  const values = chart.data[line];
+  const found = [];
+  for (let at = 0; at < values.length; at += 1) {
+    if (values[at] !== null && (values[at - 1] ?? null) === null && (values[at + 1] ?? null) === null) found.push(at);
+  }
+  return found.length ? found : null;
+}
 
 // Points farther apart are not joined, in seconds.
 const GAP = 25;
@@ -25,7 +41,8 @@ export class Plots {
 
   begin(points) {
     this.points = points;
-    this.draw();
+    if (this.drawn.length > 0) this.refresh();
+    else this.draw();
   }
 
   push(point) {
@@ -63,7 +80,7 @@ export class Plots {
         for (const line of lines) line.push(null);
       }
       times.push(point.at);
-      plot.keys.forEach(([key], at) => lines[at].push(point[key]));
+      plot.keys.forEach(([key], at) => lines[at].push(point[key] ?? null));
       last = point.at;
     }
     return [times, ...lines];
@@ -89,9 +106,9 @@ export class Plots {
         width: 320, height: 150,
         cursor: { sync: { key: "pgweir" }, drag: { x: false, y: false }, points: { size: 6 } },
         legend: { show: false },
-        scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high ?? 0, 1) * 1.08] } },
+        scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high ?? 0, one.plot.least ?? 1) * 1.08] } },
         axes: [{ ...axis, size: 26, space: 70, values: (_, splits) => splits.map((at) => new Date(at * 1e3).toISOString().slice(11, 19)) }, { ...axis, size: 58, space: 34, values: (_, splits) => splits.map((n) => one.plot.show(n)) }],
-        series: [{}, ...one.plot.keys.map((_, at) => ({ stroke: colors[at], width: 1.75, points: { show: false }, fill: one.plot.keys.length < 3 && at === 0 ? colors[at] + "22" : undefined }))],
+        series: [{}, ...one.plot.keys.map((_, at) => ({ stroke: colors[at], width: 1.75, points: { show: false, filter: alone, size: 4 }, fill: one.plot.keys.length < 3 && at === 0 ? colors[at] + "22" : undefined }))],
         hooks: { setCursor: [(chart) => this.tell(one, chart.cursor.idx)] },
       };
       one.chart = new uPlot(options, this.data(one.plot), one.canvas);
@@ -120,7 +137,7 @@ export class Plots {
     if (!one.chart) return;
     const data = one.chart.data;
     const index = at ?? data[0].length - 1;
-    const shown = one.plot.keys.map((_, line) => one.plot.show(data[line + 1][index] ?? null));
+    const shown = one.plot.keys.map((_, line) => (one.plot.tell ?? one.plot.show)(data[line + 1][index] ?? null));
     shown.forEach((text, line) => { one.values[line].textContent = text; });
     one.canvas.setAttribute("aria-label", one.plot.name + ": " + one.plot.keys.map(([, name], line) => name + " " + shown[line]).join(", "));
   }

@@ -1,6 +1,7 @@
 // The views. Each is { path, name, load(parts, state), draw(data, state, act) }; `load` is called again and
 // again while the view is seen.
-import { h, svg, link, badge, meter, count, bytes, time, ago, table, sql } from "./dom.js";
+import { h, svg, link, badge, meter, count, bytes, time, took, ago, table, sql } from "./dom.js";
+import { Plots } from "./plots.js";
 
 const LIMIT = 200;
 
@@ -38,9 +39,12 @@ const query = (text) => h("code", { class: "sql", title: text }, text);
 
 const wait = (row) => row.maxwait * 1e6 + row.maxwait_us;
 const POOLS = [
-  { key: "database", name: "pool", cell: (r) => [r.database + "/" + r.user, r.replica && sub("on " + r.replica)] },
+  { key: "database", name: "pool", cell: (r) => link(["pools", r.database, r.user, ...(r.replica ? [r.replica] : [])], r.database + "/" + r.user, r.replica && sub("on " + r.replica)) },
   { key: "cl_waiting", name: "waiting", num: true, bad: (r) => r.cl_waiting > 0 },
   { key: "maxwait_us", name: "longest wait", num: true, sort: false, cell: (r) => time(wait(r)), bad: (r) => wait(r) >= 1e6 },
+  { key: "query_p95_us", name: "query, 95 %", num: true, cell: (r) => took(r.query_p95_us) },
+  { key: "xact_p95_us", name: "transaction, 95 %", num: true, cell: (r) => took(r.xact_p95_us) },
+  { key: "wait_p95_us", name: "wait, 95 %", num: true, cell: (r) => took(r.wait_p95_us) },
   { key: "sv_active", name: "servers in use", num: true, cell: (r) => [meter(r.sv_active / r.pool_size), `${r.sv_active} of ${r.pool_size}`] },
   { key: "sv_idle", name: "idle", num: true },
   { key: "sv_login", name: "logging in", num: true },
@@ -52,8 +56,15 @@ const poolTable = (rows, state, resort) => table(POOLS, rows, state?.sort, resor
 
 const pools = {
   path: "pools", name: "Pools",
-  load: listed("/pools", ["cl_waiting", true]),
+  load: async (api, parts, state) => {
+    if (parts.length === 0) return listed("/pools", ["cl_waiting", true])(api, parts, state);
+    const [database, user, replica] = parts;
+    const query = new URLSearchParams({ database, user: user ?? "", replica: replica ?? "" });
+    const [row, past] = await Promise.all([api("/pools?" + query), api("/pools/history?" + query)]);
+    return { one: row.rows[0] ?? null, past: past.rows };
+  },
   draw: (answer, state) => {
+    if (!answer.rows) return pool(answer, state);
     state.sort ??= ["cl_waiting", true];
     const act = (name) => state.act(name, {}, name + " for all databases");
     const bar = state.operator && h("div", { class: "bar" },
@@ -65,12 +76,36 @@ const pools = {
   },
 };
 
+// Rows of a table of quantiles.
+const TIMES = [["query", "query"], ["xact", "transaction"], ["wait", "wait for a server"], ["connect", "connecting to a server"]];
+
+function pool({ one, past }, state) {
+  if (!one) return h("p", { class: "note" }, "This pool is not there any more.");
+  state.own ??= new Plots();
+  state.own.begin(past);
+  const name = one.database + "/" + one.user;
+  return [h("h1", null, "Pool ", h("code", null, name), one.replica && " on " + one.replica),
+    h("div", { class: "cards" },
+      h("div", { class: "card" }, h("h2", null, "Now"), facts([
+        ["clients waiting", `${one.cl_waiting}${one.cl_waiting ? ", the first for " + time(wait(one)) : ""}`], ["clients that do not wait", count(one.cl_active)],
+        ["servers in use", `${one.sv_active} of ${one.pool_size}`], ["idle", count(one.sv_idle)], ["logging in", count(one.sv_login)],
+        ["mode", one.pool_mode + (one.paused ? ", paused" : "")]])),
+      h("div", { class: "card" }, h("h2", null, "How long things took in the last ten seconds"), table([
+        { key: "what", name: "", cell: (r) => r[1] },
+        { key: "p50", name: "median", num: true, cell: (r) => took(one[r[0] + "_p50_us"]) },
+        { key: "p95", name: "95 %", num: true, cell: (r) => took(one[r[0] + "_p95_us"]) },
+        { key: "p99", name: "99 %", num: true, cell: (r) => took(one[r[0] + "_p99_us"]) }], TIMES),
+        h("p", { class: "quiet" }, link(["clients"], "Clients"), ", ", link(["servers"], "servers"), ", ", link(["statements"], "statements")))),
+    state.own.element()];
+}
+
 // --- servers and replicas ---------------------------------------------------------------------------
 
 const CLUSTER = [
   { key: "database", name: "database" },
   { key: "server" },
   { key: "role", cell: (r) => badge(r.role) },
+  { key: "state", name: "gets", cell: (r) => ({ writes: "writes", reads: "reads", out: "nothing" })[r.state] ?? badge(r.state) },
   { key: "lag_ms", name: "lag", num: true, cell: (r) => r.lag_ms === null ? "" : time(r.lag_ms * 1e3) },
   { key: "lag_bytes", name: "behind by", num: true, cell: (r) => r.lag_bytes === null ? "" : bytes(r.lag_bytes) },
   { key: "latency_us", name: "answers in", num: true, cell: (r) => time(r.latency_us) },
@@ -79,7 +114,7 @@ const CLUSTER = [
   { key: "timeline", num: true },
   { key: "reason", name: "why", wide: true },
 ];
-const clusterTable = (rows) => table(CLUSTER, rows, null, null, (r) => ["fenced", "stranger", "down"].includes(r.role) && "bad");
+const clusterTable = (rows) => table(CLUSTER, rows, null, null, (r) => (r.state === "banned" || ["fenced", "stranger", "down"].includes(r.role)) && "bad");
 
 const since = (text) => h("span", { title: text }, ago(text));
 const SERVERS = [
@@ -401,6 +436,12 @@ function tile(name, value, more, bad) {
   return h("div", { class: bad ? "tile bad" : "tile" }, h("div", { class: "name" }, name), h("div", { class: "value" }, value), h("div", { class: "more" }, more ?? ""));
 }
 
+// 95 % large, since that is what users complain of; the others below.
+function quantiles(name, point, of, bad) {
+  const [half, most, nearly] = ["p50", "p95", "p99"].map((share) => took(point[`${of}_${share}_us`]));
+  return tile(name + ", 95 %", most, [h("span", { class: "whole" }, "median " + half + ","), " ", h("span", { class: "whole" }, "99 % " + nearly)], bad);
+}
+
 const overview = {
   path: "overview", name: "Overview",
   load: async (api) => {
@@ -418,9 +459,9 @@ const overview = {
         tile("Clients waiting", count(now.cl_waiting), now.cl_waiting ? "the first for " + time(now.maxwait_us) : "nobody waits", now.maxwait_us >= 5e4 && now.cl_waiting > 0),
         tile("Servers in use", count(now.sv_active), share),
         tile("Transactions / s", count(point.xact_count), count(point.query_count) + " queries / s"),
-        tile("Query", time(point.query_time), "on average"),
-        tile("Transaction", time(point.xact_time), "on average"),
-        tile("Wait for a server", time(point.wait_time), "on average", point.wait_time >= 5e4),
+        quantiles("Query", point, "query"),
+        quantiles("Transaction", point, "xact"),
+        quantiles("Wait", point, "wait", point.wait_p95_us >= 5e4),
         tile("Errors / s", count(point.errors), point.failed ? count(point.failed) + " server logins failed / s" : "from pgweir to clients", point.errors > 0 || point.failed > 0),
         tile("Client connections", count(now.connected), "of " + count(now.max_client_conn))),
       state.plots.element(),
