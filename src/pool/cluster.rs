@@ -20,6 +20,9 @@ use crate::route::functions::Functions;
 use crate::route::topology::{Report, Topology, View};
 use crate::sql::{Analysis, Flags};
 
+/// Milliseconds between two times that servers are asked because somebody waits for a replica to catch up.
+const SOON: u64 = 20;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Cluster {
@@ -37,6 +40,8 @@ pub struct Cluster {
     started: Instant,
     /// Microseconds since `started` of the last write of anybody; 0 for none.
     written: AtomicU64,
+    /// Milliseconds since `started` of the last [`Self::look_soon`] that was heeded.
+    looked: AtomicU64,
     /// Who was the primary when [`Self::heard`] said last that somebody else is; `usize::MAX` for nobody.
     told: AtomicUsize,
     /// How often a server was heard of, and who wants to know of the next time.
@@ -92,6 +97,7 @@ impl Cluster {
             hosts: (members.iter()).map(|member| member.host.clone()).collect(),
             zones: ArcSwap::from_pointee(zones(members)),
             turn: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
             told: AtomicUsize::new(usize::MAX),
             news: Mutex::default(),
             look: Notify::new(),
@@ -235,6 +241,16 @@ impl Cluster {
     /// Something happened that makes it worth asking the servers at once.
     pub fn look_now(&self) {
         self.look.notify_waiters();
+    }
+
+    /// A replica may have come as far as somebody needs. Costs next to nothing if that is said often.
+    pub fn look_soon(&self) {
+        let now = self.started.elapsed().as_millis() as u64;
+        let last = self.looked.load(Ordering::Relaxed);
+        if now.saturating_sub(last) >= SOON {
+            self.looked.store(now, Ordering::Relaxed);
+            self.look_now();
+        }
     }
 
     /// Waits for [`Self::look_now`]; no call is missed from `enable` on.

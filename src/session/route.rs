@@ -149,7 +149,12 @@ impl Session {
                 self.wait_for_replica(cluster, before.waits, cx);
                 return None;
             }
-            Route::Primary(reason) => self.told(reason),
+            Route::Primary(reason) => {
+                if reason == Reason::OwnWrites {
+                    cluster.look_soon();
+                }
+                self.told(reason);
+            }
             Route::Replica(at) => {
                 if let Some(pool) = self.pool.replica(at) {
                     (self.visit.replica, self.visit.at) = (true, at as u8);
@@ -222,7 +227,7 @@ impl Session {
 
     pub(super) fn told(&mut self, reason: Reason) {
         self.visit.reason = Some(reason);
-        tracing::trace!(client = self.me.id, reason = reason.as_str(), "route");
+        tracing::debug!(client = self.me.id, reason = reason.as_str(), "route");
     }
 
     /// No server of the replica can be had. `true` if it was one: another one is to be chosen for the
