@@ -202,6 +202,21 @@ impl Cluster {
         Ok(replica)
     }
 
+    /// Makes this running replica follow another primary.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClusterError`].
+    pub fn follow(&self, primary: &Cluster) -> Result<(), ClusterError> {
+        let conninfo = format!(
+            "ALTER SYSTEM SET primary_conninfo = 'host={} port={} user=postgres'",
+            primary.sockets.display(),
+            primary.port
+        );
+        self.psql("postgres", &conninfo)?;
+        self.psql("postgres", "SELECT pg_reload_conf()").map(drop)
+    }
+
     fn prepare(
         binaries: &Binaries,
         owner: Owner,

@@ -71,7 +71,7 @@ pub(super) fn workloads(primary: &str, replica: &str) -> Vec<Workload> {
             &["-S", "-M", "prepared"],
         ),
         run(
-            "read on the replica, prepared",
+            "read on replicas alone, prepared",
             replica,
             20,
             &["-S", "-M", "prepared"],

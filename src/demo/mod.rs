@@ -1,10 +1,11 @@
-//! `pgweir demo`: a throwaway PostgreSQL with a streaming replica, pgweir in front, some load.
+//! `pgweir demo`: a throwaway PostgreSQL with two streaming replicas, pgweir in front, some load.
 //!
 //! Everything it starts and writes is below one temporary directory under a [`guard::Guard`], so
 //! nothing is left however it ends. [`binaries`] and [`cluster`] also serve the tests.
 
 pub mod binaries;
 pub mod cluster;
+mod failover;
 pub mod guard;
 mod load;
 pub mod process;
@@ -27,8 +28,8 @@ use guard::Guard;
 pub(crate) const USER: &str = "demo";
 /// The database on the primary.
 pub(crate) const DATABASE: &str = "shop";
-/// The name under which pgweir offers the replica.
-const REPLICA: &str = "shop_replica";
+/// The name under which pgweir offers the replicas alone.
+const REPLICA: &str = "shop_ro";
 
 /// Longest start of pgweir.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -104,10 +105,19 @@ fn play() -> Result<(), Failure> {
         "postgres",
         &format!("CREATE DATABASE {DATABASE} OWNER {USER}"),
     )?;
-    println!("starting a streaming replica …");
-    let replica = primary.replica(guard.dir(), "replica")?;
+    // What the demo's user needs to be asked about servers and to promote one.
+    primary.psql("postgres", &format!("GRANT pg_monitor TO {USER}"))?;
+    let promote = format!("GRANT EXECUTE ON FUNCTION pg_promote TO {USER}");
+    primary.psql(DATABASE, &promote)?;
+    println!("starting two streaming replicas …");
+    let replicas = [
+        primary.replica(guard.dir(), "replica1")?,
+        primary.replica(guard.dir(), "replica2")?,
+    ];
+    let [one, two] = &replicas;
+    let servers = [&primary, one, two];
 
-    let config = write_config(guard.dir(), &primary, &replica, &password)?;
+    let config = write_config(guard.dir(), &servers, &password)?;
     let mut pooler = start_pooler(&guard, &config.path, config.port)?;
     wait_ready(&mut pooler, &primary, &password)?;
     println!("pgweir is ready on 127.0.0.1:{}", pooler.port);
@@ -120,7 +130,12 @@ fn play() -> Result<(), Failure> {
     };
     println!("loading pgbench's tables through pgweir …");
     load::initialize(&target, DATABASE)?;
-    wait_replayed(&primary, &replica)?;
+    let replayed = || {
+        replicas
+            .iter()
+            .try_for_each(|replica| wait_replayed(&primary, replica))
+    };
+    replayed()?;
 
     println!("running pgbench through pgweir, a few seconds each …\n");
     let mut rows = Vec::new();
@@ -131,15 +146,24 @@ fn play() -> Result<(), Failure> {
 
     println!("\nrunning a small shop with the usual mistakes …\n");
     shop::initialize(&target, DATABASE)?;
+    // Another session than the one that wrote may read what a replica has not got yet.
+    replayed()?;
     shop::run(&target, DATABASE)?;
     println!("{}", table::findings(&wait_findings(&target)?));
+
+    println!(
+        "\nreading and writing under one name, and making a replica the primary meanwhile …\n"
+    );
+    println!("{}", table::failover(&failover::run(&target, &servers)?));
 
     let port = pooler.port;
     println!("\nIt stays up for you to try:");
     println!("  psql 'postgresql://{USER}:{password}@127.0.0.1:{port}/{DATABASE}'");
-    println!("  psql 'postgresql://{USER}:{password}@127.0.0.1:{port}/{REPLICA}'   (the replica)");
     println!(
-        "  psql 'postgresql://{USER}:{password}@127.0.0.1:{port}/pgweir' -c 'SHOW POOLS'   (the console; SHOW FINDINGS, SHOW HELP)"
+        "  psql 'postgresql://{USER}:{password}@127.0.0.1:{port}/{REPLICA}'   (replicas alone)"
+    );
+    println!(
+        "  psql 'postgresql://{USER}:{password}@127.0.0.1:{port}/pgweir' -c 'SHOW CLUSTER'   (the console; SHOW FINDINGS, SHOW HELP)"
     );
     println!(
         "  http://127.0.0.1:{}/   (the page, in a browser)",
@@ -153,7 +177,7 @@ fn play() -> Result<(), Failure> {
     let end = wait_for_end(&mut pooler);
     println!("\ncleaning up …");
     drop(pooler);
-    drop(replica);
+    drop(replicas);
     drop(primary);
     drop(guard);
     end
@@ -182,12 +206,7 @@ struct Written {
 
 /// Writes a configuration that sets what has no default (where PostgreSQL is, who may log in)
 /// and leaves everything else as shipped.
-fn write_config(
-    dir: &Path,
-    primary: &Cluster,
-    replica: &Cluster,
-    password: &str,
-) -> Result<Written, Failure> {
+fn write_config(dir: &Path, servers: &[&Cluster], password: &str) -> Result<Written, Failure> {
     let users = dir.join("userlist.txt");
     std::fs::write(&users, format!("\"{USER}\" \"{password}\"\n"))?;
     std::fs::set_permissions(&users, std::fs::Permissions::from_mode(0o600))?;
@@ -200,13 +219,20 @@ fn write_config(
     let path = dir.join("pgweir.toml");
     std::fs::write(
         &path,
-        config_text(dir, port, http, primary.port(), replica.port()),
+        config_text(
+            dir,
+            port,
+            http,
+            &servers.iter().map(|one| one.port()).collect::<Vec<_>>(),
+        ),
     )?;
     Ok(Written { path, port, http })
 }
 
-fn config_text(dir: &Path, port: u16, http: u16, primary: u16, replica: u16) -> String {
+fn config_text(dir: &Path, port: u16, http: u16, servers: &[u16]) -> String {
     let dir = dir.display();
+    let server = |port: &u16| format!("\"127.0.0.1:{port}\"");
+    let servers = servers.iter().map(server).collect::<Vec<_>>().join(", ");
     format!(
         "# Written by pgweir demo. Every setting that is not here has its default.\n\
          [pgweir]\n\
@@ -219,14 +245,13 @@ fn config_text(dir: &Path, port: u16, http: u16, primary: u16, replica: u16) -> 
          admin_users = \"{USER}\"\n\
          \n\
          [databases.{DATABASE}]\n\
-         host = \"127.0.0.1\"\n\
-         port = {primary}\n\
+         servers = [{servers}]\n\
          dbname = \"{DATABASE}\"\n\
          pool_mode = \"transaction\"\n\
          \n\
          [databases.{REPLICA}]\n\
-         host = \"127.0.0.1\"\n\
-         port = {replica}\n\
+         servers = [{servers}]\n\
+         target_session_attrs = \"standby\"\n\
          dbname = \"{DATABASE}\"\n\
          pool_mode = \"transaction\"\n"
     )
@@ -281,7 +306,9 @@ fn wait_findings(target: &load::Target<'_>) -> Result<Vec<shop::Told>, Failure> 
     loop {
         let found = shop::findings(target)?;
         if found.iter().any(|told| told.rule == "n-plus-one") {
-            return Ok(found);
+            // The last statements are still being looked at.
+            std::thread::sleep(Duration::from_millis(500));
+            return shop::findings(target);
         }
         if begin.elapsed() > Duration::from_secs(10) {
             return Err("pgweir found no N+1 in the shop's statements".into());
@@ -338,15 +365,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_configuration_is_toml_with_both_servers() {
-        let text = config_text(Path::new("/tmp/x"), 6432, 6433, 5001, 5002);
+    fn the_configuration_is_toml_with_all_servers() {
+        let text = config_text(Path::new("/tmp/x"), 6432, 6433, &[5001, 5002]);
         let value: toml::Table = text.parse().expect("it parses");
         assert_eq!(value["pgweir"]["listen_port"].as_integer(), Some(6432));
-        assert_eq!(
-            value["databases"][DATABASE]["port"].as_integer(),
-            Some(5001)
-        );
-        assert_eq!(value["databases"][REPLICA]["port"].as_integer(), Some(5002));
+        for name in [DATABASE, REPLICA] {
+            let servers = value["databases"][name]["servers"]
+                .as_array()
+                .expect("a list");
+            let servers: Vec<_> = servers.iter().filter_map(|one| one.as_str()).collect();
+            assert_eq!(servers, ["127.0.0.1:5001", "127.0.0.1:5002"]);
+        }
+        crate::config::Config::from_toml(&text.replace("auth_file", "# "))
+            .expect("pgweir takes it");
     }
 
     #[test]

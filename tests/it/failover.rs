@@ -127,7 +127,9 @@ impl Site {
             .psql("postgres", "SELECT pg_promote()")
             .expect("promotes");
         let promoted = Instant::now();
-        follow(&self.replicas[1 - replica], &self.replicas[replica]);
+        self.replicas[1 - replica]
+            .follow(&self.replicas[replica])
+            .expect("follows");
         promoted
     }
 
@@ -161,18 +163,6 @@ impl Site {
             assert!(honest, "{what}: {:?}", books.errors);
         }
         assert_eq!(books.refused, 0, "{what}: logins refused");
-    }
-}
-
-/// Makes a replica follow another primary.
-fn follow(replica: &Cluster, primary: &Cluster) {
-    let conninfo = format!(
-        "ALTER SYSTEM SET primary_conninfo = 'host={} port={} user=postgres'",
-        primary.socket_dir().display(),
-        primary.port()
-    );
-    for text in [conninfo.as_str(), "SELECT pg_reload_conf()"] {
-        replica.psql("postgres", text).expect("follows");
     }
 }
 
@@ -390,7 +380,7 @@ fn a_switchover_loses_nothing() {
             assert!(said.contains(&format!("{target} is the primary")), "{said}");
             eprintln!("{what}: {}", said.trim());
             load.go_on(200).await;
-            follow(&site.replicas[0], &site.replicas[1]);
+            site.replicas[0].follow(&site.replicas[1]).expect("follows");
             site.until_standings(&["fenced", "replica", "primary"]);
             // Reads and writes go on; of the old primary nothing is wanted any more.
             let there = site.rows(&site.postgres.cluster);
