@@ -122,7 +122,23 @@ impl Site {
     }
 
     /// Promotes a replica, lets the other one follow it, and says when it had begun to take writes.
+    ///
+    /// Before that the other one is cut off from the old primary: what it alone received would keep it from
+    /// following.
     fn promote(&self, replica: usize) -> Instant {
+        let (one, other) = (&self.replicas[replica], &self.replicas[1 - replica]);
+        let ask = |server: &Cluster, text: &str| server.psql("postgres", text).expect("an answer");
+        ask(other, "ALTER SYSTEM SET primary_conninfo = ''");
+        ask(other, "SELECT pg_reload_conf()");
+        eventually("the other one receives nothing", || {
+            let receivers = ask(other, "SELECT count(*) FROM pg_stat_wal_receiver");
+            (receivers == "0").then_some(())
+        });
+        let received = ask(other, "SELECT pg_last_wal_receive_lsn()");
+        let reached = format!("SELECT pg_last_wal_receive_lsn() >= '{received}'");
+        eventually("the one has what the other one has", || {
+            (ask(one, &reached) == "t").then_some(())
+        });
         self.replicas[replica]
             .psql("postgres", "SELECT pg_promote()")
             .expect("promotes");
