@@ -4,10 +4,10 @@ SHELL := /bin/bash
 CARGO ?= cargo
 -include .cache/env.mk
 
-.PHONY: help setup build pam test test-fast lint fmt licences bench demo doc clean
+.PHONY: help setup build pam test test-fast lint fmt licences bench cost cost-update demo doc clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup: ## find or install what tests need (libclang, PostgreSQL 15 and 18, client drivers)
 	@scripts/setup test
@@ -52,6 +52,16 @@ bench: ## pgweir beside PgBouncer and a bare TCP relay; settings: make bench BEN
 	@scripts/setup bench
 	@$(MAKE) --no-print-directory cargo-build
 	@benches/run $(BENCH)
+
+cost: ## instructions and system calls per transaction against benches/cost.json
+	@scripts/setup cost
+	@$(MAKE) --no-print-directory cargo-build
+	@benches/cost
+
+cost-update: ## measure those again and store them
+	@scripts/setup cost
+	@$(MAKE) --no-print-directory cargo-build
+	@benches/cost --update
 
 demo: ## a throwaway PostgreSQL with a replica and pgweir in front; Ctrl-C removes all
 	@scripts/setup demo
