@@ -9,8 +9,8 @@ use super::effective::CONSOLE_NAMES;
 use super::hba::ident::Ident;
 use super::hba::{self, Hba, Method};
 use super::{
-    AuthType, ChannelBinding, Config, ConfigError, Database, ProxyProtocol, SYSLOG_FACILITIES,
-    Secret, Settings, SslMode, TlsSettings,
+    AuthType, ChannelBinding, Config, ConfigError, Database, PoolMode, ProxyProtocol,
+    SYSLOG_FACILITIES, Secret, Settings, SslMode, TlsSettings,
 };
 use crate::config::userlist;
 
@@ -80,6 +80,7 @@ pub(super) fn check(
     sizes(config, &mut check);
     log_level(config, &mut check);
     syslog(config, &mut check);
+    mirrors(config, &mut check);
     users_file(config, &mut check);
     hba_files(config, &mut check);
 }
@@ -122,6 +123,39 @@ fn listeners(config: &Config, check: &mut Check<'_>) {
             "http_login",
             format!("would have passwords sent to {http} in clear text; set http_tls, or a loopback address"),
         );
+    }
+}
+
+fn mirrors(config: &Config, check: &mut Check<'_>) {
+    for (name, database) in &config.databases {
+        let section = Section::Database(name.to_string());
+        let Some(mirror) = &database.mirror else {
+            for (key, set) in [
+                ("mirror_statements", database.mirror_statements.is_some()),
+                ("mirror_share", database.mirror_share.is_some()),
+            ] {
+                if set {
+                    check.fault(&section, key, "needs mirror");
+                }
+            }
+            continue;
+        };
+        let known = config.databases.get(mirror.as_str());
+        let wrong = match known {
+            _ if **mirror == **name => Some("is the database itself".to_owned()),
+            None => Some(format!("{mirror:?} is no entry of [databases]")),
+            // What it runs would come around again and again.
+            Some(other) if other.mirror.is_some() => {
+                Some(format!("{mirror:?} has a mirror itself"))
+            }
+            Some(_) if config.pool_mode(database, "") == PoolMode::Session => {
+                Some("needs transaction or statement pooling".to_owned())
+            }
+            Some(_) => None,
+        };
+        if let Some(wrong) = wrong {
+            check.fault(&section, "mirror", wrong);
+        }
     }
 }
 

@@ -87,6 +87,8 @@ pub const PRIMARY_READS: &[&str] = &["only", "always", "when-no-replica", "never
 pub const READ_YOUR_WRITES: &[&str] = &["off", "session", "database"];
 /// Where transactions may go that begin READ ONLY.
 pub const READ_ONLY_TRANSACTIONS: &[&str] = &["replica", "primary"];
+/// What of a database's traffic another one may run too.
+pub const MIRRORED: &[&str] = &["reads", "all"];
 /// Names of [`Balance`].
 pub const BALANCE: &[&str] = &["least-loaded", "round-robin", "random"];
 /// How long a replica that comes back waits for its full share, unless the database says otherwise.

@@ -314,6 +314,12 @@ pub struct Database {
     pub hosts: Vec<Host>,
     /// The same as a primary and its replicas, with what is said of each; empty if they are equals.
     pub members: Vec<Member>,
+    /// Another entry of `[databases]` that runs what this one runs.
+    pub mirror: Option<String>,
+    /// What of it; `None` is what reads.
+    pub mirror_statements: Option<&'static str>,
+    /// Of how many shapes in a hundred; `None` is of all.
+    pub mirror_share: Option<u32>,
     /// Where Patroni is asked for the servers: URLs of its `/cluster`.
     pub patroni: Vec<Arc<str>>,
     /// [`Self::members`] as the file has them, before Patroni was asked.

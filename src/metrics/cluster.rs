@@ -56,6 +56,27 @@ pub(super) fn lag_seconds(reading: &Reading<'_>) -> Values {
     })
 }
 
+pub(super) fn mirrored(reading: &Reading<'_>) -> Values {
+    let mut values = Values::new();
+    let mut all: Vec<_> = (reading.process.mirrors.iter())
+        .map(|entry| (entry.key().to_string(), entry.value().report()))
+        .collect();
+    all.sort_by(|one, other| one.0.cmp(&other.0));
+    for (database, report) in all {
+        for (outcome, count) in [
+            ("same", report.same),
+            ("rows_differ", report.rows_differ),
+            ("errors_differ", report.errors_differ),
+            ("failed", report.failed),
+            ("dropped", report.dropped),
+            ("passed_over", report.passed_over),
+        ] {
+            values.push((vec![database.clone(), outcome.to_owned()], count as f64));
+        }
+    }
+    values
+}
+
 pub(super) fn banned(reading: &Reading<'_>) -> Values {
     let now = Instant::now();
     of_servers(reading, |_, _, server| {

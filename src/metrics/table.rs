@@ -184,6 +184,11 @@ pub const METRICS: &[Metric] = &[
         Series(&["database"], cluster::retries),
     ),
     counter(
+        "pgweir_mirror_transactions_total",
+        "Transactions that the mirror of a database ran too, or was to: same, rows_differ, errors_differ, failed, dropped or passed_over, as in SHOW MIRRORS.",
+        Series(&["database", "outcome"], cluster::mirrored),
+    ),
+    counter(
         "pgweir_audit_lines_lost_total",
         "Lines that the audit trail could not write.",
         Process(|r| r.process.observer.unwritten() as f64),

@@ -24,6 +24,7 @@ fn process() -> Process {
     let process = Process::new(Arc::new(config), tls);
     process.wall.store(Arc::new(wall));
     let members = ["db1", "db2"].map(|name| Member::parse(name, 5432).expect("a server"));
+    process.mirrors.insert("a".into(), Arc::default());
     let cluster = Cluster::new(&members, "");
     for (at, in_recovery) in [(0, false), (1, true), (0, false), (1, true)] {
         let report = Report {

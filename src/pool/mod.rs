@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod histogram;
 pub mod key;
 pub mod lease;
+pub mod mirror;
 pub mod opening;
 pub mod peers;
 pub mod process;
@@ -37,6 +38,7 @@ use clock::Clock;
 use cluster::Cluster;
 use key::PoolKey;
 use lease::{CheckoutError, Lease, Seat};
+use mirror::Mirror;
 use process::Process;
 use registry::Pools;
 use state::{Checkout, Limits, State};
@@ -190,6 +192,9 @@ pub struct Pool {
     cluster: RefCell<Option<Arc<Cluster>>>,
     /// Pools of replicas: the pool of the primary, whose clients and credentials are theirs.
     home: Option<Weak<Pool>>,
+    /// Another database is to run what this one runs.
+    mirrors: Cell<bool>,
+    mirror: RefCell<Option<Rc<Mirror>>>,
     /// The pool of the primary: those of replicas, by their place in the cluster.
     replicas: RefCell<Vec<Weak<Pool>>>,
 }
@@ -215,6 +220,7 @@ impl Pool {
         let settings = PoolSettings::resolve(&config, &database, &key);
         let limits = MessageLimits::of(&config);
         let cluster = process.cluster(&key.database, &database);
+        let mirrors = database.mirror.is_some();
         let paused = {
             let holds = process.holds.read();
             holds.all || holds.paused.contains(&*key.database)
@@ -247,6 +253,8 @@ impl Pool {
             cluster: RefCell::new(cluster),
             home,
             replicas: RefCell::default(),
+            mirrors: Cell::new(mirrors),
+            mirror: RefCell::default(),
         })
     }
 
@@ -488,6 +496,35 @@ impl Pool {
             *place = Rc::downgrade(&pool);
         }
         Some(pool)
+    }
+
+    /// Whether another database is to run what this one runs.
+    #[inline]
+    pub fn mirrors(&self) -> bool {
+        self.mirrors.get()
+    }
+
+    /// The other database, if there is one.
+    pub fn mirror(&self) -> Option<Rc<Mirror>> {
+        if !self.mirrors.get() {
+            return None;
+        }
+        if let Some(known) = &*self.mirror.borrow() {
+            return Some(known.clone());
+        }
+        let (config, database) = (self.config.borrow().clone(), self.database());
+        let name = database.mirror.as_deref()?;
+        let other = config.database(name)?;
+        let user = other.user.as_deref().unwrap_or(&self.key.user);
+        let key = PoolKey::new(name, user);
+        let pool = (self.siblings.upgrade()?).get_or_create(&key, &config, &other);
+        let stats = self.process.mirrors.entry(self.key.database.clone());
+        let stats = stats.or_default().clone();
+        let reads_only = database.mirror_statements != Some("all");
+        let share = database.mirror_share.unwrap_or(100);
+        let mirror = Mirror::new(pool, stats, reads_only, share);
+        *self.mirror.borrow_mut() = Some(mirror.clone());
+        Some(mirror)
     }
 
     /// How much it has to do: servers at work and clients that wait for one.

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::cluster::Cluster;
 use super::key::PoolKey;
+use super::mirror::stats::MirrorStats;
 use super::peers::PeerPools;
 use crate::audit::findings::Findings;
 use crate::audit::observer::Observer;
@@ -78,6 +79,8 @@ pub struct Process {
     pub placement: DashMap<PoolKey, usize, foldhash::fast::RandomState>,
     /// Databases with a primary and replicas.
     pub clusters: DashMap<Arc<str>, Arc<Cluster>, foldhash::fast::RandomState>,
+    /// How the databases do that run what others ran, by the names of those.
+    pub mirrors: DashMap<Arc<str>, Arc<MirrorStats>, foldhash::fast::RandomState>,
     /// There is an audit trail, which tells on which server a statement ran.
     pub audits: bool,
     /// Where sessions report what they saw.
@@ -116,6 +119,7 @@ impl Process {
             started_at: SystemTime::now(),
             placement: DashMap::default(),
             clusters: DashMap::default(),
+            mirrors: DashMap::default(),
             observer: Arc::new(Observer::new()),
             usage: Mutex::new(Statements::new(MOST_STATEMENTS)),
             findings: Mutex::new(Findings::new(MOST_FINDINGS)),

@@ -347,6 +347,8 @@ impl Pool {
                 (servers.values()).filter(|server| !database.hosts.contains(&server.host));
             strangers.for_each(|server| server.close_needed.set(true));
         }
+        self.mirrors.set(database.mirror.is_some());
+        *self.mirror.borrow_mut() = None;
         *self.database.borrow_mut() = database;
         self.limits.set(super::MessageLimits::of(&config));
         *self.config.borrow_mut() = config;

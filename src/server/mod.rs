@@ -8,5 +8,6 @@ pub mod inflight;
 pub mod login;
 pub mod params;
 pub mod permit;
+pub mod replay;
 pub mod side;
 pub mod statements;

@@ -39,7 +39,7 @@ pub(super) struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.body.len() == self.header.body_len as usize
     }
 
@@ -225,6 +225,7 @@ impl Session {
         gather: &mut Gather<'_>,
     ) -> Result<Step, Stop> {
         self.keep_batch(frame, gather.input());
+        self.mirror_message(frame, gather.input());
         self.put_replay(gather);
         self.close_stale(gather);
         let tag = frame.header.tag;

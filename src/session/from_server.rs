@@ -142,6 +142,7 @@ impl Session {
                     if forward {
                         self.put_notices(gather);
                         self.watch_completed(command);
+                        self.mirror_completed(command);
                     }
                     forward
                 }
@@ -150,6 +151,7 @@ impl Session {
                     if forward {
                         self.put_notices(gather);
                         self.watch_failed(body);
+                        self.mirror_failed(body);
                     }
                     forward
                 }
@@ -375,6 +377,7 @@ impl Session {
     fn heal(&mut self) {
         self.healing = false;
         self.watch_healed();
+        self.mirror_anew();
         if let Some(lease) = &mut self.lease {
             let mut again = lease.batch.take();
             again.append(&mut self.input);
@@ -510,6 +513,7 @@ impl Session {
             self.me.query_since.set(None);
         }
         self.watch_ready(status, quiet);
+        self.mirror_ready(status, quiet, query);
         if status == TxStatus::Idle {
             self.me.xact_since.set(None);
         }

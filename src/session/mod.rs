@@ -18,6 +18,7 @@ mod from_server;
 pub mod gather;
 mod lineage;
 pub mod machine;
+mod mirror;
 mod parameters;
 pub mod peers;
 pub mod pin;
@@ -92,6 +93,8 @@ pub struct Session {
     seat: Option<Rc<Seat>>,
     /// Clusters: what its present server was taken for, and when it last wrote.
     visit: route::Visit,
+    /// What a second database is to run too, if there is one.
+    mirrored: Option<Box<mirror::Kept>>,
     wrote: Option<Instant>,
     mode: PoolMode,
     stage: Stage,
@@ -300,6 +303,7 @@ impl Session {
             lease: None,
             seat: None,
             visit: route::Visit::default(),
+            mirrored: None,
             wrote: None,
             stage: Stage::Login,
             input: start.leftover,

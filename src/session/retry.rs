@@ -110,6 +110,7 @@ impl Session {
     /// The replica that refused is through with the batch: it is played again, to the primary.
     pub(super) fn retry_at_home(&mut self) {
         self.watch_healed();
+        self.mirror_anew();
         if let Some(lease) = &mut self.lease {
             let mut again = lease.batch.take();
             again.append(&mut self.input);

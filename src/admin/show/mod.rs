@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod databases;
 pub mod findings;
 pub mod firewall;
+pub mod mirrors;
 pub mod peers;
 pub mod pools;
 pub mod process;
@@ -144,6 +145,12 @@ pub const SHOWS: &[Show] = &[
         ],
         rows: process::mem,
         about: "Caches: average bytes per entry, entries, and bytes in all.",
+    },
+    Show {
+        name: "mirrors",
+        columns: mirrors::MIRRORS,
+        rows: mirrors::mirrors,
+        about: "Databases that run what others ran (`mirror`): how many transactions came out the same there, with other rows or other errors, could not be played, did not fit into the queue or could not be played again as they were; microseconds per transaction of both, and the last difference.",
     },
     Show {
         name: "peer_pools",

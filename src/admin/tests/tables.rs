@@ -47,6 +47,7 @@ fn shown(name: &str) -> Vec<std::collections::BTreeMap<&'static str, String>> {
     let member = crate::config::Member::parse("db1 weight=2 zone=a", 5432).expect("a server");
     let cluster = Arc::new(crate::pool::cluster::Cluster::new(&[member], "a"));
     process.clusters.insert("app".into(), cluster);
+    process.mirrors.insert("app".into(), Arc::default());
     let config = process.config.load_full();
     let advice = std::collections::BTreeMap::from([("app".to_owned(), Default::default())]);
     let view = View {

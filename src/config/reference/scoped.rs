@@ -2,7 +2,7 @@
 
 use super::super::User;
 use super::super::cluster::{
-    BALANCE, PRIMARY_READS, READ_ONLY_TRANSACTIONS, READ_YOUR_WRITES, TARGETS,
+    BALANCE, MIRRORED, PRIMARY_READS, READ_ONLY_TRANSACTIONS, READ_YOUR_WRITES, TARGETS,
 };
 use super::super::effective::STAY;
 use super::super::field::Field::{
@@ -101,6 +101,24 @@ pub(super) const DATABASE: &[Key] = &[
         "replica_pool_size",
         OptCount(1, ANY, |d| &mut d.database.replica_pool_size),
         "Connections of one pool to each replica of `servers`. Not set: as many as to the primary.",
+    )
+    .ours(),
+    database(
+        "mirror",
+        OptText(|d| &mut d.database.mirror),
+        "Another entry of `[databases]` that runs what this one ran, behind its back: to see how a new version or a new server does before moving to it. Nobody waits for it; `SHOW MIRRORS` compares rows, errors and time. Only in transaction and statement pooling.",
+    )
+    .ours(),
+    database(
+        "mirror_statements",
+        OptWord(MIRRORED, |d| &mut d.database.mirror_statements),
+        "What `mirror` runs: transactions that only read (`reads`), or `all`. Not set: `reads`.",
+    )
+    .ours(),
+    database(
+        "mirror_share",
+        OptCount(1, 100, |d| &mut d.database.mirror_share),
+        "Of how many shapes of statements in a hundred `mirror` runs what begins with them. Not set: all.",
     )
     .ours(),
     database(
