@@ -19,6 +19,7 @@ use crate::config::document::Dialect;
 use crate::config::{Config, ConfigErrors, reference};
 use crate::lint::policy;
 use crate::offline::{self, LintArgs, ReplayArgs};
+use crate::top::{self, TopArgs};
 
 mod import;
 mod pgbouncer;
@@ -143,6 +144,11 @@ enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Watch a running pgweir: pools, servers, replicas, statements, findings, clients
+    #[command(
+        after_help = "Passwords come from PGPASSWORD or the file of PGPASSFILE (else ~/.pgpass), TLS from PGSSLMODE and PGSSLROOTCERT, as for psql. ? shows the keys."
+    )]
+    Top(TopArgs),
     /// Show what pgweir does on a small scene that it sets up by itself
     Demo,
 }
@@ -161,7 +167,7 @@ enum AuditCommand {
 }
 
 /// What the command line asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Dispatch {
     /// Serve.
     Run {
@@ -191,6 +197,8 @@ pub enum Dispatch {
     Explain(Option<String>),
     /// Check files of the audit trail, in the order in which they were written.
     AuditVerify(Vec<PathBuf>, Option<PathBuf>),
+    /// Watch a running pgweir.
+    Top(TopArgs),
     /// Run the demonstration.
     Demo,
 }
@@ -254,6 +262,7 @@ pub fn parse(
         Some(Command::Audit {
             command: AuditCommand::Verify { files, key_file },
         }) => Dispatch::AuditVerify(files, key_file),
+        Some(Command::Top(args)) => Dispatch::Top(args),
         Some(Command::Demo) => Dispatch::Demo,
         None => match args.file {
             // After an option a command would be taken for a file.
@@ -373,6 +382,7 @@ pub fn main(
         Dispatch::Replay(args) => offline::replay(&args),
         Dispatch::Explain(rule) => offline::explain(rule.as_deref()),
         Dispatch::AuditVerify(files, key) => verify(&files, key.as_deref(), &mut out, &mut err),
+        Dispatch::Top(args) => top::run(&args),
         Dispatch::Demo => demo(),
     }
 }

@@ -16,7 +16,7 @@
 //! | 7 | [`control`] | what may be asked of all of this |
 //! | 8 | [`metrics`] | what is exported of it |
 //! | 9 | [`admin`], [`web`] | the console; HTTP |
-//! | 10 | [`worker`], [`app`], [`cli`], [`offline`], [`signals`], [`logging`], [`recorder`], [`daemon`] | composition |
+//! | 10 | [`worker`], [`app`], [`cli`], [`offline`], [`top`], [`signals`], [`logging`], [`recorder`], [`daemon`] | composition |
 
 pub mod admin;
 pub mod advisor;
@@ -50,6 +50,7 @@ pub mod signals;
 pub mod sql;
 pub mod timer;
 pub mod tls;
+pub mod top;
 pub mod watcher;
 pub mod web;
 pub mod wire;

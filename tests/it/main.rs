@@ -51,3 +51,4 @@ mod targets;
 mod tidy;
 mod tls;
 mod tokio_postgres_driver;
+mod top;

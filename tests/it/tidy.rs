@@ -36,7 +36,7 @@ fn layer(path: &str) -> Option<u8> {
         "metrics" | "advisor" | "watcher" | "patroni" => 8,
         "admin" | "web" => 9,
         "worker" | "recorder" | "daemon" | "app" | "cli" | "offline" | "signals" | "logging"
-        | "demo" | "main" | "lib" => 10,
+        | "demo" | "top" | "main" | "lib" => 10,
         _ => return None,
     })
 }

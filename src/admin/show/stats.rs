@@ -197,7 +197,7 @@ pub fn averages(view: &View<'_>) -> Vec<Row> {
     rows(view, false, true)
 }
 
-/// Rows of SHOW TOTALS.
+/// Rows of SHOW TOTALS; the last, errors of ours that clients got, is ours too.
 pub fn grand_totals(view: &View<'_>) -> Vec<Row> {
     let mut sum = Totals::default();
     for totals in by_database(view.snapshot, view.console).values() {
@@ -212,5 +212,6 @@ pub fn grand_totals(view: &View<'_>) -> Vec<Row> {
         let name = format!("avg_{}", counted.in_totals);
         vec![name.into(), Value::from((counted.average)(&average))]
     });
-    totals.chain(averages).collect()
+    let errors = vec!["total_client_error_count".into(), Value::from(sum.errors)];
+    totals.chain(averages).chain([errors]).collect()
 }

@@ -310,8 +310,9 @@ fn values_of_the_rows() {
     let totals = shown("totals");
     assert_eq!(
         (totals.len(), &*totals[2]["name"], &*totals[2]["value"]),
-        (24, "total_query_count", "80")
+        (25, "total_query_count", "80")
     );
+    assert_eq!(totals[24]["name"], "total_client_error_count");
     let version = &shown("version")[0]["version"];
     assert!(
         version.starts_with("PgBouncer 1.26.1 (pgweir "),
