@@ -231,10 +231,45 @@ impl<E> Ledger<E> {
         }
     }
 
+    /// Whether [`Self::take_synthetic`] has anything to do.
+    #[inline]
+    pub fn synthetic_may_be_next(&self) -> bool {
+        matches!(
+            self.queue.front().map(|entry| entry.kind),
+            Some(Kind::Synthetic(_) | Kind::CopyData | Kind::CopyEnd)
+        )
+    }
+
+    #[inline]
     fn skip_markers(&mut self) {
         while let Some(Kind::CopyData | Kind::CopyEnd) = self.queue.front().map(|e| e.kind) {
             self.queue.pop_front();
         }
+    }
+
+    /// What [`Self::reply`] does, for the many messages that concern nobody's books: whose the message
+    /// is. `None`, and nothing has happened, if it has to be asked.
+    #[inline]
+    pub fn plain_reply(&mut self, tag: u8) -> Option<Reply> {
+        let front = self.queue.front()?;
+        let reply = front.reply;
+        match (front.kind, tag) {
+            (
+                Kind::Query,
+                backend::ROW_DESCRIPTION | backend::DATA_ROW | backend::COMMAND_COMPLETE,
+            )
+            | (Kind::Execute, backend::DATA_ROW) => return Some(reply),
+            (Kind::Query | Kind::Sync, backend::READY_FOR_QUERY)
+            | (Kind::Parse, backend::PARSE_COMPLETE)
+            | (Kind::Bind, backend::BIND_COMPLETE)
+            | (Kind::DescribePortal, backend::ROW_DESCRIPTION | backend::NO_DATA)
+            | (Kind::Execute, backend::COMMAND_COMPLETE)
+                if !self.copy_in && front.effect.is_none() => {}
+            _ => return None,
+        }
+        self.queue.pop_front();
+        self.skip_markers();
+        Some(reply)
     }
 
     /// Matches a message with the entry at the front. Not for NoticeResponse, ParameterStatus and

@@ -217,6 +217,17 @@ impl Session {
         let Some(lease) = &mut self.lease else {
             return Ok(false);
         };
+        if let Some(reply) = lease.ledger.plain_reply(tag) {
+            return Ok(reply == Reply::Forward);
+        }
+        self.account_for(tag, dropped)
+    }
+
+    /// The same for a message that may concern our books.
+    fn account_for(&mut self, tag: u8, dropped: &mut Vec<Effect>) -> Result<bool, Stop> {
+        let Some(lease) = &mut self.lease else {
+            return Ok(false);
+        };
         let verdict = lease
             .ledger
             .reply(tag, dropped)
@@ -440,12 +451,20 @@ impl Session {
     /// server is on its way through.
     #[inline]
     fn next_synthetic(&mut self) -> Option<Entry<Effect>> {
-        let lease = self.lease.as_mut().filter(|lease| lease.body_left == 0)?;
+        let lease = (self.lease.as_mut())
+            .filter(|lease| lease.ledger.synthetic_may_be_next() && lease.body_left == 0)?;
         lease.ledger.take_synthetic()
     }
 
     /// Answers of ours whose turn has come, behind a message of the server.
+    #[inline]
     fn put_synthetic(&mut self, gather: &mut Gather<'_>) {
+        if (self.lease.as_ref()).is_some_and(|lease| lease.ledger.synthetic_may_be_next()) {
+            self.put_synthetics(gather);
+        }
+    }
+
+    fn put_synthetics(&mut self, gather: &mut Gather<'_>) {
         while let Some(entry) = self.next_synthetic() {
             if let Kind::Synthetic(tag) = entry.kind {
                 // Five bytes: the tag and the length.
@@ -461,7 +480,14 @@ impl Session {
     }
 
     /// Answers of ours whose turn is now because nothing is owed before them.
+    #[inline]
     pub(super) fn answer_synthetic(&mut self) {
+        if (self.lease.as_ref()).is_some_and(|lease| lease.ledger.synthetic_may_be_next()) {
+            self.answer_synthetics();
+        }
+    }
+
+    fn answer_synthetics(&mut self) {
         while let Some(entry) = self.next_synthetic() {
             if let Kind::Synthetic(tag) = entry.kind {
                 self.put_own_reply(tag);
@@ -494,7 +520,12 @@ impl Session {
         let took =
             |since: std::time::Instant| now.saturating_duration_since(since).as_micros() as u64;
         let query = since.filter(|_| quiet).map(took);
-        let xact = began.filter(|_| status == TxStatus::Idle).map(took);
+        let xact = match (began, query) {
+            _ if status != TxStatus::Idle => None,
+            // Most transactions are one query.
+            (began, Some(micros)) if began == since => Some(micros),
+            (began, _) => began.map(took),
+        };
         self.pool.stats.update(|totals| {
             totals.queries += u64::from(quiet);
             totals.query_us += query.unwrap_or(0);

@@ -256,4 +256,36 @@ proptest! {
         prop_assert!(ledger.is_empty());
         prop_assert_eq!(done + undone + dropped.len(), sent_effects);
     }
+
+    /// The short way comes to what the long one comes to, also when messages come that nobody asked for.
+    #[test]
+    fn plain_replies_are_the_same(
+        requests in proptest::collection::vec((kinds(), any::<bool>(), any::<bool>()), 0..12),
+        tags in proptest::collection::vec(prop::sample::select(&b"TDCZ12nEGsI"[..]), 0..30),
+    ) {
+        let (mut short, mut long) = (Ledger::default(), Ledger::default());
+        for (n, &(kind, ours, effect)) in requests.iter().enumerate() {
+            let reply = if ours { Reply::Swallow } else { Reply::Forward };
+            for ledger in [&mut short, &mut long] {
+                ledger.sent(entry(kind, reply, effect.then_some(n as u32)));
+            }
+        }
+        for tag in tags {
+            let mut dropped = Vec::new();
+            let plain = short.plain_reply(tag);
+            if plain.is_none() {
+                let _ = short.reply(tag, &mut dropped);
+            }
+            match (plain, long.reply(tag, &mut Vec::new())) {
+                (None, _) => {}
+                (Some(plain), Ok(Verdict::Stay(reply))) => prop_assert_eq!(plain, reply),
+                (Some(plain), Ok(Verdict::Done(entry))) => {
+                    prop_assert_eq!(plain, entry.reply);
+                    prop_assert!(entry.effect.is_none());
+                }
+                (Some(_), other) => prop_assert!(false, "{other:?}"),
+            }
+            prop_assert_eq!(format!("{short:?}"), format!("{long:?}"));
+        }
+    }
 }
