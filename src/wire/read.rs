@@ -85,16 +85,64 @@ pub fn bind_names(body: &[u8]) -> Option<BindNames<'_>> {
     })
 }
 
+/// The parameters of a Bind, read by nobody yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BindParams<'a> {
+    codes: &'a [u8],
+    values: &'a [u8],
+    count: usize,
+    /// Whether the first column of the result is asked for in the binary format.
+    pub binary_result: bool,
+}
+
+impl<'a> BindParams<'a> {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Each as its bytes (`None` for NULL) and whether they are in the binary format.
+    pub fn iter(&self) -> impl Iterator<Item = (Option<&'a [u8]>, bool)> + use<'a> {
+        let Self { codes, values, .. } = *self;
+        let mut rest = values;
+        (0..self.count).map_while(move |at| {
+            let bytes = take_value(&mut rest)?;
+            Some((bytes, is_binary(codes, at)?))
+        })
+    }
+}
+
+/// The value in front: its length and its bytes, `None` for NULL.
+#[inline]
+fn take_value<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    let len = i32::from_be_bytes(rest.split_off(..4)?.try_into().ok()?);
+    match usize::try_from(len) {
+        Ok(len) => Some(Some(rest.split_off(..len)?)),
+        Err(_) => Some(None),
+    }
+}
+
+/// The format of value `at`: no code means text for all, one is for all.
+#[inline]
+fn is_binary(codes: &[u8], at: usize) -> Option<bool> {
+    let at = match codes.len() / 2 {
+        0 => return Some(false),
+        1 => 0,
+        _ => at,
+    };
+    Some(codes.get(2 * at + 1)? == &1)
+}
+
 /// The parameters of a Bind: the part of its body behind the names, all of it. `None` if it is not
 /// well formed, or holds more than `most`; the server will say what is wrong with it.
-///
-/// Each is given as its bytes (`None` for NULL) and whether they are in the binary format; the flag
-/// beside them tells whether the first column of the result is asked for in the binary format.
-#[expect(
-    clippy::type_complexity,
-    reason = "two small tuples, read at one place"
-)]
-pub fn bind_params(rest: &[u8], most: usize) -> Option<(Vec<(Option<&[u8]>, bool)>, bool)> {
+pub fn bind_params(rest: &[u8], most: usize) -> Option<BindParams<'_>> {
     let mut rest = rest;
     let formats = usize::from(take_u16(&mut rest)?);
     let codes = rest.split_off(..formats * 2)?;
@@ -102,26 +150,19 @@ pub fn bind_params(rest: &[u8], most: usize) -> Option<(Vec<(Option<&[u8]>, bool
     if count > most {
         return None;
     }
-    let format = |at: usize| -> Option<bool> {
-        let at = match formats {
-            0 => return Some(false),
-            1 => 0,
-            _ => at,
-        };
-        Some(codes.get(2 * at + 1)? == &1)
-    };
-    let mut params = Vec::with_capacity(count);
+    let values = rest;
     for at in 0..count {
-        let len = i32::from_be_bytes(rest.split_off(..4)?.try_into().ok()?);
-        let bytes = match usize::try_from(len) {
-            Ok(len) => Some(rest.split_off(..len)?),
-            Err(_) => None,
-        };
-        params.push((bytes, format(at)?));
+        take_value(&mut rest)?;
+        is_binary(codes, at)?;
     }
     let results = take_u16(&mut rest)?;
-    let binary = results > 0 && take_u16(&mut rest)? == 1;
-    Some((params, binary))
+    let binary_result = results > 0 && take_u16(&mut rest)? == 1;
+    Some(BindParams {
+        codes,
+        values,
+        count,
+        binary_result,
+    })
 }
 
 /// The columns of a RowDescription: name, and whether in the binary format. `None` if it is not

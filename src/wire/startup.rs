@@ -129,7 +129,13 @@ fn parse_params(mut rest: &[u8]) -> Result<Params<'_>, StartupError> {
 }
 
 /// Takes the bytes before the next NUL off the front of `rest`, and the NUL.
+#[inline]
 pub(crate) fn take_cstr<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    // Names are mostly empty.
+    if let [0, tail @ ..] = *rest {
+        *rest = tail;
+        return Some(&[]);
+    }
     let end = memchr::memchr(0, rest)?;
     let (text, tail) = rest.split_at(end);
     *rest = &tail[1..];

@@ -162,21 +162,21 @@ impl Session {
             watch.portal = None;
             return None;
         };
-        let (params, binary) = rest
+        let params = rest
             .and_then(|rest| read::bind_params(rest, MOST_PARAMS))
             .unwrap_or_default();
         let mut values = looked.literals;
         if !params.is_empty() {
             let texts = self.context.reports.texts.borrow();
             let hashing = texts.hashing();
-            for &(bytes, binary) in &params {
+            for (bytes, binary) in params.iter() {
                 hashing.add(&mut values, hashing.param(Param { bytes, binary }));
             }
         }
         let (mut hits, quiet) = watch.judge(&looked);
         if looked.binds {
             let params: Vec<Param<'_>> = (params.iter())
-                .map(|&(bytes, binary)| Param { bytes, binary })
+                .map(|(bytes, binary)| Param { bytes, binary })
                 .collect();
             let silence = watch.view.silence();
             let bound: Vec<Hit> = judge::bound_hits(&looked.profile, &params)
@@ -208,7 +208,7 @@ impl Session {
             hits,
             quiet,
             parsed_now,
-            binary,
+            binary: params.binary_result,
         };
         if portal.is_empty() {
             watch.portal = Some(bound);
