@@ -267,7 +267,7 @@ async fn wait_for_end(control: &Control, listeners: Arc<Listeners>) {
             Phase::Stopped => return,
             Phase::WaitForClients if process.clients.get() == 0 => return,
             Phase::WaitForServers => {
-                let snapshot = control.snapshot().await;
+                let snapshot = control.counts().await;
                 let busy: u32 = snapshot
                     .pools
                     .iter()

@@ -75,6 +75,28 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// What workers have together.
+    fn sum(parts: Vec<Snapshot>) -> Snapshot {
+        let mut whole = Snapshot::default();
+        for part in parts {
+            whole.pools.extend(part.pools);
+            whole.servers.extend(part.servers);
+            whole.clients.extend(part.clients);
+            let (sum, more) = (&mut whole.analyses, part.analyses);
+            sum.entries += more.entries;
+            sum.bytes += more.bytes;
+            sum.hits += more.hits;
+            sum.shape_hits += more.shape_hits;
+            sum.parses += more.parses;
+            sum.unanalysed += more.unanalysed;
+            whole.texts.add(&part.texts);
+        }
+        whole.pools.sort_by(|a, b| a.key.cmp(&b.key));
+        whole.servers.sort_by_key(|server| server.id);
+        whole.clients.sort_by_key(|client| client.id);
+        whole
+    }
+
     /// The pools, by database and user: the parts that several workers have are summed up.
     pub fn whole_pools(&self) -> Vec<PoolRow> {
         let mut whole: BTreeMap<&PoolKey, PoolRow> = BTreeMap::new();
@@ -153,8 +175,8 @@ const MOST_ADVISED: usize = 1000;
 pub enum Command {
     /// Show everything.
     Snapshot(oneshot::Sender<Snapshot>),
-    /// What there is to show of the pools alone.
-    Pools(oneshot::Sender<Vec<PoolRow>>),
+    /// Show everything but clients and servers, of which there may be thousands.
+    Counts(oneshot::Sender<Snapshot>),
     /// PAUSE one database or all; answered when nobody has a server of it any more.
     Pause(Option<String>, oneshot::Sender<()>),
     /// RESUME.
@@ -357,37 +379,19 @@ impl Control {
         all
     }
 
-    /// The pools of all workers and nothing else, which costs a worker little however many clients it
-    /// has.
+    /// The pools and caches of all workers, without clients and servers: costs a worker little however
+    /// many of those there are. Pools are in the order of their keys.
     ///
     /// Cancel safe.
-    pub async fn pools(&self) -> Vec<PoolRow> {
-        let parts = self.ask(Command::Pools).await;
-        parts.into_iter().flatten().collect()
+    pub async fn counts(&self) -> Snapshot {
+        Snapshot::sum(self.ask(Command::Counts).await)
     }
 
     /// Everything there is to show, of all workers, pools in the order of their keys.
     ///
     /// Cancel safe.
     pub async fn snapshot(&self) -> Snapshot {
-        let mut whole = Snapshot::default();
-        for part in self.ask(Command::Snapshot).await {
-            whole.pools.extend(part.pools);
-            whole.servers.extend(part.servers);
-            whole.clients.extend(part.clients);
-            let (sum, more) = (&mut whole.analyses, part.analyses);
-            sum.entries += more.entries;
-            sum.bytes += more.bytes;
-            sum.hits += more.hits;
-            sum.shape_hits += more.shape_hits;
-            sum.parses += more.parses;
-            sum.unanalysed += more.unanalysed;
-            whole.texts.add(&part.texts);
-        }
-        whole.pools.sort_by(|a, b| a.key.cmp(&b.key));
-        whole.servers.sort_by_key(|server| server.id);
-        whole.clients.sort_by_key(|client| client.id);
-        whole
+        Snapshot::sum(self.ask(Command::Snapshot).await)
     }
 
     /// PAUSE: no server is given out any more; returns when all that were have come back and are

@@ -158,7 +158,7 @@ pub fn line(average: &Average) -> String {
 /// so. A changed period counts from the next sample on. Dropping the future is the way to end it.
 pub async fn sample(control: Control, console: Arc<Shared>) {
     loop {
-        let totals = show::stats::by_database(&control.snapshot().await, &console);
+        let totals = show::stats::by_database(&control.counts().await, &console);
         console.averages.record(Instant::now(), totals);
         let settings = control.process().config.load();
         if settings.settings.log_stats && console.averages.0.lock().before.is_some() {

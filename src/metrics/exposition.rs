@@ -65,6 +65,9 @@ impl Format {
     }
 }
 
+/// Below it each whole number is an `f64`.
+const EXACT: u64 = 1 << 53;
+
 /// Adds a label to others: `name="value"`, with commas between.
 pub(super) fn label(labels: &mut String, name: &str, value: &str) {
     if !labels.is_empty() {
@@ -128,7 +131,13 @@ impl Page {
     pub(super) fn value(&mut self, labels: &str, value: f64) {
         self.text.push_str(self.name);
         self.labels(labels, None);
-        let _ = writeln!(self.text, "{value}");
+        // Nearly all are counts, which are written much quicker as such.
+        match value as u64 {
+            count if count < EXACT && count as f64 == value => self.count(count),
+            _ => {
+                let _ = writeln!(self.text, "{value}");
+            }
+        }
     }
 
     /// A histogram of it.
@@ -140,7 +149,7 @@ impl Page {
             self.text.push_str(self.name);
             self.text.push_str("_bucket");
             self.labels(labels, Some(bound));
-            let _ = writeln!(self.text, "{below}");
+            self.count(below);
         }
         self.text.push_str(self.name);
         self.text.push_str("_sum");
@@ -149,7 +158,24 @@ impl Page {
         self.text.push_str(self.name);
         self.text.push_str("_count");
         self.labels(labels, None);
-        let _ = writeln!(self.text, "{below}");
+        self.count(below);
+    }
+
+    fn count(&mut self, count: u64) {
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        let mut rest = count;
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        let digits = digits[at..].iter().map(|digit| char::from(*digit));
+        self.text.extend(digits);
+        self.text.push('\n');
     }
 
     fn labels(&mut self, labels: &str, bound: Option<&str>) {
@@ -180,6 +206,29 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_written_as_they_are() {
+        let cases = [
+            (0.0, "0"),
+            (-1.0, "-1"),
+            (0.5, "0.5"),
+            (7.0, "7"),
+            (10.0, "10"),
+            (9_007_199_254_740_991.0, "9007199254740991"),
+            (1e20, "100000000000000000000"),
+            (f64::INFINITY, "inf"),
+            (f64::NAN, "NaN"),
+        ];
+        for (value, text) in cases {
+            let mut page = Page::new(Format::Text);
+            page.value("", value);
+            assert_eq!(page.end(), format!(" {text}\n"));
+        }
+        let mut page = Page::new(Format::Text);
+        page.count(u64::MAX);
+        assert_eq!(page.end(), format!("{}\n", u64::MAX));
+    }
 
     #[test]
     fn who_asks_for_openmetrics_gets_it() {

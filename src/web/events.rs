@@ -17,7 +17,6 @@ use tokio::sync::{Notify, watch};
 use super::api::Reader;
 use super::history::History;
 use crate::admin::execute::Env;
-use crate::control::Snapshot;
 
 /// Listeners at once.
 pub const LISTENERS: usize = 16;
@@ -58,14 +57,11 @@ impl Hub {
     pub async fn run(&self, env: &Env) {
         loop {
             let listened = self.listeners.load(Ordering::Acquire) > 0;
-            let snapshot = match listened {
-                true => env.control.snapshot().await,
-                // Points are made of pools alone; nobody wants the rest now.
-                false => Snapshot {
-                    pools: env.control.pools().await,
-                    ..Snapshot::default()
-                },
-            };
+            let mut snapshot = env.control.counts().await;
+            // Who has the servers that others wait for is only asked if somebody waits.
+            if listened && snapshot.pools.iter().any(|pool| pool.cl_waiting > 0) {
+                snapshot = env.control.snapshot().await;
+            }
             let (moment, now) = (Instant::now(), SystemTime::now());
             self.history.lock().take(&snapshot, moment, now);
             if listened {

@@ -319,16 +319,26 @@ fn unknown() -> Refused {
 async fn for_machines(request: &Request<Incoming>, control: &Control) -> Option<Response<Body>> {
     Some(match request.uri().path() {
         "/metrics" => {
-            let snapshot = control.snapshot().await;
+            let snapshot = control.counts().await;
             let accept = request.headers().get(ACCEPT);
             let accept = accept.and_then(|accept| accept.to_str().ok());
             let format = Format::wanted(accept.unwrap_or_default());
-            let reading = Reading {
-                snapshot: &snapshot,
-                process: control.process(),
-            };
-            let page = metrics::render(&reading, format);
-            with_type(text(StatusCode::OK, page), format.content_type())
+            let process = control.process().clone();
+            // Thousands of pools are megabytes of text, which must not hold up what else this thread does.
+            let rendered = tokio::task::spawn_blocking(move || {
+                let reading = Reading {
+                    snapshot: &snapshot,
+                    process: &process,
+                };
+                metrics::render(&reading, format)
+            });
+            match rendered.await {
+                Ok(page) => with_type(text(StatusCode::OK, page), format.content_type()),
+                Err(error) => {
+                    tracing::error!(%error, "metrics could not be rendered");
+                    text(StatusCode::INTERNAL_SERVER_ERROR, "see the log\n")
+                }
+            }
         }
         "/live" => text(StatusCode::OK, "live\n"),
         "/ready" => {

@@ -227,10 +227,8 @@ fn obey(context: &Rc<Context>, command: Command) {
         Command::Snapshot(answer) => {
             let _ = answer.send(snapshot(context));
         }
-        Command::Pools(answer) => {
-            let now = Instant::now();
-            let pools = context.pools.all();
-            let _ = answer.send(pools.iter().map(|pool| pool.row(now)).collect());
+        Command::Counts(answer) => {
+            let _ = answer.send(counts(context));
         }
         Command::Pause(database, done) => {
             let pools = context.pools.of(database.as_deref());
@@ -356,10 +354,20 @@ fn snapshot(context: &Rc<Context>) -> Snapshot {
         });
     });
     Snapshot {
-        pools: pools.iter().map(|pool| pool.row(now)).collect(),
         servers: pools.iter().flat_map(|pool| pool.server_rows()).collect(),
         clients,
+        ..counts(context)
+    }
+}
+
+/// The same without clients and servers.
+fn counts(context: &Rc<Context>) -> Snapshot {
+    let now = Instant::now();
+    let pools = context.pools.all();
+    Snapshot {
+        pools: pools.iter().map(|pool| pool.row(now)).collect(),
         analyses: context.analyses.borrow().stats(),
         texts: context.reports.texts.borrow().stats,
+        ..Snapshot::default()
     }
 }
