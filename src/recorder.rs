@@ -155,8 +155,9 @@ impl Sink for Recorder {
             if let (Some(trail), Ok(policy)) = (&mut self.trail, audit::Policy::of(&config)) {
                 trail.cover(policy);
             }
-            self.audited = config;
+            self.audited = config.clone();
         }
+        self.exemplars(batch, &config);
         let now_us = self.process.observer.micros(Instant::now());
         for report in batch {
             if let Some(trail) = &mut self.trail {
@@ -209,6 +210,24 @@ impl Sink for Recorder {
 }
 
 impl Recorder {
+    /// Notes statements of which a comment says to which request they belong.
+    fn exemplars(&self, batch: &[Report], config: &Config) {
+        let is_traced = |report: &&Report| matches!(&report.seen.event, Event::Executed(one) if one.traced.is_some());
+        let mut traced = batch.iter().filter(is_traced).peekable();
+        if traced.peek().is_none() {
+            return;
+        }
+        let now = SystemTime::now();
+        let mut exemplars = self.process.exemplars.lock();
+        for report in traced {
+            let entry = config.databases.get(&*report.seen.subject.database);
+            let user = entry
+                .or(config.fallback.as_ref())
+                .and_then(|entry| entry.user.as_deref());
+            exemplars.note(&report.seen, user, now);
+        }
+    }
+
     /// Lets a client know of a finding, unless it is acknowledged.
     fn tell(&self, client: u64, seen: &Seen<'_>) {
         let inboxes = &self.process.observer.inboxes;

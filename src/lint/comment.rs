@@ -28,6 +28,17 @@ pub struct Comments {
     pub reason: Option<Box<str>>,
 }
 
+/// What a `traceparent` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traceparent {
+    /// The trace; never 0.
+    pub trace: u128,
+    /// The application's span that the statement belongs to.
+    pub span: u64,
+    /// Whether the application records the trace.
+    pub sampled: bool,
+}
+
 impl Comments {
     /// The value of the first tag of this name.
     #[must_use]
@@ -42,17 +53,29 @@ impl Comments {
     /// id, which changes with every statement.
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
+        self.traceparent()?;
+        self.get("traceparent")?.split('-').nth(1)
+    }
+
+    /// All that `traceparent` says. `None` if there is none, or one that means nothing.
+    ///
+    /// Source: W3C, Trace Context.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<Traceparent> {
         let mut parts = self.get("traceparent")?.split('-');
-        let version = parts.next()?;
-        let trace = parts.next()?;
-        let hex =
-            |text: &str, len| text.len() == len && text.bytes().all(|b| b.is_ascii_hexdigit());
-        let valid = hex(version, 2)
-            && version != "ff"
-            && hex(trace, 32)
-            && trace.bytes().any(|b| b != b'0')
-            && hex(parts.next()?, 16);
-        valid.then_some(trace)
+        let mut hex = |digits: usize| {
+            let part = parts.next()?;
+            let is_hex = part.len() == digits && part.bytes().all(|b| b.is_ascii_hexdigit());
+            u128::from_str_radix(part, 16).ok().filter(|_| is_hex)
+        };
+        let (version, trace, span) = (hex(2)?, hex(32)?, hex(16)?);
+        // Without flags, or with others than we know, nothing is said about sampling.
+        let flags = hex(2).unwrap_or(0);
+        (version != 0xff && trace != 0).then_some(Traceparent {
+            trace,
+            span: u64::try_from(span).unwrap_or(0),
+            sampled: flags & 1 == 1,
+        })
     }
 
     /// What tells one request's statements from another's: the trace id, else `request_id`,
@@ -342,6 +365,14 @@ mod tests {
             comments(text).request(),
             Some("4bf92f3577b34da6a3ce929d0e0e4736")
         );
+        let parent = Traceparent {
+            trace: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+            span: 0x00f0_67aa_0ba9_02b7,
+            sampled: true,
+        };
+        assert_eq!(comments(text).traceparent(), Some(parent));
+        let unsampled = comments(&text.replace("b7-01", "b7-02")).traceparent();
+        assert_eq!(unsampled.map(|parent| parent.sampled), Some(false));
         assert_eq!(comments("SELECT 1 /*request_id=x*/").request(), Some("x"));
         for wrong in [
             "00-1-2-3",

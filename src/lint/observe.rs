@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::comment::Silence;
+use super::comment::{Silence, Traceparent};
 use super::hit::Hit;
 use super::profile::Profile;
 
@@ -117,6 +117,8 @@ pub struct Execution {
     pub wait_us: u64,
     /// Trace or request id of the text's comment, hashed; 0 for none.
     pub trace: u64,
+    /// What `traceparent` in the text's comment says.
+    pub traced: Option<Arc<Traceparent>>,
     /// Names of the result's columns, if they are known.
     pub columns: Option<Arc<[Box<str>]>>,
     /// The server it ran on and why there, if somebody asks for that.

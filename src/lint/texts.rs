@@ -77,6 +77,8 @@ pub struct Common {
     described: OnceCell<Arc<[Box<str>]>>,
     /// Trace or request id of its comments, hashed; 0 for none.
     pub trace: u64,
+    /// What its `traceparent` says.
+    pub traced: Option<Arc<comment::Traceparent>>,
     /// Rules that its comments ask to keep silent about.
     pub silence: Option<Arc<comment::Silence>>,
     /// Hits that its comments ask to keep silent about, and why.
@@ -473,6 +475,7 @@ impl Texts {
             columns,
             described: OnceCell::new(),
             trace,
+            traced: comments.traceparent().map(Arc::new),
             silence: silence.map(Arc::new),
             suppressed: (!suppressed.is_empty()).then(|| {
                 Arc::new(Suppressed {
@@ -674,6 +677,23 @@ mod tests {
         assert_eq!(short.shape, long.shape);
         assert_ne!(short.literals.all, long.literals.all);
         assert_eq!((short.longest_list, long.longest_list), (2, 3));
+    }
+
+    #[test]
+    fn each_text_has_its_own_trace() {
+        let mut texts = texts();
+        for _ in 0..3 {
+            for trace in 1..4_u128 {
+                let text = format!(
+                    "SELECT a FROM t /*traceparent='00-{trace:032x}-00f067aa0ba902b7-01'*/"
+                );
+                let looked = texts.look(text.as_bytes(), Lexing::default());
+                let traced = looked.traced.as_ref().expect("a trace");
+                assert_eq!((traced.trace, traced.sampled), (trace, true));
+            }
+        }
+        let plain = texts.look(b"SELECT a FROM t", Lexing::default());
+        assert!(plain.traced.is_none() && plain.trace == 0);
     }
 
     #[test]

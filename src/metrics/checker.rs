@@ -13,6 +13,8 @@ pub(crate) struct Sample {
     pub(crate) name: String,
     pub(crate) labels: Labels,
     pub(crate) value: f64,
+    /// The exemplar's labels, value and time.
+    pub(crate) exemplar: Option<(Labels, f64, f64)>,
 }
 
 /// What was said of the family that is being read.
@@ -71,6 +73,10 @@ fn sample(line: &str) -> Result<Sample, String> {
         None => (Labels::new(), rest),
     };
     let value = rest.strip_prefix(' ').ok_or("no space before the value")?;
+    let (value, exemplar) = match value.split_once(" # {") {
+        Some((value, rest)) => (value, Some(exemplar(rest)?)),
+        None => (value, None),
+    };
     let value: f64 = value.parse().map_err(|_| format!("value {value:?}"))?;
     let name = name.to_owned();
     match is_name(&name) && value.is_finite() {
@@ -78,8 +84,25 @@ fn sample(line: &str) -> Result<Sample, String> {
             name,
             labels,
             value,
+            exemplar,
         }),
         false => Err("name or value".to_owned()),
+    }
+}
+
+/// Behind the brace that begins it.
+fn exemplar(text: &str) -> Result<(Labels, f64, f64), String> {
+    let (labels, rest) = labels(text)?;
+    let long = (labels.iter()).map(|(name, value)| name.chars().count() + value.chars().count());
+    if long.sum::<usize>() > 128 {
+        return Err("an exemplar's labels are too long".to_owned());
+    }
+    let numbers: Vec<f64> = (rest.split(' ').skip(1))
+        .map(|number| number.parse().map_err(|_| format!("exemplar {number:?}")))
+        .collect::<Result<_, _>>()?;
+    match numbers[..] {
+        [value, at] => Ok((labels, value, at)),
+        _ => Err("an exemplar is a value and a time".to_owned()),
     }
 }
 
@@ -113,12 +136,18 @@ impl Family {
                 .count();
             let (mut bound, mut below) = (f64::NEG_INFINITY, 0.0);
             for bucket in &rest[..buckets] {
+                let within = |value: f64, le: f64| bound < value && value <= le;
                 let mut labels = bucket.labels.clone();
                 let le = labels.remove("le").ok_or("a bucket without le")?;
                 let le = match &*le {
                     "+Inf" => f64::INFINITY,
                     le => le.parse().map_err(|_| format!("le {le:?}"))?,
                 };
+                if let Some((_, value, _)) = bucket.exemplar
+                    && !within(value, le)
+                {
+                    return error("an exemplar of another bucket");
+                }
                 if labels != series || le <= bound || bucket.value < below {
                     return error("buckets out of order");
                 }
@@ -190,6 +219,10 @@ pub(crate) fn read(page: &str, format: Format) -> Result<Vec<Sample>, String> {
         if !family.has(&sample.name, format) || !family.told.contains("HELP") {
             return wrong("not of the family");
         }
+        let may = format == Format::OpenMetrics && sample.name.ends_with("_bucket");
+        if sample.exemplar.is_some() && !may {
+            return wrong("an exemplar where there is none");
+        }
         if !series.insert((sample.name.clone(), sample.labels.clone())) {
             return wrong("a series twice");
         }
@@ -224,6 +257,16 @@ fn it_accepts_what_is_right_and_refuses_what_is_not() {
     }
     let twice = "# HELP g x\n# TYPE g gauge\ng 1\ng 1\n";
     assert!(read(twice, Format::Text).is_err());
+    let traced = format!("{head}{right}").replace("} 1\n", "} 1 # {trace_id=\"ab\"} 0.05 17.5\n");
+    let open = format!("{traced}# EOF\n");
+    let samples = read(&open, Format::OpenMetrics).expect("right");
+    let (labels, value, _) = samples[0].exemplar.clone().expect("an exemplar");
+    assert_eq!((&*labels["trace_id"], value), ("ab", 0.05));
+    assert!(read(&traced, Format::Text).is_err());
+    for (right, wrong) in [("0.05", "0.5"), (" 17.5", ""), ("ab", &"a".repeat(128))] {
+        let page = open.replace(right, wrong);
+        assert!(read(&page, Format::OpenMetrics).is_err(), "{page}");
+    }
     let counter = "# TYPE c counter\n# HELP c x\nc_total 1\n# EOF\n";
     assert!(read(counter, Format::OpenMetrics).is_ok());
     assert!(read(&counter.replace("_total", ""), Format::OpenMetrics).is_err());

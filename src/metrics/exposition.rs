@@ -4,10 +4,12 @@
 //! IETF, draft-richih-opsawg-openmetrics-00).
 
 use std::fmt::Write;
+use std::time::UNIX_EPOCH;
 
 use metrics::Unit;
 
 use super::Kind;
+use crate::pool::exemplars::{Buckets, Exemplar};
 use crate::pool::histogram::{BOUNDS_TEXT, Histogram};
 
 /// How metrics are written.
@@ -140,16 +142,25 @@ impl Page {
         }
     }
 
-    /// A histogram of it.
-    pub(super) fn histogram(&mut self, labels: &str, times: &Histogram) {
+    /// A histogram of it, with exemplars, which only OpenMetrics has.
+    pub(super) fn histogram(
+        &mut self,
+        labels: &str,
+        times: &Histogram,
+        exemplars: Option<&Buckets>,
+    ) {
         let mut below = 0;
         let bounds = BOUNDS_TEXT.iter().chain(std::iter::once(&"+Inf"));
-        for (bound, count) in bounds.zip(times.counts()) {
+        for (at, (bound, count)) in bounds.zip(times.counts()).enumerate() {
             below += count;
             self.text.push_str(self.name);
             self.text.push_str("_bucket");
             self.labels(labels, Some(bound));
             self.count(below);
+            let exemplar = exemplars.and_then(|all| all.get(at)?.as_ref());
+            if let Some(exemplar) = exemplar {
+                self.exemplar(exemplar);
+            }
         }
         self.text.push_str(self.name);
         self.text.push_str("_sum");
@@ -159,6 +170,19 @@ impl Page {
         self.text.push_str("_count");
         self.labels(labels, None);
         self.count(below);
+    }
+
+    /// Behind the value that has just been written.
+    fn exemplar(&mut self, exemplar: &Exemplar) {
+        let at = exemplar.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.text.pop();
+        let _ = writeln!(
+            self.text,
+            " # {{trace_id=\"{:032x}\"}} {} {:.3}",
+            exemplar.trace,
+            exemplar.micros as f64 / 1e6,
+            at.as_secs_f64()
+        );
     }
 
     fn count(&mut self, count: u64) {

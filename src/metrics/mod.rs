@@ -14,8 +14,10 @@ mod findings;
 mod table;
 
 use metrics::Unit;
+use parking_lot::Mutex;
 
 use crate::control::Snapshot;
+use crate::pool::exemplars::{Buckets, Exemplars};
 use crate::pool::histogram::Histogram;
 use crate::pool::process::Process;
 use crate::pool::snapshot::PoolRow;
@@ -72,6 +74,8 @@ pub enum Source {
     PoolBy(&'static str, &'static [(&'static str, OfPool)]),
     /// A histogram for each pool.
     Times(OfTimes),
+    /// The same of queries, with exemplars.
+    Queries(OfTimes),
     /// Values by these labels.
     Series(
         &'static [&'static str],
@@ -96,7 +100,9 @@ impl Metric {
     pub fn labels(&self) -> Vec<&'static str> {
         match self.source {
             Source::Process(_) => Vec::new(),
-            Source::Pool(_) | Source::Times(_) => vec!["database", "user", "replica"],
+            Source::Pool(_) | Source::Times(_) | Source::Queries(_) => {
+                vec!["database", "user", "replica"]
+            }
             Source::PoolBy(by, _) => vec!["database", "user", "replica", by],
             Source::Series(labels, _) => labels.to_vec(),
         }
@@ -122,7 +128,13 @@ impl Metric {
             }
             Source::Times(times) => {
                 for pool in pools {
-                    to.histogram(&pool.labels, times(&pool.row.times));
+                    to.histogram(&pool.labels, times(&pool.row.times), None);
+                }
+            }
+            Source::Queries(times) => {
+                for pool in pools {
+                    let exemplars = pool.exemplars.as_ref();
+                    to.histogram(&pool.labels, times(&pool.row.times), exemplars);
                 }
             }
             Source::Series(names, values) => {
@@ -151,9 +163,12 @@ impl Metric {
 struct Pool {
     row: PoolRow,
     labels: String,
+    exemplars: Option<Buckets>,
 }
 
-fn pools(snapshot: &Snapshot) -> Vec<Pool> {
+fn pools(snapshot: &Snapshot, exemplars: Option<&Mutex<Exemplars>>) -> Vec<Pool> {
+    // Copied at once, so that nobody waits until a page is written.
+    let exemplars = exemplars.map(Mutex::lock);
     (snapshot.whole_pools().into_iter())
         .map(|row| {
             let mut labels = String::new();
@@ -162,7 +177,14 @@ fn pools(snapshot: &Snapshot) -> Vec<Pool> {
             if let Some(replica) = &row.key.replica {
                 label(&mut labels, "replica", replica);
             }
-            Pool { row, labels }
+            // A client's queries are counted in the pool of the primary, wherever they ran.
+            let exemplars = (exemplars.as_ref()).filter(|_| row.key.replica.is_none());
+            let exemplars = exemplars.and_then(|all| all.of(&row.key.database, &row.key.user));
+            Pool {
+                exemplars: exemplars.cloned(),
+                row,
+                labels,
+            }
         })
         .collect()
 }
@@ -171,7 +193,8 @@ fn pools(snapshot: &Snapshot) -> Vec<Pool> {
 #[must_use]
 pub fn render(reading: &Reading<'_>, format: Format) -> String {
     let mut page = Page::new(format);
-    let pools = pools(reading.snapshot);
+    let exemplars = (format == Format::OpenMetrics).then_some(&reading.process.exemplars);
+    let pools = pools(reading.snapshot, exemplars);
     for metric in METRICS {
         metric.write(reading, &pools, &mut page);
     }
@@ -181,7 +204,7 @@ pub fn render(reading: &Reading<'_>, format: Format) -> String {
 /// The page `docs/metrics.md`.
 pub fn markdown() -> String {
     let mut page = String::from(
-        "# Metrics\n\nServed as `/metrics` on the address of `http_listen`, as OpenMetrics 1.0 if the `Accept` header asks for it (Prometheus does) and else in Prometheus's text format 0.0.4. `database` is the name that clients use, `user` the one of the server connections; `replica` is there only for pools whose servers are a replica of a cluster. Histograms have buckets from 100 µs to 100 s, three per decade. The series of a pool end with it; counters of a pool that comes back begin at zero.\n\n`conf/prometheus/pgweir.rules.yml` has alerts (`rule_files` of Prometheus), `conf/grafana/pgweir.json` a dashboard (Dashboards, New, Import). A test holds both to this table.\n\n| name | type | labels | what it tells |\n|---|---|---|---|\n",
+        "# Metrics\n\nServed as `/metrics` on the address of `http_listen`, as OpenMetrics 1.0 if the `Accept` header asks for it (Prometheus does) and else in Prometheus's text format 0.0.4. `database` is the name that clients use, `user` the one of the server connections; `replica` is there only for pools whose servers are a replica of a cluster. Histograms have buckets from 100 µs to 100 s, three per decade. In OpenMetrics those of `pgweir_query_seconds` have exemplars: the trace id of a statement that took the server so long, from the `traceparent` in its comment (`/*traceparent='00-…-…-01'*/`), if it was not prepared before; Prometheus keeps them with `--enable-feature=exemplar-storage`. The series of a pool end with it; counters of a pool that comes back begin at zero.\n\n`conf/prometheus/pgweir.rules.yml` has alerts (`rule_files` of Prometheus), `conf/grafana/pgweir.json` a dashboard (Dashboards, New, Import). A test holds both to this table.\n\n| name | type | labels | what it tells |\n|---|---|---|---|\n",
     );
     for metric in METRICS {
         let labels: Vec<String> = metric.labels().iter().map(|l| format!("`{l}`")).collect();

@@ -208,11 +208,14 @@ pub const METRICS: &[Metric] = &[
         "Texts that were parsed for the rules.",
         Process(|r| r.snapshot.texts.parses as f64),
     ),
-    times(
-        "pgweir_query_seconds",
-        "How long queries took: from the request until the server was ready and owed nothing.",
-        |times| &times.query,
-    ),
+    Metric {
+        source: Source::Queries(|times| &times.query),
+        ..times(
+            "pgweir_query_seconds",
+            "How long queries took: from the request until the server was ready and owed nothing.",
+            |times| &times.query,
+        )
+    },
     times(
         "pgweir_transaction_seconds",
         "How long transactions took.",

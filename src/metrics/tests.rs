@@ -1,13 +1,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
 use crate::audit::findings::{Cost, Seen};
 use crate::audit::wall::Wall;
 use crate::config::{Config, Member, PoolMode};
+use crate::lint::comment::Traceparent;
 use crate::lint::hit::Hit;
-use crate::lint::observe::Subject;
+use crate::lint::observe::{Event, Execution, Observation, Subject};
 use crate::lint::rule::{Action, Rule};
 use crate::lint::rules::filter::MISSING_WHERE;
 use crate::lint::rules::sequence::N_PLUS_ONE;
@@ -136,8 +137,43 @@ fn every_row_is_rendered_with_its_labels() {
         snapshot: &snapshot,
         process: &process,
     };
+    let user = snapshot.pools[0].key.user.to_string();
+    let traced = Observation {
+        conn: 1,
+        subject: Arc::new(Subject {
+            database: "a".into(),
+            user: user.into(),
+            ..Subject::default()
+        }),
+        sent_us: 0,
+        done_us: 300,
+        event: Event::Executed(Execution {
+            traced: Some(Arc::new(Traceparent {
+                trace: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+                span: 7,
+                sampled: true,
+            })),
+            ..Execution::default()
+        }),
+    };
+    let now = SystemTime::now();
+    process.exemplars.lock().note(&traced, None, now);
     let open = render(&reading, Format::OpenMetrics);
-    checker::read(&open, Format::OpenMetrics).expect("nothing wrong");
+    let samples = checker::read(&open, Format::OpenMetrics).expect("nothing wrong");
+    let traced: Vec<_> = (samples.iter())
+        .filter(|sample| sample.exemplar.is_some())
+        .collect();
+    let [traced] = traced[..] else {
+        panic!("{traced:?}");
+    };
+    assert_eq!(traced.name, "pgweir_query_seconds_bucket");
+    assert_eq!(
+        (&*traced.labels["database"], &*traced.labels["le"]),
+        ("a", "0.0005")
+    );
+    let (labels, value, _) = traced.exemplar.clone().expect("an exemplar");
+    assert_eq!(labels["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(value, 0.0003);
     assert!(
         open.contains("# UNIT pgweir_query_seconds seconds\n"),
         "{open}"

@@ -211,6 +211,7 @@ impl Replay {
             fetch: step.fetch,
             wait_us: 0,
             trace: request.map_or(0, |id| self.hashing.bytes(id.as_bytes())),
+            traced: None,
             columns: step.columns.as_ref().map(names),
             silence: match comment::Silence::of(&text.comments, false) {
                 Some(own) => Some(Arc::new(match &silence {

@@ -244,6 +244,7 @@ impl Player {
             fetch: 0,
             wait_us: number("wait_us"),
             trace: 0,
+            traced: None,
             columns: looked.columns.clone(),
             silence: looked.silence.clone(),
             server: None,

@@ -51,7 +51,6 @@ const fn first() -> [u8; 64] {
     first
 }
 
-/// The bucket of a time in microseconds.
 #[inline]
 fn bucket(micros: u64) -> usize {
     let power = 63 - (micros | 1).leading_zeros() as usize;
@@ -76,6 +75,12 @@ impl Histogram {
             *count += 1;
         }
         self.sum_us = self.sum_us.wrapping_add(micros);
+    }
+
+    /// The bucket of a time in microseconds: its place in [`Self::counts`].
+    #[must_use]
+    pub fn bucket(micros: u64) -> usize {
+        bucket(micros)
     }
 
     /// Adds another one's times.

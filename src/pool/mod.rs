@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod cluster;
+pub mod exemplars;
 pub mod histogram;
 pub mod key;
 pub mod lease;

@@ -21,6 +21,7 @@ use crate::config::{Config, Database};
 use crate::lint::hashing::Hashing;
 use crate::lint::observe::Subject;
 use crate::lint::policy::{Effective, Policy};
+use crate::pool::exemplars::Exemplars;
 use crate::server::permit::{Counter, Permit};
 use crate::server::statements::Registry;
 use crate::shutdown::PhaseCell;
@@ -87,6 +88,8 @@ pub struct Process {
     pub observer: Arc<Observer>,
     /// What each statement cost.
     pub usage: Mutex<Statements>,
+    /// Statements with trace ids, for histograms.
+    pub exemplars: Mutex<Exemplars>,
     /// What the rules found.
     pub findings: Mutex<Findings>,
     /// What is done about hits.
@@ -122,6 +125,7 @@ impl Process {
             mirrors: DashMap::default(),
             observer: Arc::new(Observer::new()),
             usage: Mutex::new(Statements::new(MOST_STATEMENTS)),
+            exemplars: Mutex::default(),
             findings: Mutex::new(Findings::new(MOST_FINDINGS)),
             policy: ArcSwap::from_pointee(policy),
             wall: ArcSwap::from_pointee(wall),

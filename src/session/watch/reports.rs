@@ -135,6 +135,7 @@ pub(super) fn report(
                 fetch: pending.fetch,
                 wait_us: outcome.wait_us,
                 trace: if parsed_now { looked.trace } else { 0 },
+                traced: looked.traced.clone().filter(|_| parsed_now),
                 result: pending
                     .capture
                     .map(|capture| capture.finish(columns.as_deref()))
