@@ -413,11 +413,12 @@ impl Control {
             .await;
     }
 
-    /// RESUME. `false` if nothing was paused.
+    /// RESUME. `false` if nothing was paused. A database that is resumed while everything is paused
+    /// has to wait for the rest.
     pub fn resume(&self, database: Option<&str>) -> bool {
-        let resumed = {
+        let (resumed, held) = {
             let mut holds = self.process.holds.write();
-            match database {
+            let resumed = match database {
                 None => {
                     let any = holds.all || !holds.paused.is_empty();
                     holds.all = false;
@@ -425,10 +426,13 @@ impl Control {
                     any
                 }
                 Some(name) => holds.paused.remove(name),
-            }
+            };
+            (resumed, holds.all)
         };
-        let database = database.map(str::to_owned);
-        self.tell(|| Command::Resume(database.clone()));
+        if !held {
+            let database = database.map(str::to_owned);
+            self.tell(|| Command::Resume(database.clone()));
+        }
         resumed
     }
 

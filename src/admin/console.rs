@@ -246,7 +246,7 @@ impl Line {
         self.session.simple();
         let answered = match syntax::parse(&text) {
             Ok(statement) => self.carry_out(&statement).await?.map(|a| (statement, a)),
-            Err(error) => Err(error),
+            Err(error) => Err(error.for_those_with(self.rights)),
         };
         match answered {
             Err(error) => self.error(&error),

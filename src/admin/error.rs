@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::Rights;
 use crate::control::ControlError;
 use crate::error::{ClientFacing, Fault, SqlState};
 
@@ -98,6 +99,19 @@ pub enum ConsoleError {
     /// The session holds as much as it may.
     #[error("too many {0} on the console (limit {1}); close some")]
     TooMany(&'static str, usize),
+}
+
+impl ConsoleError {
+    /// The same to somebody with these rights: who may not give a command at all does not hear
+    /// what is missing in it.
+    pub fn for_those_with(self, rights: Rights) -> Self {
+        match self {
+            Self::DatabaseRequired | Self::InvalidClient if rights < Rights::Admin => {
+                Self::AdminNeeded
+            }
+            other => other,
+        }
+    }
 }
 
 impl From<ControlError> for ConsoleError {

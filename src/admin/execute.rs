@@ -324,7 +324,7 @@ pub(super) async fn reload(env: &Env, _: &Argument) -> Result {
 pub(super) async fn pause(env: &Env, argument: &Argument) -> Result {
     running(env)?;
     let name = database(env, argument, "pause")?;
-    if name.is_none() && env.control.process().holds.read().all {
+    if env.control.process().holds.read().all {
         return Err(ConsoleError::AlreadyPaused);
     }
     tracing::info!(database = name, "PAUSE command issued");
@@ -334,7 +334,13 @@ pub(super) async fn pause(env: &Env, argument: &Argument) -> Result {
 
 pub(super) async fn resume(env: &Env, argument: &Argument) -> Result {
     running(env)?;
-    let name = database(env, argument, "resume")?;
+    let name = match database(env, argument, "resume") {
+        // It cannot be paused, so it never is.
+        Err(ConsoleError::AdminDatabase(_, name)) => {
+            return Err(ConsoleError::DatabaseNotPaused(name));
+        }
+        name => name?,
+    };
     tracing::info!(database = name, "RESUME command issued");
     match (env.control.resume(name), name) {
         (true, _) => Ok(Answer::tag("RESUME")),
@@ -366,7 +372,7 @@ pub(super) async fn reconnect(env: &Env, argument: &Argument) -> Result {
 }
 
 pub(super) async fn wait_close(env: &Env, argument: &Argument) -> Result {
-    let name = database(env, argument, "wait_close")?;
+    let name = database(env, argument, "wait in")?;
     env.control.wait_close(name).await;
     Ok(Answer::tag("WAIT_CLOSE"))
 }

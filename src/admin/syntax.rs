@@ -112,10 +112,9 @@ impl Statement {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {
-    /// Not quoted.
+    /// Not quoted, or in double quotes, which only let a name contain what it likes: case counts
+    /// with and without them.
     Word(String),
-    /// In double quotes.
-    Name(String),
     /// In single quotes.
     Text(String),
     Equals,
@@ -134,7 +133,7 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
             '"' | '\'' => {
                 let (text, tail) = quoted(tail, first)?;
                 let token = if first == '"' {
-                    Token::Name
+                    Token::Word
                 } else {
                     Token::Text
                 };
@@ -206,9 +205,6 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
         (Takes::Database | Takes::Switchover, []) => return Err(ConsoleError::DatabaseRequired),
         (Takes::Nothing | Takes::OptionalDatabase, []) => Argument::None,
         (Takes::Database | Takes::OptionalDatabase, [Token::Word(name)]) => {
-            Argument::Database(name.to_lowercase())
-        }
-        (Takes::Database | Takes::OptionalDatabase, [Token::Name(name)]) => {
             Argument::Database(name.clone())
         }
         (Takes::Switchover, [name, to @ ..]) => switchover(name, to).ok_or_else(invalid)?,
@@ -248,7 +244,7 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
             Takes::Route,
             [
                 Token::Word(word),
-                Token::Text(database) | Token::Word(database) | Token::Name(database),
+                Token::Text(database) | Token::Word(database),
                 Token::Text(statement),
             ],
         ) if word.eq_ignore_ascii_case("route") => {
@@ -298,7 +294,7 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
                 _ => false,
             };
             let value = match value {
-                Token::Text(value) | Token::Word(value) | Token::Name(value) if sign => value,
+                Token::Text(value) | Token::Word(value) if sign => value,
                 _ => return Err(invalid()),
             };
             assignment(&name.to_lowercase(), value)
@@ -310,27 +306,26 @@ pub fn parse(text: &str) -> Result<Statement, ConsoleError> {
 
 /// What stands behind SWITCHOVER.
 fn switchover(name: &Token, to: &[Token]) -> Option<Argument> {
-    let name = match name {
-        Token::Word(name) => name.to_lowercase(),
-        Token::Name(name) => name.clone(),
-        _ => return None,
+    let Token::Word(name) = name else {
+        return None;
     };
     let to = match to {
         [] => None,
-        [
-            Token::Word(word),
-            Token::Word(server) | Token::Text(server) | Token::Name(server),
-        ] if word.eq_ignore_ascii_case("to") => Some(server.clone()),
+        [Token::Word(word), Token::Word(server) | Token::Text(server)]
+            if word.eq_ignore_ascii_case("to") =>
+        {
+            Some(server.clone())
+        }
         _ => return None,
     };
-    Some(Argument::Switchover(name, to))
+    Some(Argument::Switchover(name.clone(), to))
 }
 
 /// Names in whatever quotes.
 fn texts(tokens: &[Token]) -> Option<Vec<String>> {
     (tokens.iter())
         .map(|token| match token {
-            Token::Text(text) | Token::Word(text) | Token::Name(text) => Some(text.clone()),
+            Token::Text(text) | Token::Word(text) => Some(text.clone()),
             _ => None,
         })
         .collect()
@@ -372,11 +367,7 @@ fn rule_action(rule: &str, mut options: &[Token]) -> Option<Argument> {
         if word == "for" {
             continue;
         }
-        let [
-            Token::Text(value) | Token::Name(value) | Token::Word(value),
-            rest @ ..,
-        ] = options
-        else {
+        let [Token::Text(value) | Token::Word(value), rest @ ..] = options else {
             return None;
         };
         match &*word {

@@ -236,7 +236,7 @@ pub fn open(
         AuthType::Trust if known => return Ok(Opening::Accept),
         AuthType::Trust => {
             return Err(LoginError::Refused {
-                method: "trust",
+                method: "\"trust\"",
                 user: user.to_owned(),
             });
         }

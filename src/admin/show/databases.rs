@@ -87,10 +87,8 @@ fn database_row(view: &View<'_>, name: &str, database: &Database) -> Row {
             .unwrap_or(global.reserve_pool_size)
             .into(),
         config.server_lifetime(database).as_secs().into(),
-        (database.pool_mode)
-            .unwrap_or(global.pool_mode)
-            .as_str()
-            .into(),
+        // NULL says that the general one holds.
+        database.pool_mode.map(PoolMode::as_str).into(),
         load_balance(config, name),
         config.max_db_connections(database).into(),
         process.count(Level::DatabaseServers, name).into(),
@@ -101,6 +99,9 @@ fn database_row(view: &View<'_>, name: &str, database: &Database) -> Row {
     ]
 }
 
+/// What PgBouncer shows as the size of the console's pool, which has no servers.
+const CONSOLE_POOL: u32 = 2;
+
 fn console_row(view: &View<'_>) -> Row {
     let sessions = view.console.sessions.all().len();
     vec![
@@ -109,7 +110,7 @@ fn console_row(view: &View<'_>) -> Row {
         u32::from(view.config.settings.listen_port).into(),
         CONSOLE.into(),
         CONSOLE.into(),
-        0u32.into(),
+        CONSOLE_POOL.into(),
         0u32.into(),
         0u32.into(),
         0u32.into(),
@@ -136,7 +137,8 @@ pub const USERS: &[Column] = &[
     ("current_client_connections", Int4),
 ];
 
-/// Names of all users: with overrides, in the users file, of a pool, or connected.
+/// Names of all users: with overrides, in the users file, of a pool, or connected; and that of the
+/// console's pool.
 pub fn user_names(view: &View<'_>) -> BTreeSet<String> {
     let config = view.config;
     let configured = config.users.keys().chain(config.secrets.keys()).cloned();
@@ -146,6 +148,7 @@ pub fn user_names(view: &View<'_>) -> BTreeSet<String> {
         .chain(pools.map(|pool| pool.key.user.to_string()))
         .chain(clients.map(|client| client.user.to_string()))
         .chain(view.console.sessions.all().iter().map(|s| s.user.clone()))
+        .chain([CONSOLE.to_owned()])
         .collect()
 }
 

@@ -99,6 +99,18 @@ pub const SHOWS: &[Show] = &[
         about: "Databases of the configuration, and those made from `*` that have a pool.",
     },
     Show {
+        name: "dns_hosts",
+        columns: process::DNS_HOSTS,
+        rows: |_| Vec::new(),
+        about: "Names of servers that are remembered. Always empty: each connection has its name looked up by the system.",
+    },
+    Show {
+        name: "dns_zones",
+        columns: process::DNS_ZONES,
+        rows: |_| Vec::new(),
+        about: "Zones whose serial is watched. Always empty: `dns_zone_check_period` has no effect.",
+    },
+    Show {
         name: "lint stats",
         columns: &[("name", Text), ("value", Numeric)],
         rows: findings::stats,

@@ -1,7 +1,8 @@
 //! SHOW CONFIG, LISTS, MEM, STATE and VERSION.
 
 use super::{View, databases};
-use crate::admin::table::{Row, Value};
+use crate::admin::table::Kind::{Int4, Int8, Text};
+use crate::admin::table::{Column, Row, Value};
 use crate::config::reference;
 
 /// Version of PgBouncer whose console this is; tools choose their columns by it.
@@ -61,6 +62,12 @@ pub fn lists(view: &View<'_>) -> Vec<Row> {
         .map(|(list, items)| vec![list.into(), items.into()])
         .collect()
 }
+
+/// Columns of SHOW DNS_HOSTS.
+pub const DNS_HOSTS: &[Column] = &[("hostname", Text), ("ttl", Int8), ("addrs", Text)];
+
+/// Columns of SHOW DNS_ZONES.
+pub const DNS_ZONES: &[Column] = &[("zonename", Text), ("serial", Int8), ("count", Int4)];
 
 /// Rows of SHOW MEM.
 pub fn mem(view: &View<'_>) -> Vec<Row> {

@@ -13,12 +13,17 @@ fn form(text: &str) -> String {
 #[test]
 fn words_in_any_case_and_quoted_names() {
     assert_eq!(form(" pause;"), "pause None");
-    assert_eq!(form("PAUSE App ;"), "pause Database(\"app\")");
+    assert_eq!(form("PAUSE App ;"), "pause Database(\"App\")");
     assert_eq!(
         form("Pause \"My \"\"DB\";;"),
         "pause Database(\"My \"\"DB\")".replace("\"\"", "\\\"")
     );
     assert_eq!(form("select pools"), form("SHOW POOLS;"));
+    assert_eq!(form("\"show\" \"Pools\""), form("SHOW POOLS"));
+    assert_eq!(
+        form("SET \"verbose\" = \"0\""),
+        "set Setting(\"verbose\", \"0\")"
+    );
     assert_eq!(form(" ; "), "empty");
     assert_eq!(form(""), "empty");
     assert_eq!(
@@ -58,7 +63,6 @@ fn what_is_not_understood() {
         "SET",
         "SET a",
         "SET = 1",
-        "\"show\" pools",
         "SHOW $$x$$",
         "SHUTDOWN now",
     ] {
@@ -111,11 +115,11 @@ fn rules_and_findings() {
         Argument::Finding("x".to_owned())
     );
     assert_eq!(argument("reset findings"), Argument::None);
-    let switchover = |to: Option<&str>| Argument::Switchover("app".into(), to.map(str::to_owned));
+    let switchover = |to: Option<&str>| Argument::Switchover("App".into(), to.map(str::to_owned));
     assert_eq!(argument("SWITCHOVER App"), switchover(None));
     let to = switchover(Some("db2:5432"));
-    assert_eq!(argument("switchover app to db2:5432;"), to);
-    assert_eq!(argument("SWITCHOVER \"app\" TO 'db2:5432'"), to);
+    assert_eq!(argument("switchover App to db2:5432;"), to);
+    assert_eq!(argument("SWITCHOVER \"App\" TO 'db2:5432'"), to);
     for wrong in [
         "SET RULE 'x'",
         "SET RULE 'x' ACTION",

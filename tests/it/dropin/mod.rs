@@ -1,6 +1,8 @@
 //! Started as PgBouncer is started, with PgBouncer's files.
 
+mod beside;
 mod logs;
+mod original;
 mod peers;
 mod shutdown;
 
@@ -282,6 +284,24 @@ fn a_setting_changes_on_the_console_until_the_next_reload() {
     eventually("the other file", || {
         (row("query_timeout") == "query_timeout|7|0|yes").then_some(())
     });
+}
+
+/// RESUME of one database does not end the pause of all.
+#[test]
+fn a_database_that_is_resumed_waits_for_the_rest() {
+    let Some(postgres) = first() else { return };
+    let database = postgres.database();
+    let pgweir = Pgweir::start_ini(&ini(postgres, &database, "", ""), &[]);
+    assert_eq!(client(&pgweir).value("SELECT 1"), "1");
+    let console = |command: &str| pgweir.psql(postgres, "postgres", "pgbouncer", command);
+    for command in ["PAUSE", "KILL app", "RESUME app"] {
+        console(command);
+    }
+    let mut peer = client(&pgweir);
+    peer.send(&[message::query("SELECT 2")]);
+    peer.expect_silence(std::time::Duration::from_millis(300));
+    console("RESUME");
+    assert_eq!(scene::values(&peer.until_ready(1)), ["2"]);
 }
 
 /// A line that is taken out of a file is out of force, in every file that a reload reads.

@@ -178,12 +178,14 @@ impl Setup {
     }
 }
 
-fn write_ini(dir: &Path, port: u16, text: &str) {
+/// Writes a `pgbouncer.ini` and its users file to `dir`. `{dir}` and `{port}` in the text are
+/// filled in.
+pub(crate) fn write_ini(dir: &Path, port: u16, text: &str) {
     let text = text
         .replace("{dir}", &dir.display().to_string())
         .replace("{port}", &port.to_string());
     std::fs::write(dir.join("pgbouncer.ini"), text).expect("writing the configuration");
-    let users: String = ["t_trust", "postgres"]
+    let users: String = ["t_trust", "postgres", "t_scram"]
         .map(|user| format!("\"{user}\" \"{PASSWORD}\"\n"))
         .concat();
     std::fs::write(dir.join("userlist.txt"), users).expect("writing the users file");
