@@ -46,6 +46,17 @@ fn interpreter(script: &str) -> Option<Command> {
     Some(node)
 }
 
+/// A script for Python, not yet run.
+pub(crate) fn python(script: &str) -> Command {
+    let mut command = interpreter(script).expect("only scripts for Node.js can be left out");
+    clean_environment(&mut command);
+    command
+        .arg(root().join("tests/drivers").join(script))
+        .env("DRIVER_HOST", "127.0.0.1")
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
 /// Runs a script against a port; `pooled` tells it which guarantees it has.
 fn drive(script: &str, port: u16, database: &str, mode: &str) {
     let Some(mut command) = interpreter(script) else {
