@@ -119,6 +119,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
     let (command_senders, command_receivers): (Vec<_>, Vec<_>) =
         (0..count).map(|_| mpsc::unbounded_channel()).unzip();
     let (peers, arrivals): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+    let log = logging.clone();
     let control = Control::new(process.clone(), command_senders, |current| {
         crate::cli::load(current.path.as_deref(), Some(current.dialect))
     })
@@ -201,6 +202,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
         ));
         tokio::spawn(advisor::run(control.clone(), derivation.clone(), asked));
         tokio::spawn(admin::sample(control.clone(), console.clone()));
+        tokio::spawn(log.clone().tell_repeats());
         process.phase.advance(Phase::Running);
         tokio::spawn(signals::listen(control.clone()));
         wait_for_end(&control, listeners).await;
@@ -220,6 +222,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
         tracing::error!("the last reports were not recorded in time");
     }
     drop(pidfile);
+    log.tell_all_repeats();
     tracing::info!("stopped");
     Ok(())
 }

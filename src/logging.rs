@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use tracing::{Event, Level, Subscriber};
@@ -21,14 +21,19 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, reload};
 
 mod pgbouncer;
+mod repeats;
 mod syslog;
 
+use repeats::Limit;
 use syslog::Syslog;
 
 use crate::calendar::utc_millis;
 use crate::cli::RunOptions;
 use crate::config::document::Dialect;
 use crate::config::{Config, Settings};
+
+/// How often is looked whether there is something to tell of repeats.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Why logging cannot be set up as the configuration says.
 #[derive(Debug, thiserror::Error)]
@@ -149,11 +154,12 @@ impl<'a> MakeWriter<'a> for Sink {
 pub struct LoggingHandle {
     sink: Sink,
     filter: reload::Handle<EnvFilter, Registry>,
+    limit: Limit,
     options: RunOptions,
 }
 
 impl LoggingHandle {
-    /// Takes `log_level`, `verbose`, `logfile` and `syslog` of a new configuration over and opens the file anew, which
+    /// Takes `log_level`, `verbose`, `log_repeats`, `logfile` and `syslog` of a new configuration over and opens the file anew, which
     /// is how a file that was moved away by rotation is let go. `log_json` needs a restart.
     ///
     /// # Errors
@@ -163,7 +169,24 @@ impl LoggingHandle {
         let filter = filter(settings, &self.options)?;
         let targets = Targets::open(settings, &self.options)?;
         *self.sink.0.lock() = targets;
+        self.limit.set(settings.log_repeats);
         self.filter.reload(filter).map_err(|_| LoggingError::Twice)
+    }
+}
+
+impl LoggingHandle {
+    /// Logs how often what was written `log_repeats` times came again, each time a period has passed.
+    pub async fn tell_repeats(self) {
+        let mut ticks = crate::timer::interval(TICK);
+        loop {
+            ticks.tick().await;
+            self.limit.tell(Instant::now(), false);
+        }
+    }
+
+    /// The same at once, at the end of the process.
+    pub fn tell_all_repeats(&self) {
+        self.limit.tell(Instant::now(), true);
     }
 }
 
@@ -191,8 +214,11 @@ fn subscriber(
         true => lines.json().flatten_event(true).boxed(),
         false => lines.event_format(Human(style)).boxed(),
     };
+    let limit = Limit::new(settings.log_repeats);
+    let lines = limit.before(lines);
     let handle = LoggingHandle {
         sink,
+        limit,
         filter: handle,
         options: options.clone(),
     };
@@ -297,139 +323,4 @@ impl fmt::Write for OneLine<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::reference::default_settings;
-
-    fn settings(logfile: &Path) -> Settings {
-        Settings {
-            logfile: Some(logfile.to_owned()),
-            ..default_settings(Dialect::Toml).expect("defaults")
-        }
-    }
-
-    #[test]
-    fn lines_for_people() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("log");
-        let (subscriber, _) =
-            subscriber(&settings(&path), &RunOptions::default(), Style::Fields).expect("set up");
-        tracing::subscriber::with_default(subscriber, || {
-            let span = tracing::info_span!("client", id = 7);
-            let _inside = span.enter();
-            tracing::info!(user = "a", "said\nHELLO\r\u{1b}[1m");
-            tracing::debug!("not this");
-        });
-        let log = std::fs::read_to_string(&path).expect("a log");
-        let pid = std::process::id();
-        let (time, rest) = log.split_at(23);
-        assert_eq!(
-            rest,
-            format!(" UTC [{pid}] LOG client{{id=7}}: said\n\tHELLO\\r\\x1b[1m user=\"a\"\n")
-        );
-        assert!(
-            time.starts_with("20") && time.as_bytes()[19] == b'.',
-            "{time}"
-        );
-    }
-
-    #[test]
-    fn lines_of_pgbouncer() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("log");
-        let style = Style::PgBouncer(6432);
-        let (subscriber, _) =
-            subscriber(&settings(&path), &RunOptions::default(), style).expect("set up");
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::info!(client = 42u64, user = %"me", database = %"app", addr = %"127.0.0.1:5", "closing because: {} (age={}s)", "client close request", 3);
-            tracing::warn!(server = 43u64, addr = %"unix", fault = "server", "x\ny");
-            tracing::info!(database = "app", "PAUSE command issued");
-            tracing::info!("stats: 1 xacts/s");
-        });
-        let log = std::fs::read_to_string(&path).expect("a log");
-        let told: Vec<&str> = log
-            .lines()
-            .map(|line| line.split_once("] ").map_or(line, |(_, rest)| rest))
-            .collect();
-        assert_eq!(
-            told,
-            [
-                "LOG C-0x2a: app/me@127.0.0.1:5 closing because: client close request (age=3s)",
-                "WARNING S-0x2b: (nodb)/(nouser)@unix:6432 x",
-                "\ty fault=server",
-                "LOG PAUSE command issued database=app",
-                "LOG stats: 1 xacts/s",
-            ]
-        );
-        let config = Config::from_toml("").expect("valid");
-        assert_eq!(Style::of(&config), Style::Fields);
-    }
-
-    #[test]
-    fn json_is_one_object_per_line() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("log");
-        let settings = Settings {
-            log_json: true,
-            ..settings(&path)
-        };
-        let (subscriber, _) =
-            subscriber(&settings, &RunOptions::default(), Style::Fields).expect("set up");
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::warn!(user = "a", "two\nlines");
-        });
-        let log = std::fs::read_to_string(&path).expect("a log");
-        let value: serde_json::Value = serde_json::from_str(log.trim_end()).expect("an object");
-        assert_eq!(
-            (&value["level"], &value["message"], &value["user"]),
-            (&"WARN".into(), &"two\nlines".into(), &"a".into())
-        );
-        assert_eq!(log.lines().count(), 1);
-    }
-
-    #[test]
-    fn a_reload_opens_the_file_anew_and_takes_the_level_over() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("log");
-        let mut settings = settings(&path);
-        let (subscriber, handle) =
-            subscriber(&settings, &RunOptions::default(), Style::Fields).expect("set up");
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::info!("before");
-            std::fs::rename(&path, dir.path().join("old")).expect("renamed");
-            tracing::info!("to the old one");
-            settings.log_level = "debug".into();
-            handle.apply(&settings).expect("applied");
-            tracing::debug!("after");
-            settings.log_level = "pgweir=nonsense".into();
-            handle.apply(&settings).expect_err("no level");
-            tracing::debug!("still");
-        });
-        let read = |name| std::fs::read_to_string(dir.path().join(name)).expect("a log");
-        let (old, new) = (read("old"), read("log"));
-        assert!(
-            old.contains("before") && old.contains("to the old one"),
-            "{old}"
-        );
-        assert!(new.contains("after") && new.contains("still"), "{new}");
-        assert_eq!(new.lines().count(), 2);
-    }
-
-    #[test]
-    fn what_cannot_be_used_is_an_error() {
-        let missing = settings(Path::new("/nonexistent/log"));
-        let error = subscriber(&missing, &RunOptions::default(), Style::Fields).err();
-        assert!(
-            matches!(error, Some(LoggingError::File { .. })),
-            "{error:?}"
-        );
-        let loud = RunOptions {
-            verbose: 1,
-            ..RunOptions::default()
-        };
-        assert_eq!(
-            filter(&missing, &loud).expect("a filter").to_string(),
-            "debug"
-        );
-    }
-}
+mod tests;

@@ -636,6 +636,8 @@ pub struct Settings {
     pub log_level: String,
     /// One JSON object per line instead of text.
     pub log_json: bool,
+    /// Most lines with the same message from the same place in ten seconds; 0: no limit.
+    pub log_repeats: u32,
     /// How much more to log than `log_level` says: 1 is debug, 2 trace.
     pub verbose: u32,
     /// Log to the system's log too.

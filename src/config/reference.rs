@@ -380,6 +380,7 @@ fn unset() -> Settings {
         log_stats: false,
         log_level: String::new(),
         log_json: false,
+        log_repeats: 0,
         verbose: 0,
         syslog: false,
         syslog_facility: String::new(),

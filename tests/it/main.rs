@@ -33,6 +33,7 @@ mod identity;
 mod ldap;
 mod licences;
 mod limits;
+mod logs;
 mod mirror;
 mod offline;
 mod pam;

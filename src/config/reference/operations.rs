@@ -235,7 +235,7 @@ pub(super) const KEYS: &[Key] = &[
         "log_level",
         "info",
         Text(|s| &mut s.log_level),
-        "`error`, `warn`, `info`, `debug` or `trace`, or a filter such as `info,pgweir::pool=debug`.",
+        "`error`, `warn`, `info`, `debug` or `trace`, or a filter such as `info,pgweir::pool=debug`. `SET log_level = 'info,pgweir::session=trace'` on the console changes it at once, for a module or for all, until the next RELOAD.",
     )
     .ours(),
     Key::process(
@@ -246,6 +246,14 @@ pub(super) const KEYS: &[Key] = &[
     )
     .ours()
     .needs_restart(),
+    Key::process(
+        "log_repeats",
+        "0",
+        Count(0, 1_000_000, |s| &mut s.log_repeats),
+        "Most lines with the same message from the same place in ten seconds, whatever numbers and fields they have; what is beyond is counted, and told in one line. 0: no limit.",
+    )
+    .ours()
+    .toml("100", "a message that repeats itself hides the others"),
     Key::process(
         "verbose",
         "0",

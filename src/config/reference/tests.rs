@@ -117,6 +117,7 @@ fn defaults_are_pgbouncers_but_for_those_with_a_reason() {
             "auth_type",
             "pool_mode",
             "max_client_conn",
+            "log_repeats",
             "syslog_ident",
             "host"
         ]
