@@ -112,6 +112,7 @@ pub(crate) fn snapshot() -> Snapshot {
         size: 7,
         sv_active: 1,
         sv_idle: 2,
+        sv_used: 0,
         sv_being_canceled: 0,
         sv_active_cancel: 0,
         sv_tested: 0,

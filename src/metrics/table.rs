@@ -353,7 +353,7 @@ pub const METRICS: &[Metric] = &[
 
 const SERVERS: &[(&str, OfPool)] = &[
     ("active", |p| f64::from(p.sv_active)),
-    ("idle", |p| f64::from(p.sv_idle)),
+    ("idle", |p| f64::from(p.sv_idle + p.sv_used)),
     ("being_canceled", |p| f64::from(p.sv_being_canceled)),
     ("tested", |p| f64::from(p.sv_tested)),
     ("login", |p| f64::from(p.sv_login)),

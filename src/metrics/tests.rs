@@ -79,6 +79,7 @@ fn pool(database: &str, queries: u64) -> PoolRow {
         size: 20,
         sv_active: 1,
         sv_idle: 2,
+        sv_used: 0,
         sv_being_canceled: 0,
         sv_active_cancel: 0,
         sv_tested: 0,

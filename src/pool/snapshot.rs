@@ -1,5 +1,6 @@
 //! What SHOW and metrics read: plain copies that may leave the worker.
 
+use std::collections::BTreeSet;
 use std::time::{Instant, SystemTime};
 
 use super::Pool;
@@ -19,8 +20,10 @@ pub struct PoolRow {
     pub size: u32,
     /// Servers with a client.
     pub sv_active: u32,
-    /// Servers without.
+    /// Servers without, and without a check to come.
     pub sv_idle: u32,
+    /// Servers without, for so long that they are checked before use.
+    pub sv_used: u32,
     /// Servers that wait for a cancel request to be delivered.
     pub sv_being_canceled: u32,
     /// Servers with a cancel request on its way.
@@ -48,6 +51,7 @@ impl PoolRow {
     pub fn add(&mut self, part: &PoolRow) {
         self.sv_active += part.sv_active;
         self.sv_idle += part.sv_idle;
+        self.sv_used += part.sv_used;
         self.sv_being_canceled += part.sv_being_canceled;
         self.sv_active_cancel += part.sv_active_cancel;
         self.sv_tested += part.sv_tested;
@@ -99,13 +103,18 @@ impl Pool {
         let count = |which: &dyn Fn(&ServerShared) -> bool| {
             servers.values().filter(|server| which(server)).count() as u32
         };
+        let used = state
+            .idle_servers()
+            .filter(|idle| self.needs_check(&idle.server, now))
+            .count() as u32;
         let being_canceled = count(&|server| server.state.get() == ServerState::BeingCanceled);
         PoolRow {
             key: self.key.clone(),
             mode: settings.mode,
             size: settings.limits.size,
             sv_active: state.active(),
-            sv_idle: state.idle(),
+            sv_idle: state.idle() - used,
+            sv_used: used,
             sv_being_canceled: being_canceled,
             sv_active_cancel: count(&|server| {
                 server.state.get() == ServerState::Active && server.cancels.get() > 0
@@ -124,13 +133,20 @@ impl Pool {
     }
 
     /// Its servers as they are now, except those that are being opened.
-    pub fn server_rows(&self) -> Vec<ServerRow> {
+    pub fn server_rows(&self, now: Instant) -> Vec<ServerRow> {
+        let used: BTreeSet<u64> = (self.state.borrow().idle_servers())
+            .filter(|idle| self.needs_check(&idle.server, now))
+            .map(|idle| idle.server.shared.id)
+            .collect();
         let row = |server: &ServerShared| {
             let (addr, port) = server.address();
             ServerRow {
                 key: self.key.clone(),
                 id: server.id,
-                state: server.state.get(),
+                state: match used.contains(&server.id) {
+                    true => ServerState::Used,
+                    false => server.state.get(),
+                },
                 addr,
                 port,
                 connected: server.connected,

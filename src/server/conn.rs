@@ -23,6 +23,9 @@ pub enum ServerState {
     Active,
     /// Nobody has it.
     Idle,
+    /// Nobody has had it for so long that it is checked before the next client gets it. Only seen
+    /// in copies: time makes it so.
+    Used,
     /// Being checked or reset.
     Tested,
     /// Waits until a cancel request for it has been delivered.
@@ -35,6 +38,7 @@ impl ServerState {
         match self {
             ServerState::Active => "active",
             ServerState::Idle => "idle",
+            ServerState::Used => "used",
             ServerState::Tested => "tested",
             ServerState::BeingCanceled => "being_canceled",
         }

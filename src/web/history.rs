@@ -59,7 +59,7 @@ impl Gauges {
                 cl_waiting: sum.cl_waiting + pool.cl_waiting,
                 maxwait_us: sum.maxwait_us.max(pool.maxwait_us),
                 sv_active: sum.sv_active + pool.sv_active,
-                sv_idle: sum.sv_idle + pool.sv_idle,
+                sv_idle: sum.sv_idle + pool.sv_idle + pool.sv_used,
                 sv_login: sum.sv_login + pool.sv_login,
             })
     }

@@ -70,7 +70,7 @@ impl Track {
             clients: row.clients.saturating_sub(row.cl_waiting),
             waiting: row.cl_waiting,
             active: row.sv_active,
-            idle: row.sv_idle,
+            idle: row.sv_idle + row.sv_used,
             maxwait_us: row.maxwait_us,
             quantiles: Quantiles::of(&row.times.since(&self.times)),
         };

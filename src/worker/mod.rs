@@ -354,7 +354,10 @@ fn snapshot(context: &Rc<Context>) -> Snapshot {
         });
     });
     Snapshot {
-        servers: pools.iter().flat_map(|pool| pool.server_rows()).collect(),
+        servers: pools
+            .iter()
+            .flat_map(|pool| pool.server_rows(now))
+            .collect(),
         clients,
         ..counts(context)
     }

@@ -275,13 +275,16 @@ fn socket_rows(view: &View<'_>, with_idle: bool) -> Vec<Row> {
         });
     let servers = view.snapshot.servers.iter();
     let servers = servers
-        .filter(|server| with_idle || server.state != ServerState::Idle)
+        .filter(|server| {
+            with_idle || !matches!(server.state, ServerState::Idle | ServerState::Used)
+        })
         .map(|server| {
             let name = names.get(&server.client).copied().unwrap_or_default();
             let mut socket = server_socket(server, name);
             socket.state = match server.state {
                 ServerState::Active => "sv_active",
                 ServerState::Idle => "sv_idle",
+                ServerState::Used => "sv_used",
                 ServerState::Tested => "sv_tested",
                 ServerState::BeingCanceled => "sv_being_canceled",
             };

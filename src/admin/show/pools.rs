@@ -51,8 +51,7 @@ pub fn pools(view: &View<'_>) -> Vec<Row> {
             pool.sv_active_cancel,
             pool.sv_being_canceled,
             pool.sv_idle,
-            // Idle servers that must be checked before use are among the idle ones.
-            0,
+            pool.sv_used,
             pool.sv_tested,
             pool.sv_login,
         ];

@@ -216,6 +216,8 @@ fn active_sockets_are_those_that_are_not_idle() {
         (all, show::clients::active_sockets(&view).len())
     };
     assert_eq!(count(&snapshot), (2, 0));
+    snapshot.servers[0].state = ServerState::Used;
+    assert_eq!(count(&snapshot), (2, 0));
     snapshot.clients[0].state = ClientState::Waiting;
     snapshot.servers[0].state = ServerState::BeingCanceled;
     assert_eq!(count(&snapshot), (2, 2));

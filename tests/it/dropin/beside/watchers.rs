@@ -6,6 +6,7 @@ use crate::support::peer::Peer;
 use crate::support::pgweir::{client, succeed};
 use crate::support::postgres::PASSWORD;
 use crate::support::scene;
+use crate::support::wait::eventually;
 
 /// A client of `app` on both, with a server.
 fn busy(pair: &Pair) -> [Peer; 2] {
@@ -75,5 +76,37 @@ fn psql_shows_the_pools() {
     assert!(theirs.len() > 3, "{theirs:?}");
     for (theirs, ours) in theirs.iter().zip(&ours) {
         assert!(ours.starts_with(theirs.as_str()), "{ours}, not {theirs}");
+    }
+}
+
+/// Servers that wait for their check are used, not idle.
+#[test]
+fn servers_that_are_to_be_checked() {
+    // PgBouncer looks at idle servers now and then.
+    let Some(pair) = Pair::start("pool_mode = transaction\nserver_check_delay = 1") else {
+        return;
+    };
+    let mut clients = busy(&pair);
+    let row = |console: &mut Peer, show: &str, column: usize| {
+        let messages = console.query(show);
+        let mut rows = messages.iter().filter(|m| m.tag == b'D');
+        let found = rows.find(|m| m.columns().contains(&Some("app".to_owned())));
+        let columns = found.map(|m| m.columns()).unwrap_or_default();
+        columns.get(column).cloned().flatten().unwrap_or_default()
+    };
+    for (mut console, [idle, used, state]) in pair
+        .consoles("postgres")
+        .into_iter()
+        .zip([[9, 10, 3], [9, 10, 4]])
+    {
+        eventually("a server to be checked", || {
+            let seen = [idle, used].map(|at| row(&mut console, "SHOW POOLS", at));
+            (seen == ["0", "1"]).then_some(())
+        });
+        assert_eq!(row(&mut console, "SHOW SERVERS", state), "used");
+    }
+    // It is checked and serves.
+    for peer in &mut clients {
+        assert_eq!(peer.value("SELECT 2"), "2");
     }
 }
