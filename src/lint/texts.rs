@@ -33,6 +33,11 @@ const OVERHEAD: usize = 400;
 /// Bits of the doorkeeper.
 const DOOR_BITS: usize = 16 * 1024;
 
+/// How many templates are tried before the literals of a text are looked for.
+const RECENT: usize = 64;
+/// Bytes of a text that say which.
+const FRONT: usize = 24;
+
 /// A text, looked at.
 #[derive(Debug)]
 pub struct Looked {
@@ -213,6 +218,8 @@ pub struct Texts {
     shapes: HashMap<u64, Shape, foldhash::fast::RandomState>,
     hasher: foldhash::fast::RandomState,
     hashing: Hashing,
+    /// Templates that were of use last, by the front of the texts.
+    recent: Box<[u64; RECENT]>,
     /// Where the literals of the text at hand are.
     holes: Holes,
     door: Box<[u64; DOOR_BITS / 64]>,
@@ -236,6 +243,7 @@ impl Texts {
         Texts {
             exact: HashMap::default(),
             templates: HashMap::default(),
+            recent: Box::new([0; RECENT]),
             holes: Holes::default(),
             shapes: HashMap::default(),
             hasher: foldhash::fast::RandomState::default(),
@@ -301,31 +309,60 @@ impl Texts {
     #[inline(never)]
     fn other_values(&mut self, text: &[u8], raw: u64, lexing: Lexing) -> Rc<Looked> {
         let mut holes = std::mem::take(&mut self.holes);
-        let found = text.len() <= MAX_STORED
-            && lexing == Lexing::default()
-            && holes.find(text).is_some()
-            && !holes.places().is_empty();
-        let hash = found.then(|| skeleton::hash(text, &holes, &self.hasher));
-        let found = hash.map(|hash| (hash, &holes));
-        let looked = match found.and_then(|found| self.filled(text, raw, found)) {
-            Some(known) => known,
-            None => self.anew(text, raw, lexing, found),
+        let may_have = text.len() <= MAX_STORED && lexing == Lexing::default();
+        let looked = match may_have {
+            true => self.as_before(text, raw, &mut holes),
+            false => None,
         };
+        let looked = looked.unwrap_or_else(|| {
+            let found = may_have && holes.find(text).is_some() && !holes.places().is_empty();
+            let hash = found.then(|| skeleton::hash(text, &holes, &self.hasher));
+            let found = hash.map(|hash| (hash, &holes));
+            match found.and_then(|found| self.of_template(text, raw, found)) {
+                Some(known) => known,
+                None => self.anew(text, raw, lexing, found),
+            }
+        });
         self.holes = holes;
         looked
     }
 
+    /// Which of the recent templates a text may be of.
+    fn slot(&self, text: &[u8]) -> usize {
+        let front = text.get(..FRONT).unwrap_or(text);
+        self.hasher.hash_one(front) as usize % RECENT
+    }
+
+    /// A text of the template that the last one with this front was of.
+    fn as_before(&mut self, text: &[u8], raw: u64, holes: &mut Holes) -> Option<Rc<Looked>> {
+        let hash = *self.recent.get(self.slot(text))?;
+        let template = self.templates.get(&hash)?;
+        match template.skeleton.is_around(text, holes) {
+            true => self.filled(text, raw, hash, holes),
+            false => None,
+        }
+    }
+
     /// A text of a known template.
-    fn filled(
+    fn of_template(
         &mut self,
         text: &[u8],
         raw: u64,
         (hash, holes): (u64, &Holes),
     ) -> Option<Rc<Looked>> {
-        let template = self.templates.get(&hash)?;
-        if !template.skeleton.fits(text, holes) {
+        if !(self.templates.get(&hash)?.skeleton).fits(text, holes) {
             return None;
         }
+        let slot = self.slot(text);
+        if let Some(recent) = self.recent.get_mut(slot) {
+            *recent = hash;
+        }
+        self.filled(text, raw, hash, holes)
+    }
+
+    /// The template with the literals of a text that it fits.
+    fn filled(&mut self, text: &[u8], raw: u64, hash: u64, holes: &Holes) -> Option<Rc<Looked>> {
+        let template = self.templates.get(&hash)?;
         let common = &template.looked.common;
         let literals = template
             .kept

@@ -87,13 +87,7 @@ impl Holes {
                     }
                 }
                 DIGIT => {
-                    rest = behind(tail, |byte| class(byte) == DIGIT);
-                    if let [b'.', fraction @ ..] = rest {
-                        rest = behind(fraction, |byte| class(byte) == DIGIT);
-                        if rest.len() == fraction.len() {
-                            return None;
-                        }
-                    }
+                    rest = behind_number(rest)?;
                     let after = rest.first().copied().unwrap_or_default();
                     if before == b'.' || after == b'.' || class(after) == LETTER {
                         return None;
@@ -134,6 +128,22 @@ fn class(byte: u8) -> u8 {
 fn behind(bytes: &[u8], belongs: impl Fn(u8) -> bool) -> &[u8] {
     let len = bytes.iter().position(|&byte| !belongs(byte));
     bytes.get(len.unwrap_or(bytes.len())..).unwrap_or_default()
+}
+
+/// What is left behind the number in front, without sign and exponent. `None` if there is none, or one
+/// that ends with its point.
+#[inline]
+fn behind_number(text: &[u8]) -> Option<&[u8]> {
+    let digits = |bytes| behind(bytes, |byte| class(byte) == DIGIT);
+    let rest = digits(text);
+    if rest.len() == text.len() {
+        return None;
+    }
+    let [b'.', fraction @ ..] = rest else {
+        return Some(rest);
+    };
+    let rest = digits(fraction);
+    (rest.len() < fraction.len()).then_some(rest)
 }
 
 /// The length of what begins with a special byte, and whether it is a string.
@@ -223,6 +233,33 @@ impl Skeleton {
         known.strings == holes.strings
             && known.places.len() == holes.places.len()
             && pieces(&self.text, &known.places).eq(pieces(text, &holes.places))
+    }
+
+    /// Whether a text is this one with other literals, each of the kind that is here. `holes` are its then,
+    /// as [`Holes::find`] finds them and as [`Self::fits`] accepts them: all bytes around the literals are
+    /// the same, and where a literal ends depends on itself and the byte behind it only.
+    pub fn is_around(&self, text: &[u8], holes: &mut Holes) -> bool {
+        holes.places.clear();
+        holes.strings = self.holes.strings;
+        let (mut rest, mut from) = (text, 0);
+        for (number, &(start, end)) in self.holes.places.iter().enumerate() {
+            let piece = self.text.get(from..start as usize).unwrap_or_default();
+            let Some(literal) = rest.strip_prefix(piece) else {
+                return false;
+            };
+            let behind = match self.holes.strings >> number & 1 {
+                0 => behind_number(literal),
+                _ => match special(literal) {
+                    Some((len, true)) => literal.get(len..),
+                    _ => None,
+                },
+            };
+            let Some(behind) = behind else { return false };
+            let place = |rest: &[u8]| (text.len() - rest.len()) as u32;
+            holes.places.push((place(literal), place(behind)));
+            (rest, from) = (behind, end as usize);
+        }
+        self.text.get(from..) == Some(rest)
     }
 
     /// Bytes it takes.
@@ -336,6 +373,37 @@ mod tests {
     }
 
     proptest! {
+        /// The guess and the search come to the same.
+        #[test]
+        fn a_text_around_is_one_that_fits(
+            parts in prop::collection::vec((piece(), any::<bool>(), literal(), literal()), 1..14),
+            spaced in any::<bool>(),
+        ) {
+            let (mut one, mut other) = (String::new(), String::new());
+            for (piece, filled, first, second) in &parts {
+                one += piece;
+                other += piece;
+                if *filled {
+                    one += first;
+                    other += second;
+                }
+                if spaced {
+                    one += " ";
+                    other += " ";
+                }
+            }
+            if let Some(skeleton) = skeleton(&one) {
+                let mut guessed = Holes::default();
+                let around = skeleton.is_around(other.as_bytes(), &mut guessed);
+                let holes = of(&other);
+                let fits = (holes.as_ref()).is_some_and(|holes| skeleton.fits(other.as_bytes(), holes));
+                prop_assert_eq!(around, fits, "{} {}", one, other);
+                if around {
+                    prop_assert_eq!(Some(guessed), holes);
+                }
+            }
+        }
+
         /// Two texts with one skeleton have one shape, and their literals are in the same places.
         #[test]
         fn what_fits_has_the_same_shape(
