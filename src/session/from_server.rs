@@ -464,6 +464,7 @@ impl Session {
         }
     }
 
+    #[cold]
     fn put_synthetics(&mut self, gather: &mut Gather<'_>) {
         while let Some(entry) = self.next_synthetic() {
             if let Kind::Synthetic(tag) = entry.kind {
@@ -487,6 +488,7 @@ impl Session {
         }
     }
 
+    #[cold]
     fn answer_synthetics(&mut self) {
         while let Some(entry) = self.next_synthetic() {
             if let Kind::Synthetic(tag) = entry.kind {

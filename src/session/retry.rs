@@ -23,6 +23,12 @@ fn refuses(error: &[u8]) -> Option<bool> {
     }
 }
 
+#[cold]
+fn put_all(held: &mut Vec<u8>, gather: &mut Gather<'_>) {
+    gather.put().extend_from_slice(held);
+    held.clear();
+}
+
 impl Session {
     /// Whether the batch it sends or sent could still be played again on the primary.
     #[inline]
@@ -59,10 +65,8 @@ impl Session {
     pub(super) fn put_held(&mut self, gather: &mut Gather<'_>) {
         let Some(lease) = &mut self.lease else { return };
         lease.batch.passed_on();
-        let held = lease.batch.held();
-        if !held.is_empty() {
-            gather.put().extend_from_slice(held);
-            held.clear();
+        if !lease.batch.held().is_empty() {
+            put_all(lease.batch.held(), gather);
         }
     }
 

@@ -84,6 +84,8 @@ struct Quiet {
 struct Pending {
     bound: Bound,
     sent: Instant,
+    /// When it was through; until then when it was sent.
+    done: Instant,
     batch: u32,
     fetch: u32,
     simple: bool,
@@ -110,7 +112,8 @@ pub(super) struct Watch {
     portal: Option<Bound>,
     portals: HashMap<Box<[u8]>, Bound, foldhash::fast::RandomState>,
     pending: VecDeque<Pending>,
-    done: Vec<(Pending, Instant)>,
+    /// What is through, each with its time in [`Pending::done`].
+    done: Vec<Pending>,
     batch: u32,
     wait_us: u64,
     /// What is done about hits of this client.
@@ -244,6 +247,7 @@ impl Watch {
             capture,
             bound,
             sent: now,
+            done: now,
             batch: self.batch,
             fetch,
             simple,
@@ -263,10 +267,13 @@ impl Watch {
 
     /// The request in front is through.
     fn complete(&mut self, now: Instant) {
-        if let Some(pending) = self.pending.pop_front()
-            && self.done.len() < MOST_PENDING
-        {
-            self.done.push((pending, now));
+        if let Some(pending) = self.pending.front_mut() {
+            pending.done = now;
+        }
+        if self.done.len() < MOST_PENDING {
+            self.done.extend(self.pending.pop_front());
+        } else {
+            self.pending.pop_front();
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::{Bound, Pending};
 use crate::audit::observer::{BATCH, Observer, Report};
@@ -36,6 +35,7 @@ impl Reports {
     }
 
     /// Adds one; a full batch is handed over.
+    #[inline]
     pub fn push(&self, report: Report) {
         let mut batch = self.batch.borrow_mut();
         batch.push(report);
@@ -85,7 +85,7 @@ pub(super) struct Outcome {
 /// The report of a request that is through.
 pub(super) fn report(
     subject: &Arc<Subject>,
-    (pending, done): (Pending, Instant),
+    pending: Pending,
     outcome: &Outcome,
     observer: &Observer,
 ) -> Report {
@@ -110,7 +110,7 @@ pub(super) fn report(
             conn: outcome.conn,
             subject: subject.clone(),
             sent_us: observer.micros(pending.sent),
-            done_us: observer.micros(done),
+            done_us: observer.micros(pending.done),
             event: Event::Executed(Execution {
                 text: looked.sample.clone(),
                 shape: looked.shape,
