@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::error::ConsoleError;
 use super::execute::{Answer, Env, execute};
 use super::extended::{Refused, Session, complete};
+use super::operator::{self, Operator};
 use super::sessions::{Call, Entered, Identity};
 use super::syntax::{self, Statement};
 use super::table::{self, Formats};
@@ -295,6 +296,44 @@ impl Line {
         &mut self,
         statement: &Statement,
     ) -> Result<Result<Answer, ConsoleError>, Ended> {
+        let ended = self.run(statement).await;
+        self.write_down(statement, &ended);
+        ended
+    }
+
+    /// A line in the audit trail about a command that changes something, also if it was refused.
+    fn write_down(
+        &self,
+        statement: &Statement,
+        ended: &Result<Result<Answer, ConsoleError>, Ended>,
+    ) {
+        let Statement::Command(command, argument) = statement else {
+            return;
+        };
+        if statement.needs() < Rights::Admin {
+            return;
+        }
+        let refused = match ended {
+            Ok(Ok(_)) => String::new(),
+            Ok(Err(error)) => error.to_string(),
+            // What was done stays done.
+            Err(ended) => format!("not waited for: {ended}"),
+        };
+        let seen = &self.entered.seen;
+        let operator = Operator {
+            conn: seen.id,
+            user: seen.user.clone(),
+            app: seen.application_name.clone(),
+            addr: match &*seen.addr {
+                "unix" => String::new(),
+                addr => addr.to_owned(),
+            },
+        };
+        let process = self.env.control.process();
+        operator.commanded(process, command.name, operator::asked(argument), refused);
+    }
+
+    async fn run(&mut self, statement: &Statement) -> Result<Result<Answer, ConsoleError>, Ended> {
         let began = Instant::now();
         let seen = self.entered.seen.clone();
         seen.asked();

@@ -11,6 +11,7 @@ pub mod console;
 pub mod error;
 pub mod execute;
 pub mod extended;
+pub mod operator;
 pub mod sessions;
 pub mod show;
 pub mod syntax;

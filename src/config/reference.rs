@@ -128,6 +128,16 @@ impl Key {
         self
     }
 
+    /// Whether its value is not shown, since it may be a secret.
+    pub fn is_hidden(&self) -> bool {
+        match &self.slot {
+            Slot::Process(field) => matches!(field, Field::Hidden(_)),
+            Slot::Database(field) => matches!(field, Field::Hidden(_)),
+            Slot::User(field) => matches!(field, Field::Hidden(_)),
+            Slot::Peer(field) => matches!(field, Field::Hidden(_)),
+        }
+    }
+
     /// The default in a file of `dialect`.
     pub fn default_in(&self, dialect: Dialect) -> &'static str {
         match (dialect, self.toml_default) {

@@ -1,8 +1,6 @@
 //! Commands of operators as requests: who may, what is written down.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Instant;
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -14,17 +12,20 @@ use super::actions::{Action, act};
 use super::api::Refused;
 use super::reply::{Body, json};
 use super::{HEAD, Site};
-use crate::audit::observer::Report;
-use crate::lint::observe::{Event, Observation, Subject};
+use crate::admin::operator::Operator;
 
 /// Longest body of a request, in bytes.
 pub(super) const BODY_BYTES: usize = 16 * 1024;
 
-/// Longest name of a command that is written down; there are none so long.
-const LONGEST_COMMAND: usize = 64;
-
-/// What the audit trail calls the database of operators.
-const CONSOLE_NAME: &str = "pgweir";
+/// Somebody as the audit trail knows them.
+pub(super) fn visitor_at(user: &str, peer: SocketAddr) -> Operator {
+    Operator {
+        conn: 0,
+        user: user.to_owned(),
+        app: "http".to_owned(),
+        addr: peer.ip().to_string(),
+    }
+}
 
 impl Site {
     /// Carries a command out and writes down who gave it.
@@ -61,39 +62,12 @@ impl Site {
         peer: SocketAddr,
         outcome: &Result<(Value, Value), Refused>,
     ) {
-        let process = self.env.control.process();
-        if !process.audits {
-            return;
-        }
         let (asked, refused) = match outcome {
             Ok((asked, _)) => (asked.to_string(), String::new()),
             Err(refused) => (String::new(), refused.1.clone()),
         };
-        let now = process.observer.micros(Instant::now());
-        let subject = Subject {
-            database: CONSOLE_NAME.into(),
-            user: user.into(),
-            app: "http".into(),
-            client: peer.ip().to_string().into(),
-        };
-        let command: String = name.chars().take(LONGEST_COMMAND).collect();
-        let report = Report {
-            seen: Observation {
-                conn: 0,
-                subject: Arc::new(subject),
-                sent_us: now,
-                done_us: now,
-                event: Event::Commanded {
-                    command: command.into(),
-                    asked: asked.into(),
-                    refused: refused.into(),
-                },
-            },
-            hits: None,
-            suppressed: None,
-        };
-        // What has no room is counted by the trail itself.
-        process.observer.hand_over(&mut vec![report], false);
+        let operator = visitor_at(user, peer);
+        operator.commanded(self.env.control.process(), name, asked, refused);
     }
 
     async fn carry_out(

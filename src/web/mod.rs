@@ -13,6 +13,7 @@ pub mod endpoints;
 pub mod events;
 pub mod fields;
 pub mod history;
+mod lockout;
 pub mod openapi;
 pub mod overview;
 pub mod page;
@@ -27,15 +28,16 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, HeaderValue, LOCATION, WWW_AUTHENTICATE};
+use hyper::header::{ACCEPT, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -51,6 +53,7 @@ use crate::shutdown::Phase;
 use access::Visitor;
 use api::{Reader, Refused};
 use events::Hub;
+use lockout::Lockout;
 use reply::{Body, EVENTS, json, not_found, text, with_type, wrong_method};
 
 /// Connections at once, those of listeners included; more wait in the kernel's queue.
@@ -87,6 +90,8 @@ struct Site {
     hub: Arc<Hub>,
     /// Whether the listener has a loopback address.
     local: bool,
+    /// Failed logins.
+    lockout: Mutex<Lockout>,
 }
 
 /// Serves HTTP for ever. Dropping the future closes the listener; connections end by themselves
@@ -99,6 +104,7 @@ pub async fn serve(listener: TcpListener, env: Env, derivation: Arc<Derivation>)
         derivation,
         local,
         env,
+        lockout: Mutex::default(),
     });
     tokio::select! {
         () = accept(&listener, &site) => {}
@@ -233,6 +239,10 @@ impl Site {
                 false => Ok(Visitor::ANYBODY),
             };
         };
+        let (addr, now) = (peer.ip(), Instant::now());
+        if let Err(wait) = self.lockout.lock().may(addr, &shown.user, now) {
+            return Err(later(wait));
+        }
         // The same for names that nobody has, so that the time does not tell them.
         let candidate = Candidate::look_up(&config, &shown.user, &Found::NotAsked);
         let proven = (self.derivation)
@@ -240,12 +250,20 @@ impl Site {
             .await
             .unwrap_or(false);
         match access::rights(&config.settings, &shown.user) {
-            Some(rights) if proven && candidate.is_genuine() => Ok(Visitor {
-                user: Some(shown.user),
-                rights,
-            }),
+            Some(rights) if proven && candidate.is_genuine() => {
+                self.lockout.lock().succeeded(addr, &shown.user);
+                Ok(Visitor {
+                    user: Some(shown.user),
+                    rights,
+                })
+            }
             _ => {
-                tracing::warn!(user = shown.user, addr = %peer, "a login to the page failed");
+                let now = Instant::now();
+                let wait = self.lockout.lock().failed(addr, &shown.user, now);
+                tracing::warn!(user = shown.user, addr = %peer, locked_s = wait.as_secs(), "a login to the page failed");
+                let process = self.env.control.process();
+                commands::visitor_at(&shown.user, peer)
+                    .turned_away(process, "a login to the page failed");
                 crate::timer::sleep(AFTER_WRONG_PASSWORD).await;
                 Err(unknown())
             }
@@ -257,6 +275,11 @@ impl Site {
             true => json(refused.0, &refused.json()),
             false => text(refused.0, format!("{}\n", refused.1)),
         };
+        if refused.0 == StatusCode::TOO_MANY_REQUESTS {
+            // The text tells it exactly; who comes later than needed is welcome too.
+            let longest = HeaderValue::from(lockout::LONGEST.as_secs());
+            response.headers_mut().insert(RETRY_AFTER, longest);
+        }
         if refused.0 == StatusCode::UNAUTHORIZED {
             let realm = HeaderValue::from_static("Basic realm=\"pgweir\", charset=\"UTF-8\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, realm);
@@ -308,6 +331,12 @@ impl Site {
         listens.store(true, Ordering::Relaxed);
         with_type(Response::new(Either::Right(stream)), EVENTS)
     }
+}
+
+fn later(wait: Duration) -> Refused {
+    let seconds = wait.as_secs_f64().ceil();
+    let told = format!("too many logins failed; try again in {seconds} s");
+    Refused(StatusCode::TOO_MANY_REQUESTS, told)
 }
 
 fn unknown() -> Refused {

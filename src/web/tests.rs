@@ -379,6 +379,24 @@ async fn users_of_the_console_log_in() {
 }
 
 #[tokio::test]
+async fn who_guesses_has_to_wait() {
+    let (addr, _control, _dir) = with_users(true).await;
+    let look = "GET /api/v1/overview";
+    let mut answer = (401, String::new());
+    // The waits grow, so that a slow machine sees one too.
+    for _ in 0..16 {
+        answer = told(addr, "ann", "wrong", look, "").await;
+        if answer.0 != 401 {
+            break;
+        }
+    }
+    assert_eq!(answer.0, 429, "{}", answer.1);
+    assert!(answer.1.contains("retry-after: 60"), "{}", answer.1);
+    assert!(answer.1.contains("too many logins failed"), "{}", answer.1);
+    assert_eq!(told(addr, "bob", "bob:s pass", look, "").await.0, 200);
+}
+
+#[tokio::test]
 async fn operators_give_commands_and_nobody_else_does() {
     let (addr, control, _dir) = with_users(false).await;
     const OURS: &str = "Content-Type: application/json\r\nX-Pgweir: 1\r\n";

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use crate::admin::operator::Operator;
 use crate::admin::{self, Rights};
 use crate::audit::observer::Report;
 use crate::auth::ScramKeys;
@@ -203,6 +204,20 @@ impl Logins {
         }
     }
 
+    /// For the audit trail: somebody has proved who they are, and may not use the console.
+    fn refused_operator(&self, id: u64, login: &Login, addr: PeerAddr) {
+        let stranger = Operator {
+            conn: id,
+            user: login.user.clone(),
+            app: String::new(),
+            addr: match addr {
+                PeerAddr::Tcp(addr) => addr.ip().to_string(),
+                PeerAddr::Unix | PeerAddr::Gone => String::new(),
+            },
+        };
+        stranger.turned_away(&self.context.process, admin::NOT_ALLOWED);
+    }
+
     /// For the audit trail: somebody could not log in.
     fn report_failed(&self, addr: PeerAddr, reason: String) {
         let process = &self.context.process;
@@ -384,6 +399,7 @@ impl Logins {
     async fn console(self: Rc<Self>, id: u64, login: Box<Login>, config: &Config) {
         let (who, addr) = (Who::known(id, &login), login.stream.peer());
         let Some(rights) = rights(config, &login) else {
+            self.refused_operator(id, &login, addr);
             let text = admin::NOT_ALLOWED.to_owned();
             let state = SqlState::INSUFFICIENT_PRIVILEGE;
             turn_away(login.stream, who, Turned { state, text }, config).await;

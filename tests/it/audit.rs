@@ -151,3 +151,77 @@ fn nothing_is_lost_where_nothing_may_be_lost() {
         String::from_utf8_lossy(&told.stderr)
     );
 }
+
+#[test]
+fn commands_of_operators_are_written_down_and_who_may_give_none() {
+    for postgres in each_postgres() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let trail = directory.path().join("audit.jsonl");
+        let database = postgres.database();
+        let mut pgweir = Setup::new()
+            .set("admin_users", "t_trust")
+            .set("stats_users", "t_plain")
+            .database("app", postgres, &database)
+            .audit(&format!(
+                "file = {:?}\npolicy = \"failed-logins\"",
+                trail.display().to_string()
+            ))
+            .start();
+        let console = |pgweir: &Pgweir, user: &str, text: &str| {
+            let mut psql = pgweir.client(postgres, "psql", user);
+            psql.args(["-AtqX", "-d", "pgweir", "-c", text]);
+            psql.output().expect("running psql").status.success()
+        };
+        assert!(console(&pgweir, "t_trust", "SHOW POOLS"));
+        assert!(console(&pgweir, "t_trust", "SET stats_period = 30"));
+        assert!(!console(
+            &pgweir,
+            "t_trust",
+            "SET auth_ldap_options = 'ldapbindpasswd=hush nonsense'"
+        ));
+        assert!(console(&pgweir, "t_trust", "PAUSE app"));
+        assert!(console(&pgweir, "t_trust", "RESUME app"));
+        assert!(!console(&pgweir, "t_trust", "KILL_CLIENT 99999"));
+        assert!(!console(&pgweir, "t_plain", "PAUSE"));
+        assert!(!console(&pgweir, "t_md5", "SHOW POOLS"), "no operator");
+        console(&pgweir, "t_trust", "SHUTDOWN");
+        pgweir.wait();
+        let all = lines(&trail);
+        let told: Vec<String> = (all.iter())
+            .filter(|line| line["event"] == "command")
+            .map(|line| {
+                assert_eq!(
+                    (&line["client"], &line["db"]),
+                    (&"127.0.0.1".into(), &"pgweir".into())
+                );
+                assert_eq!(line["app"], "psql");
+                let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+                let failed = !text("reason").is_empty();
+                format!(
+                    "{} {} {} {failed}",
+                    text("user"),
+                    text("command"),
+                    text("asked")
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                r#"t_trust set {"key":"stats_period","value":"30"} false"#,
+                r#"t_trust set {"key":"auth_ldap_options","value":"******"} true"#,
+                r#"t_trust pause {"database":"app"} false"#,
+                r#"t_trust resume {"database":"app"} false"#,
+                r#"t_trust kill_client {"client":99999} true"#,
+                r#"t_plain pause {} true"#,
+                r#"t_trust shutdown {"phase":"stopped"} false"#,
+            ]
+        );
+        let stranger = |line: &&serde_json::Value| {
+            line["event"] == "login_failed" && line["user"] == "t_md5" && line["db"] == "pgweir"
+        };
+        assert_eq!(all.iter().filter(stranger).count(), 1, "{all:?}");
+        let text = std::fs::read_to_string(&trail).expect("a trail");
+        assert!(!text.contains("hush"), "{text}");
+    }
+}
