@@ -38,6 +38,7 @@ pub mod logging;
 pub mod metrics;
 pub mod net;
 pub mod offline;
+pub mod otlp;
 pub mod pam;
 pub mod patroni;
 pub mod pool;

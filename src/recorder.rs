@@ -10,6 +10,7 @@ use crate::audit::inbox::Letter;
 use crate::audit::observer::{Report, Sink};
 use crate::audit::policy as audit;
 use crate::audit::slow::SlowLog;
+use crate::audit::spans;
 use crate::audit::trail::{Trail, TrailSettings};
 use crate::config::{Config, Settings};
 use crate::lint::engine::Engine;
@@ -157,8 +158,8 @@ impl Sink for Recorder {
             }
             self.audited = config.clone();
         }
-        self.exemplars(batch, &config);
         let now_us = self.process.observer.micros(Instant::now());
+        self.traced(batch, &config, now_us);
         for report in batch {
             if let Some(trail) = &mut self.trail {
                 trail.record(report, now_us);
@@ -211,13 +212,14 @@ impl Sink for Recorder {
 
 impl Recorder {
     /// Notes statements of which a comment says to which request they belong.
-    fn exemplars(&self, batch: &[Report], config: &Config) {
+    fn traced(&self, batch: &[Report], config: &Config, now_us: u64) {
         let is_traced = |report: &&Report| matches!(&report.seen.event, Event::Executed(one) if one.traced.is_some());
         let mut traced = batch.iter().filter(is_traced).peekable();
         if traced.peek().is_none() {
             return;
         }
         let now = SystemTime::now();
+        let share = config.settings.traces_per_thousand();
         let mut exemplars = self.process.exemplars.lock();
         for report in traced {
             let entry = config.databases.get(&*report.seen.subject.database);
@@ -225,6 +227,9 @@ impl Recorder {
                 .or(config.fallback.as_ref())
                 .and_then(|entry| entry.user.as_deref());
             exemplars.note(&report.seen, user, now);
+            if let Some(share) = share {
+                spans::note(&self.process.spans, &report.seen, share, (now, now_us));
+            }
         }
     }
 

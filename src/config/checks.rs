@@ -79,10 +79,38 @@ pub(super) fn check(
     logins(config, &mut check);
     sizes(config, &mut check);
     log_level(config, &mut check);
+    otlp(config, &mut check);
     syslog(config, &mut check);
     mirrors(config, &mut check);
     users_file(config, &mut check);
     hba_files(config, &mut check);
+}
+
+fn otlp(config: &Config, check: &mut Check<'_>) {
+    let settings = &config.settings;
+    let signals = ["metrics", "traces"];
+    for signal in &settings.otlp_signals {
+        if !signals.contains(&signal.as_str()) {
+            check.process(
+                "otlp_signals",
+                format!("is metrics or traces, not {signal:?}"),
+            );
+        }
+    }
+    let endpoint = &settings.otlp_endpoint;
+    let plain = endpoint.strip_prefix("http://");
+    let Some(rest) = plain.or_else(|| endpoint.strip_prefix("https://")) else {
+        if !endpoint.is_empty() {
+            check.process("otlp_endpoint", "begins with http:// or https://");
+        }
+        return;
+    };
+    if rest.starts_with(['/', ':']) || rest.is_empty() || rest.contains(['?', '#', '@', ' ']) {
+        let told = "is an address such as http://127.0.0.1:4318; what else there is to say goes into otlp_headers";
+        check.process("otlp_endpoint", told);
+    } else if plain.is_none() && settings.otlp_ca_file.is_none() {
+        check.process("otlp_endpoint", "https needs otlp_ca_file");
+    }
 }
 
 fn listeners(config: &Config, check: &mut Check<'_>) {

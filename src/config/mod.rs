@@ -458,6 +458,18 @@ pub struct Settings {
     pub auth_pam_service: String,
     /// The program that asks PAM; `None`: the one beside pgweir.
     pub auth_pam_helper: Option<PathBuf>,
+    /// Where OpenTelemetry's collector is; empty for none.
+    pub otlp_endpoint: String,
+    /// What it is sent.
+    pub otlp_signals: Vec<String>,
+    /// What is said in the head of each request to it.
+    pub otlp_headers: Option<Secret>,
+    /// How many of a thousand traces it is sent.
+    pub otlp_traces_per_thousand: u32,
+    /// Between two times that it is sent metrics.
+    pub otlp_metrics_interval: Duration,
+    /// Authorities (PEM) that its certificate must come from.
+    pub otlp_ca_file: Option<PathBuf>,
     /// Authorities (PEM) that certificates of Patroni's REST API must come from.
     pub patroni_ca_file: Option<PathBuf>,
     /// Authorities (PEM) that certificates of LDAP servers must come from.
@@ -655,6 +667,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How many of a thousand traces are sent to a collector; `None` if there is none that wants any.
+    pub fn traces_per_thousand(&self) -> Option<u32> {
+        let wanted = self.otlp_signals.iter().any(|signal| signal == "traces");
+        (wanted && !self.otlp_endpoint.is_empty()).then_some(self.otlp_traces_per_thousand)
+    }
+
     /// The program that asks PAM.
     pub fn pam_helper(&self) -> PathBuf {
         self.auth_pam_helper.clone().unwrap_or_else(|| {

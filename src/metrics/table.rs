@@ -189,6 +189,11 @@ pub const METRICS: &[Metric] = &[
         Series(&["database", "outcome"], cluster::mirrored),
     ),
     counter(
+        "pgweir_otlp_dropped_total",
+        "Spans that found no room among those that wait for OpenTelemetry's collector, or that it did not take.",
+        Process(|r| r.process.spans.dropped() as f64),
+    ),
+    counter(
         "pgweir_audit_lines_lost_total",
         "Lines that the audit trail could not write.",
         Process(|r| r.process.observer.unwritten() as f64),

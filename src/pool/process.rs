@@ -15,6 +15,8 @@ use super::mirror::stats::MirrorStats;
 use super::peers::PeerPools;
 use crate::audit::findings::Findings;
 use crate::audit::observer::Observer;
+use crate::audit::outbox::Outbox;
+use crate::audit::spans::{self, Span};
 use crate::audit::statements::Statements;
 use crate::audit::wall::Wall;
 use crate::config::{Config, Database};
@@ -88,6 +90,8 @@ pub struct Process {
     pub observer: Arc<Observer>,
     /// What each statement cost.
     pub usage: Mutex<Statements>,
+    /// Statements that wait to be sent to a collector of traces.
+    pub spans: Outbox<Span>,
     /// Statements with trace ids, for histograms.
     pub exemplars: Mutex<Exemplars>,
     /// What the rules found.
@@ -125,6 +129,7 @@ impl Process {
             mirrors: DashMap::default(),
             observer: Arc::new(Observer::new()),
             usage: Mutex::new(Statements::new(MOST_STATEMENTS)),
+            spans: Outbox::new(spans::MOST),
             exemplars: Mutex::default(),
             findings: Mutex::new(Findings::new(MOST_FINDINGS)),
             policy: ArcSwap::from_pointee(policy),

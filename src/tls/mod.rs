@@ -34,6 +34,8 @@ pub struct TlsBundle {
     pub directory: Option<Arc<rustls::ClientConfig>>,
     /// Towards Patroni; `None` without `patroni_ca_file`.
     pub patroni: Option<Arc<rustls::ClientConfig>>,
+    /// Towards OpenTelemetry's collector; `None` without `otlp_ca_file`.
+    pub otlp: Option<Arc<rustls::ClientConfig>>,
 }
 
 impl TlsBundle {
@@ -57,7 +59,12 @@ impl TlsBundle {
             Some(path) => Some(client::trusting(path)?),
             None => None,
         };
+        let otlp = match &config.settings.otlp_ca_file {
+            Some(path) => Some(client::trusting(path)?),
+            None => None,
+        };
         Ok(TlsBundle {
+            otlp,
             clients,
             servers,
             directory,

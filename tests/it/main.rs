@@ -36,6 +36,7 @@ mod limits;
 mod logs;
 mod mirror;
 mod offline;
+mod otlp;
 mod pam;
 mod patroni;
 mod prepared;

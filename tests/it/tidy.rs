@@ -34,7 +34,7 @@ fn layer(path: &str) -> Option<u8> {
         "session" => 6,
         "control" => 7,
         "metrics" | "advisor" | "watcher" | "patroni" => 8,
-        "admin" | "web" => 9,
+        "admin" | "web" | "otlp" => 9,
         "worker" | "recorder" | "daemon" | "app" | "cli" | "offline" | "signals" | "logging"
         | "demo" | "top" | "main" | "lib" => 10,
         _ => return None,

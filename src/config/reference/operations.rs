@@ -1,7 +1,7 @@
 //! Keys about the process, the console, the log and statistics.
 
 use super::super::field::Field::{
-    Bool, Count, File, Millis, Names, Seconds, Size32, Size64, SomeSeconds, Text,
+    Bool, Count, File, Hidden, Millis, Names, Seconds, Size32, Size64, SomeSeconds, Text,
 };
 use super::Key;
 
@@ -175,6 +175,48 @@ pub(super) const KEYS: &[Key] = &[
         "3600",
         Seconds(|s| &mut s.advisor_interval),
         "How often a database is looked at; the first time a minute after its first client, or after this time if that is shorter. `ADVISE` on the console looks at once.",
+    )
+    .ours(),
+    Key::process(
+        "otlp_endpoint",
+        "",
+        Text(|s| &mut s.otlp_endpoint),
+        "Send metrics and traces to a collector of OpenTelemetry by OTLP over HTTP (protobuf): its address without `/v1/…`, such as `http://127.0.0.1:4318`. `https` needs `otlp_ca_file`. Empty: nothing is sent (docs/otlp.md).",
+    )
+    .ours(),
+    Key::process(
+        "otlp_signals",
+        "metrics,traces",
+        Names(|s| &mut s.otlp_signals),
+        "What is sent to `otlp_endpoint`: `metrics`, `traces` or both.",
+    )
+    .ours(),
+    Key::process(
+        "otlp_traces_per_thousand",
+        "1000",
+        Count(0, 1_000, |s| &mut s.otlp_traces_per_thousand),
+        "Of how many of a thousand traces `otlp_endpoint` is sent the statements, of those that applications record. Which ones is decided by the trace's id, as OpenTelemetry's samplers do, so that a trace has all of its statements or none.",
+    )
+    .ours(),
+    Key::process(
+        "otlp_metrics_interval",
+        "15",
+        SomeSeconds(|s| &mut s.otlp_metrics_interval),
+        "How often `otlp_endpoint` is sent metrics.",
+    )
+    .ours(),
+    Key::process(
+        "otlp_headers",
+        "",
+        Hidden(|s| &mut s.otlp_headers),
+        "What is said in the head of each request to `otlp_endpoint`, as `NAME=VALUE` with commas between: `authorization=Basic …`. Shown nowhere.",
+    )
+    .ours(),
+    Key::process(
+        "otlp_ca_file",
+        "",
+        File(|s| &mut s.otlp_ca_file),
+        "Authorities (PEM) that the certificate of an `otlp_endpoint` with `https` must come from; it must name the host.",
     )
     .ours(),
     Key::process(
