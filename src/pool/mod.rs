@@ -12,6 +12,7 @@ pub mod histogram;
 pub mod key;
 pub mod lease;
 pub mod mirror;
+mod names;
 pub mod opening;
 pub mod peers;
 pub mod process;

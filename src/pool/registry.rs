@@ -1,6 +1,6 @@
 //! The pools of one worker.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ pub struct Pools {
     derivation: Arc<Derivation>,
     clock: Clock,
     map: RefCell<BTreeMap<PoolKey, Rc<Pool>>>,
+    /// When the names of servers were looked up again last.
+    pub(super) looked_up: Cell<Instant>,
 }
 
 impl Pools {
@@ -29,6 +31,7 @@ impl Pools {
             derivation,
             clock: Clock::default(),
             map: RefCell::default(),
+            looked_up: Cell::new(Instant::now()),
         })
     }
 
@@ -100,6 +103,7 @@ impl Pools {
         for pool in self.all() {
             pool.tick(now);
         }
+        self.look_up_names(now);
         let settings = &self.process.config.load().settings;
         let idle = [settings.autodb_idle_timeout, settings.pool_idle_timeout];
         let idle = (idle.into_iter().filter(|idle| !idle.is_zero()).min()).unwrap_or(Duration::MAX);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use super::names;
 use super::process::Level;
 use super::{Pool, PoolSettings};
 use crate::config::{Config, Database, PoolMode};
@@ -359,6 +360,25 @@ impl Pool {
             self.close_unwanted("not a server of the cluster any more");
             self.pump();
         }
+    }
+
+    /// The host names that its connections were made with.
+    pub(super) fn names(&self) -> Vec<String> {
+        let servers = self.servers.borrow();
+        let names = servers
+            .values()
+            .filter_map(|server| names::name(&server.host));
+        names.map(str::to_owned).collect()
+    }
+
+    /// Closes connections to addresses that a name does not have any more, when they are free.
+    pub(super) fn leave_addresses(&self, name: &str, found: &[std::net::IpAddr]) {
+        for server in self.servers.borrow().values() {
+            if names::is_left_behind(&server.host, &server.addr, name, found) {
+                server.close_needed.set(true);
+            }
+        }
+        self.close_unwanted("its host name has another address");
     }
 
     /// Closes what is idle and must go.
