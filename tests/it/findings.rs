@@ -780,7 +780,7 @@ fn a_deadlock_names_both_clients_and_their_statements() {
             ],
         );
         let clients = [("till", "stock"), ("stock", "till")].map(|(first, second)| {
-            let update = |table: &str| format!("UPDATE {table} SET a = a + 77 WHERE id = 1");
+            let update = |table: &str| format!("UPDATE {table} SET a = a + 770077 WHERE id = 1");
             let mut psql = pgweir.client(postgres, "psql", "t_trust");
             psql.args(["-AtX", "-d", "app", "-c", "BEGIN", "-c", &update(first)]);
             psql.args([
@@ -824,7 +824,7 @@ fn a_deadlock_names_both_clients_and_their_statements() {
             message.contains("before") || message.contains("locks"),
             "{message}"
         );
-        assert!(!shown.contains("77"), "{shown}");
+        assert!(!shown.contains("770077"), "{shown}");
     }
 }
 
