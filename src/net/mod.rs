@@ -3,6 +3,7 @@
 //! Nothing here knows the PostgreSQL protocol.
 
 pub mod account;
+pub mod http;
 pub mod interfaces;
 pub mod listener;
 pub mod sockopt;

@@ -1,25 +1,20 @@
-//! One POST to a collector, with bounds on time and size.
+//! One POST to a collector.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
-use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use hyper::header::CONTENT_TYPE;
+use hyper::{Method, Request, StatusCode, Uri};
 
 use crate::config::Secret;
-use crate::timer::timeout;
+use crate::net::http::{self, Bounds, Trust};
 
-/// How long it may take in all.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest answer, in bytes; nothing of it is used.
-const LONGEST: usize = 64 << 10;
+/// Nothing of an answer is used.
+const BOUNDS: Bounds = Bounds {
+    time: Duration::from_secs(10),
+    bytes: 64 << 10,
+};
 
 /// Where something goes.
 pub(super) struct Target {
@@ -43,47 +38,30 @@ impl From<String> for Failure {
     }
 }
 
-/// Sends a body. `tls`: how servers of `https` prove themselves.
+/// Sends a body.
 ///
 /// Cancel safe: dropping it closes the connection.
-pub(super) async fn post(
-    target: &Target,
-    tls: Option<Arc<rustls::ClientConfig>>,
-    body: Bytes,
-) -> Result<(), Failure> {
-    let sending = async {
-        let url = &target.url;
-        let host = (url.host()).ok_or_else(|| "otlp_endpoint names no host".to_owned())?;
-        let https = url.scheme_str() == Some("https");
-        let port = url.port_u16().unwrap_or(if https { 443 } else { 80 });
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let socket = (TcpStream::connect((bare, port)).await).map_err(|error| error.to_string())?;
-        if !https {
-            return send(socket, target, body).await;
-        }
-        let tls = tls.ok_or_else(|| "otlp_ca_file is not set".to_owned())?;
-        let name = ServerName::try_from(bare.to_owned()).map_err(|error| error.to_string())?;
-        let socket = TlsConnector::from(tls).connect(name, socket).await;
-        send(socket.map_err(|error| error.to_string())?, target, body).await
-    };
-    match timeout(PATIENCE, sending).await {
-        Ok(sent) => sent,
-        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs()).into()),
+pub(super) async fn post(target: &Target, trust: Trust, body: Bytes) -> Result<(), Failure> {
+    let request = request(target, body)?;
+    let (status, _) = http::ask(&target.url, trust, request, BOUNDS).await?;
+    if status.is_success() {
+        return Ok(());
     }
+    // Source: OTLP specification, Failures: these may pass, nothing else does.
+    let again = matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    );
+    let text = format!("it answers {status}");
+    Err(Failure { text, again })
 }
 
 fn request(target: &Target, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
-    let authority = target
-        .url
-        .authority()
-        .map_or("", |authority| authority.as_str());
-    let path = target
-        .url
-        .path_and_query()
-        .map_or("/", |path| path.as_str());
-    let mut request = Request::post(path)
-        .header(HOST, authority)
-        .header(CONTENT_TYPE, "application/x-protobuf");
+    let mut request =
+        http::request(Method::POST, &target.url).header(CONTENT_TYPE, "application/x-protobuf");
     let headers = target
         .headers
         .as_ref()
@@ -102,49 +80,10 @@ fn request(target: &Target, body: Bytes) -> Result<Request<Full<Bytes>>, String>
     request.map_err(|_| "otlp_headers: a name or a value that no header can have".to_owned())
 }
 
-async fn send(
-    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    target: &Target,
-    body: Bytes,
-) -> Result<(), Failure> {
-    let text = |error: hyper::Error| error.to_string();
-    let request = request(target, body)?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake::<_, Full<Bytes>>(TokioIo::new(socket))
-            .await
-            .map_err(text)?;
-    let sending = async {
-        let response = sender.send_request(request).await.map_err(text)?;
-        let status = response.status();
-        if !status.is_success() {
-            // Source: OTLP specification, Failures: these may pass, nothing else does.
-            let again = matches!(
-                status,
-                StatusCode::TOO_MANY_REQUESTS
-                    | StatusCode::BAD_GATEWAY
-                    | StatusCode::SERVICE_UNAVAILABLE
-                    | StatusCode::GATEWAY_TIMEOUT
-            );
-            let text = format!("it answers {status}");
-            return Err(Failure { text, again });
-        }
-        let body = Limited::new(response.into_body(), LONGEST).collect().await;
-        body.map(drop).map_err(|error| error.to_string().into())
-    };
-    tokio::pin!(sending);
-    tokio::select! {
-        sent = &mut sending => sent,
-        // The connection may end before the answer is read to its end.
-        ended = connection => match ended {
-            Ok(()) => sending.await,
-            Err(error) => Err(text(error).into()),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::header::HOST;
 
     #[test]
     fn headers_are_sent_and_mistakes_do_not_tell_them() {

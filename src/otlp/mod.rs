@@ -19,6 +19,7 @@ use crate::audit::outbox::Outbox;
 use crate::audit::spans::Span;
 use crate::config::Settings;
 use crate::control::Control;
+use crate::net::http::Trust;
 use client::Target;
 
 /// Between two looks at what waits.
@@ -124,6 +125,13 @@ impl Sender {
         &self.control.process().spans
     }
 
+    fn trust(&self) -> Trust {
+        Trust {
+            tls: self.control.process().tls.load().otlp.clone(),
+            setting: "otlp_ca_file",
+        }
+    }
+
     /// Nobody wants traces any more.
     fn forget(&mut self) {
         let held = self.held.take().map_or(0, |held| held.spans);
@@ -148,8 +156,7 @@ impl Sender {
                     }
                 }
             };
-            let tls = self.control.process().tls.load().otlp.clone();
-            match client::post(target, tls, held.body.clone()).await {
+            match client::post(target, self.trust(), held.body.clone()).await {
                 Ok(()) => {}
                 Err(failure) => {
                     held.tries += 1;
@@ -168,8 +175,7 @@ impl Sender {
         let snapshot = self.control.counts().await;
         let now = SystemTime::now();
         let body = written(move || metrics::request(&snapshot, &process, now)).await?;
-        let tls = self.control.process().tls.load().otlp.clone();
-        let sent = client::post(target, tls, body).await;
+        let sent = client::post(target, self.trust(), body).await;
         sent.map_err(|failure| failure.text)
     }
 }

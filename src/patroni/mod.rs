@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use hyper::Uri;
 
 use crate::control::Control;
+use crate::net::http::Trust;
 
 /// Shortest pause between two questions.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -63,8 +64,11 @@ async fn ask(
     for place in places {
         let answer = async {
             let url: Uri = place.parse().map_err(|_| "it is no URL".to_owned())?;
-            let tls = control.process().tls.load().patroni.clone();
-            let answer = client::get(&url, tls).await?;
+            let trust = Trust {
+                tls: control.process().tls.load().patroni.clone(),
+                setting: "patroni_ca_file",
+            };
+            let answer = client::get(&url, trust).await?;
             members::read(&answer, seeds)
         };
         match answer.await {
