@@ -304,7 +304,7 @@ impl std::fmt::Display for Host {
 }
 
 /// One entry of `[databases]`: a name clients connect to and what stands behind it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Database {
     /// Name that clients use; `*` for the fallback entry.
     pub name: String,

@@ -42,42 +42,11 @@ fn settings(auth_type: AuthType) -> Settings {
 fn config(auth_type: AuthType) -> Config {
     let database = Database {
         name: "db".to_owned(),
-        dbname: None,
         hosts: vec![Host::Tcp {
             host: "127.0.0.1".to_owned(),
             port: 5432,
         }],
-        members: Vec::new(),
-        mirror: None,
-        mirror_statements: None,
-        mirror_share: None,
-        patroni: Vec::new(),
-        seeds: Vec::new(),
-        replica_wait: None,
-        target_session_attrs: None,
-        balance: None,
-        slow_start: None,
-        replica_pool_size: None,
-        primary_reads: None,
-        read_your_writes: None,
-        read_only_transactions: None,
-        max_replica_lag: None,
-        user: None,
-        password: None,
-        auth_user: None,
-        auth_query: None,
-        auth_dbname: None,
-        pool_size: None,
-        min_pool_size: None,
-        reserve_pool_size: None,
-        pool_mode: None,
-        max_db_connections: None,
-        max_db_client_connections: None,
-        server_lifetime: None,
-        query_wait_timeout: None,
-        connect_query: None,
-        load_balance_hosts: None,
-        params: Vec::new(),
+        ..Database::default()
     };
     let hashed = md5::hex_md5(&[b"secret", b"hashed"]);
     let secrets = [
