@@ -489,17 +489,17 @@ fn with_hosts(
     (database, wrong)
 }
 
-/// Most servers of a cluster.
-const MOST_SERVERS: usize = 64;
-
 fn with_servers(draft: DatabaseDraft) -> (Database, Vec<(&'static str, String)>) {
     let mut wrong = Vec::new();
     let mut database = draft.database;
     if !draft.host.is_empty() {
         wrong.push(("servers", "host is set too; one of them".to_owned()));
     }
-    if draft.servers.len() > MOST_SERVERS {
-        wrong.push(("servers", format!("more than {MOST_SERVERS} servers")));
+    if draft.servers.len() > member::MOST_SERVERS {
+        wrong.push((
+            "servers",
+            format!("more than {} servers", member::MOST_SERVERS),
+        ));
     }
     for text in &draft.servers {
         match Member::parse(text, draft.port) {

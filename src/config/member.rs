@@ -27,6 +27,8 @@ impl Role {
     }
 }
 
+/// Most servers of a cluster: sets of them are the bits of one number.
+pub const MOST_SERVERS: usize = u64::BITS as usize;
 /// Heaviest weight of a server.
 const MOST_WEIGHT: u32 = 1000;
 

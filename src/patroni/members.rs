@@ -4,11 +4,8 @@
 
 use serde_json::Value;
 
-use crate::config::member::{Member, Role};
-use crate::config::{Host, Member as Known};
-
-/// Most members that are taken from an answer.
-const MOST: usize = 64;
+use crate::config::Host;
+use crate::config::member::{MOST_SERVERS, Member, Role};
 
 /// Whoever holds the leader's key may be the primary, and nobody else; of a standby cluster the leader is a
 /// replica of another one, and says so itself.
@@ -24,7 +21,7 @@ fn role(told: &str) -> Role {
 ///
 /// # Errors
 /// What is wrong with the answer.
-pub fn read(answer: &[u8], known: &[Known]) -> Result<Vec<Member>, String> {
+pub fn read(answer: &[u8], known: &[Member]) -> Result<Vec<Member>, String> {
     let answer: Value = serde_json::from_slice(answer)
         .map_err(|error| format!("its answer is not as expected: {error}"))?;
     let told = answer.get("members").and_then(Value::as_array);
@@ -66,8 +63,8 @@ pub fn read(answer: &[u8], known: &[Known]) -> Result<Vec<Member>, String> {
     if members.is_empty() {
         return Err("it names no member that has an address".to_owned());
     }
-    if members.len() > MOST {
-        return Err(format!("it names more than {MOST} members"));
+    if members.len() > MOST_SERVERS {
+        return Err(format!("it names more than {MOST_SERVERS} members"));
     }
     members.sort_by_key(|member| member.host.to_string());
     Ok(members)
@@ -87,7 +84,7 @@ mod tests {
              "lag": "unknown", "tags": {"zone": "z", "clonefrom": true}},
             {"name": "d", "role": "replica", "state": "starting"}
         ], "scope": "demo"}"#;
-        let known = [Known::parse("10.0.0.3:5433 weight=7 pool_size=3", 5432).expect("a server")];
+        let known = [Member::parse("10.0.0.3:5433 weight=7 pool_size=3", 5432).expect("a server")];
         let members = read(answer, &known).expect("members");
         let told: Vec<_> = (members.iter())
             .map(|one| {

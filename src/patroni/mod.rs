@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use hyper::Uri;
 
+use crate::config::Member;
 use crate::control::Control;
 use crate::net::http::Trust;
 
@@ -58,8 +59,8 @@ pub async fn run(control: Control) {
 async fn ask(
     control: &Control,
     places: &[Arc<str>],
-    seeds: &[crate::config::Member],
-) -> Result<Vec<crate::config::Member>, String> {
+    seeds: &[Member],
+) -> Result<Vec<Member>, String> {
     let mut errors = Vec::new();
     for place in places {
         let answer = async {

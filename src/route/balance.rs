@@ -8,15 +8,16 @@ use std::time::Instant;
 
 use super::topology::{Server, View};
 use crate::config::cluster::{Balance, ClusterPolicy};
+use crate::config::member::MOST_SERVERS;
 
-/// A set of servers of a cluster, by their places; a cluster has at most 64.
+/// A set of servers of a cluster, by their places; a cluster has at most [`MOST_SERVERS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Servers(u64);
 
 impl Servers {
     /// Those of a view that fulfil a condition.
     pub fn of(view: &View, mut fits: impl FnMut(usize, &Server) -> bool) -> Self {
-        let servers = view.servers.iter().enumerate().take(64);
+        let servers = view.servers.iter().enumerate().take(MOST_SERVERS);
         Self(servers.fold(0, |set, (at, server)| {
             set | u64::from(fits(at, server)) << at
         }))
@@ -31,7 +32,7 @@ impl Servers {
     /// Whether this one is among them.
     #[must_use]
     pub fn has(self, at: usize) -> bool {
-        at < 64 && self.0 >> at & 1 == 1
+        at < MOST_SERVERS && self.0 >> at & 1 == 1
     }
 
     /// Those that are in both.
@@ -43,14 +44,14 @@ impl Servers {
     /// With this one.
     #[must_use]
     pub fn with(self, at: usize) -> Self {
-        match at < 64 {
+        match at < MOST_SERVERS {
             true => Self(self.0 | 1 << at),
             false => self,
         }
     }
 
     fn without(self, at: usize) -> Self {
-        Self(self.0 & !(1 << (at % 64)))
+        Self(self.0 & !(1 << (at % MOST_SERVERS)))
     }
 
     /// Their places, the lowest first.
