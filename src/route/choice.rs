@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::balance::{self, Servers};
 use super::topology::{Server, Standing, View};
-use crate::config::cluster::{ClusterPolicy, PrimaryReads};
+use crate::config::cluster::{ClusterPolicy, PrimaryReads, Target};
 
 /// Why a statement goes where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,6 +209,31 @@ pub fn read(
     }
 }
 
+/// Where all of a session goes that is for `target` as a whole, whatever is in it; `None` if each statement goes
+/// where it may run. `load` and `chance` are those of [`balance::pick`].
+pub fn aim(
+    view: &View,
+    policy: &ClusterPolicy,
+    target: Target,
+    wanted: &Wanted,
+    now: Instant,
+    load: impl Fn(usize) -> u32,
+    chance: impl FnOnce() -> u64,
+) -> Option<Route> {
+    match target {
+        Target::Any => return None,
+        Target::Primary => return Some(Route::Primary(Reason::Target)),
+        Target::Standby | Target::PreferStandby => {}
+    }
+    let among = candidates(view, policy, wanted, now);
+    let found = balance::pick(view, among, policy, now, load, chance());
+    Some(match (found, target) {
+        (Some(at), _) => Route::Replica(at),
+        (None, Target::PreferStandby) => Route::Primary(Reason::NoReplica),
+        (None, _) => Route::Wait(Reason::NoReplica),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,6 +334,36 @@ mod tests {
         assert!(matches!(go(&view, over, all), Route::Replica(_)));
         assert_eq!(state(&view.servers[0], &policy, now), "writes");
         assert_eq!(state(&view.servers[1], &policy, over), "reads");
+    }
+
+    #[test]
+    fn a_session_that_is_for_some_servers_gets_nothing_else() {
+        let start = Instant::now();
+        let policy = policy(PrimaryReads::Only);
+        let go = |fresh: &[Option<u64>], target| {
+            let wanted = Wanted::default();
+            let view = view(start, fresh);
+            aim(&view, &policy, target, &wanted, start, |_| 0, || 7)
+        };
+        use Target::{Any, PreferStandby, Primary, Standby};
+        let none = Reason::NoReplica;
+        for (target, with_one, without) in [
+            (Any, None, None),
+            (
+                Primary,
+                Some(Route::Primary(Reason::Target)),
+                Some(Route::Primary(Reason::Target)),
+            ),
+            (Standby, Some(Route::Replica(1)), Some(Route::Wait(none))),
+            (
+                PreferStandby,
+                Some(Route::Replica(1)),
+                Some(Route::Primary(none)),
+            ),
+        ] {
+            assert_eq!(go(&[Some(0)], target), with_one, "{target:?}");
+            assert_eq!(go(&[], target), without, "{target:?}");
+        }
     }
 
     #[test]

@@ -101,19 +101,12 @@ pub fn explain(question: &Question<'_>, now: Instant) -> Vec<(String, String)> {
         asked,
         ..Wanted::default()
     };
-    let route = match question.class {
-        _ if policy.target == Target::Primary => Route::Primary(Reason::Target),
-        _ if policy.target != Target::Any => {
-            let among = choice::candidates(view, &policy, &wanted, now);
-            match (among.is_empty(), policy.target) {
-                (true, Target::PreferStandby) => Route::Primary(Reason::NoReplica),
-                (true, _) => Route::Wait(Reason::NoReplica),
-                (false, _) => Route::Replica(among.iter().next().unwrap_or_default()),
-            }
-        }
-        Class::Refused => Route::Primary(Reason::Refused),
-        Class::Writes(_) => Route::Primary(Reason::Writes),
-        _ => choice::read(view, &policy, &wanted, now, |_| 0, 0),
+    let aimed = choice::aim(view, &policy, policy.target, &wanted, now, |_| 0, || 0);
+    let route = match (aimed, question.class) {
+        (Some(route), _) => route,
+        (None, Class::Refused) => Route::Primary(Reason::Refused),
+        (None, Class::Writes(_)) => Route::Primary(Reason::Writes),
+        (None, _) => choice::read(view, &policy, &wanted, now, |_| 0, 0),
     };
     let (to, why) = match route {
         Route::Primary(reason) => (

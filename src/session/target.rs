@@ -14,8 +14,7 @@ use super::route::Visit;
 use crate::config::cluster::{ClusterPolicy, ReadYourWrites, Target};
 use crate::pool::Pool;
 use crate::pool::cluster::Cluster;
-use crate::route::balance;
-use crate::route::choice::{self, Reason, Wanted};
+use crate::route::choice::{self, Reason, Route, Wanted};
 
 /// The parameter in which a client says it for its session.
 const PARAMETER: &str = "pgweir.target_session_attrs";
@@ -37,10 +36,6 @@ impl Session {
         before: &Visit,
         cx: &TaskContext<'_>,
     ) -> Option<Rc<Pool>> {
-        if target == Target::Primary {
-            self.told(Reason::Target);
-            return Some(self.pool.clone());
-        }
         let wanted = Wanted {
             written: match policy.read_your_writes {
                 ReadYourWrites::Database => cluster.written(),
@@ -52,30 +47,35 @@ impl Session {
             ..Wanted::default()
         };
         self.visit.failed = before.failed;
-        if let Some((at, pool)) = self.some_replica(cluster, policy, &wanted) {
-            (self.visit.standby, self.visit.at) = (true, at as u8);
-            self.told(Reason::Target);
-            return Some(pool);
+        match self.aimed(target, cluster, policy, &wanted) {
+            Some(Route::Wait(_)) => {
+                self.wait_for_replica(cluster, before.waits, cx);
+                return None;
+            }
+            Some(Route::Replica(at)) => {
+                if let Some(pool) = self.pool.replica(at) {
+                    (self.visit.standby, self.visit.at) = (true, at as u8);
+                    self.told(Reason::Target);
+                    return Some(pool);
+                }
+            }
+            Some(Route::Primary(reason)) => self.told(reason),
+            None => {}
         }
-        if target == Target::PreferStandby {
-            self.told(Reason::NoReplica);
-            return Some(self.pool.clone());
-        }
-        self.wait_for_replica(cluster, before.waits, cx);
-        None
+        Some(self.pool.clone())
     }
 
-    fn some_replica(
+    fn aimed(
         &self,
+        target: Target,
         cluster: &Cluster,
         policy: &ClusterPolicy,
         wanted: &Wanted,
-    ) -> Option<(usize, Rc<Pool>)> {
+    ) -> Option<Route> {
+        let load = |at| self.load(false, at);
+        let chance = || self.chance(cluster, policy);
         let (view, now) = (cluster.view(), Instant::now());
-        let among = choice::candidates(&view, policy, wanted, now);
-        let chance = self.chance(cluster, policy);
-        let at = balance::pick(&view, among, policy, now, |at| self.load(false, at), chance)?;
-        Some((at, self.pool.replica(at)?))
+        choice::aim(&view, policy, target, wanted, now, load, chance)
     }
 
     /// The pool in which a client's login is tried: of a replica if its session is for those and one is known,
@@ -92,20 +92,17 @@ impl Session {
             said.and_then(|(_, value)| Target::parse(value))
         });
         let target = said.unwrap_or(policy.target);
-        if matches!(target, Target::Any | Target::Primary) {
-            return self.pool.clone();
-        }
         let wanted = Wanted {
             // One that took no login is not asked again for this one.
             without: self.visit.failed,
             ..Wanted::default()
         };
-        match self.some_replica(&cluster, &policy, &wanted) {
-            Some((at, pool)) => {
-                (self.visit.standby, self.visit.at) = (true, at as u8);
-                pool
-            }
-            None => self.pool.clone(),
+        if let Some(Route::Replica(at)) = self.aimed(target, &cluster, &policy, &wanted)
+            && let Some(pool) = self.pool.replica(at)
+        {
+            (self.visit.standby, self.visit.at) = (true, at as u8);
+            return pool;
         }
+        self.pool.clone()
     }
 }
