@@ -4,7 +4,7 @@
 //! [`Cluster::view`], which never waits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,12 @@ use crate::sql::{Analysis, Flags};
 
 /// Milliseconds between two times that servers are asked because somebody waits for a replica to catch up.
 const SOON: u64 = 20;
+
+/// Where the count of news of the next cluster begins: whoever waited for news of one must not take those of its
+/// successor for news that it knows.
+static FIRST_NEWS: AtomicU32 = AtomicU32::new(0);
+/// How far apart these are.
+const NEWS_APART: u32 = 1 << 20;
 
 /// See the module.
 #[derive(Debug)]
@@ -99,7 +105,10 @@ impl Cluster {
             turn: AtomicU64::new(0),
             looked: AtomicU64::new(0),
             told: AtomicUsize::new(usize::MAX),
-            news: Mutex::default(),
+            news: Mutex::new((
+                FIRST_NEWS.fetch_add(NEWS_APART, Ordering::Relaxed),
+                Vec::new(),
+            )),
             look: Notify::new(),
             changed: Notify::new(),
             retired: AtomicBool::new(false),
@@ -196,13 +205,17 @@ impl Cluster {
         self.view.store(Arc::new(topology.view().clone()));
         drop(topology);
         self.changed.notify_waiters();
+        self.wake_who_wait();
+        changed
+    }
+
+    fn wake_who_wait(&self) {
         let waiting = {
             let mut news = self.news.lock();
             news.0 = news.0.wrapping_add(1);
             std::mem::take(&mut news.1)
         };
         waiting.into_iter().for_each(Waker::wake);
-        changed
     }
 
     /// Has `waker` woken when a server is heard of next. Returns how often that happened so far; whoever asked
@@ -215,7 +228,7 @@ impl Cluster {
         news.0
     }
 
-    /// Waits until the primary is known, at most for `limit`.
+    /// Waits until the primary is known, at most for `limit`, and no longer than the cluster is in use.
     ///
     /// Cancel safe.
     pub async fn await_primary(&self, limit: Duration) -> Option<Host> {
@@ -226,16 +239,19 @@ impl Cluster {
                 // From here on no ring is missed.
                 changed.as_mut().enable();
                 if let Some(primary) = self.primary() {
-                    return primary;
+                    return Some(primary);
+                }
+                if self.is_retired() {
+                    return None;
                 }
                 self.look_now();
                 changed.await;
             }
         };
         if limit.is_zero() {
-            return Some(known.await);
+            return known.await;
         }
-        crate::timer::timeout(limit, known).await.ok()
+        crate::timer::timeout(limit, known).await.ok().flatten()
     }
 
     /// Something happened that makes it worth asking the servers at once.
@@ -260,7 +276,8 @@ impl Cluster {
         self.look.notified()
     }
 
-    /// Waits until this server is not the primary any more.
+    /// Waits until this server is not the primary any more, as far as this cluster knows: nobody tells it
+    /// anything once it is retired.
     ///
     /// Cancel safe.
     pub async fn is_demoted(&self, host: &Host) {
@@ -268,17 +285,20 @@ impl Cluster {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if self.primary().as_ref() != Some(host) {
+            if self.is_retired() || self.primary().as_ref() != Some(host) {
                 return;
             }
             changed.await;
         }
     }
 
-    /// Nobody uses it any more: another configuration is in force.
+    /// Nobody uses it any more: another configuration is in force. Nothing will be heard of its servers, so
+    /// whoever waits for that is sent on.
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Release);
         self.look.notify_waiters();
+        self.changed.notify_waiters();
+        self.wake_who_wait();
     }
 
     /// Whether [`Self::retire`] was called.
@@ -305,4 +325,54 @@ impl Cluster {
 
 fn zones(members: &[Member]) -> Vec<Box<str>> {
     members.iter().map(|member| member.zone.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn cluster() -> Cluster {
+        let member = Member::parse("127.0.0.1", 5432).expect("a server");
+        Cluster::new(&[member], "")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_cluster_that_is_out_of_use() {
+        let cluster = Arc::new(cluster());
+        let waiting = tokio::spawn({
+            let cluster = cluster.clone();
+            async move { cluster.await_primary(Duration::ZERO).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        cluster.retire();
+        assert_eq!(waiting.await.expect("no panic"), None);
+        // Nor does it begin to.
+        assert_eq!(cluster.await_primary(Duration::ZERO).await, None);
+    }
+
+    #[test]
+    fn news_of_another_cluster_are_other_news() {
+        let (old, new) = (cluster(), cluster());
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let last = old.wake_at_news(None, &waker);
+        old.retire();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        let last = new.wake_at_news(Some(last), &waker);
+        // The second time it has been noted.
+        new.wake_at_news(Some(last), &waker);
+        new.heard(0, Err("down".into()));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+    }
 }

@@ -80,14 +80,17 @@ impl Pool {
         let epoch = self.epoch.get();
         let began = Instant::now();
         let mut spec = self.connect_spec();
+        let cluster = self.cluster();
         let connected = match self.choose_host(&mut spec).await {
             Ok(()) => self.connect(&spec).await,
             Err(error) => Some(Err(error)),
         };
-        let Some(connected) = connected else {
-            // Another server is the primary by now.
+        let is_retired = || (cluster.as_ref()).is_some_and(|cluster| cluster.is_retired());
+        let hopeless = is_retired() && connected.as_ref().is_some_and(Result::is_err);
+        let Some(connected) = connected.filter(|_| !hopeless) else {
+            // Another server is the primary by now, or the cluster has other servers.
             drop((permits, opening));
-            self.pump();
+            self.pump_if_told();
             return;
         };
         let connected = connected.and_then(|connected| self.is_whom_we_want(connected));
@@ -110,12 +113,12 @@ impl Pool {
                     }
                 }
                 *self.failure.borrow_mut() = None;
-                if self.paused.get() || self.epoch.get() != epoch {
-                    // Nobody may have it any more: PAUSE waits for its end, RECONNECT and a changed
-                    // address are about others.
+                if self.paused.get() || self.epoch.get() != epoch || is_retired() {
+                    // Nobody may have it any more: PAUSE waits for its end, RECONNECT, a changed
+                    // address and another cluster are about others.
                     drop(opening);
                     server.terminate();
-                    self.pump();
+                    self.pump_if_told();
                     return;
                 }
                 opening.succeeded();
@@ -139,6 +142,14 @@ impl Pool {
             }
         }
         self.pump();
+    }
+
+    /// Tries again, unless the pool has yet to be told what its cluster is now: that is what makes it try then.
+    fn pump_if_told(self: &Rc<Self>) {
+        let told = (self.cluster()).is_none_or(|cluster| !cluster.is_retired());
+        if told {
+            self.pump();
+        }
     }
 
     /// In a cluster a pool's servers are its primary, as soon as that is known, or its replica.

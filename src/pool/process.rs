@@ -161,14 +161,20 @@ impl Process {
 
     /// The cluster behind a database, if it is one. One whose servers are others now takes its
     /// predecessor's place.
+    ///
+    /// `database` counts only if it is not configured any more: a worker that has not heard of the
+    /// configuration in force must not bring back the servers of the one before.
     pub fn cluster(&self, name: &Arc<str>, database: &Database) -> Option<Arc<Cluster>> {
+        let config = self.config.load();
+        let known = config.database(name);
+        let database = known.as_deref().unwrap_or(database);
         if !database.is_cluster() {
             if let Some((_, gone)) = self.clusters.remove(name) {
                 gone.retire();
             }
             return None;
         }
-        let zone = self.config.load().settings.zone.clone();
+        let zone = config.settings.zone.clone();
         let fresh = || Arc::new(Cluster::new(&database.members, &zone));
         let mut entry = self.clusters.entry(name.clone()).or_insert_with(fresh);
         if !entry.takes(&database.members, &zone) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::pgweir::Setup;
-use crate::support::postgres::{Postgres, Version};
+use crate::support::postgres::{Postgres, Version, each_postgres};
 use crate::support::site::{WHERE, ask, connect, eventually_async, runtime, within};
 use crate::support::wait::eventually;
 
@@ -160,5 +160,40 @@ fn patroni_says_who_is_there_and_who_may_be_the_primary() {
             assert_eq!(ask(&client, WHERE).await, first.to_string());
         });
         replicas.iter_mut().for_each(|replica| replica.stop());
+    }
+}
+
+/// Whoever waits for the primary of servers that are not the cluster's any more waits for the new one instead.
+#[test]
+fn a_login_outlives_the_servers_it_waited_for() {
+    for postgres in each_postgres() {
+        let primary = postgres.port();
+        // It takes connections and says nothing.
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let silent = silent.local_addr().expect("an address").port();
+        let patroni = Patroni::start();
+        let pgweir = Setup::new()
+            .set("cluster_check_interval", "100ms")
+            .set("server_connect_timeout", "60s")
+            .database_set("app", "dbname", "postgres")
+            .database_set("app", "servers", format!("127.0.0.1:{silent}"))
+            .database_set(
+                "app",
+                "patroni",
+                format!("http://127.0.0.1:{}", patroni.port),
+            )
+            .start();
+        let pgweir = Arc::new(pgweir);
+        runtime().block_on(async {
+            let waiting = [pgweir.clone(), pgweir.clone()]
+                .map(|pgweir| tokio::spawn(async move { connect(&pgweir).await }));
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert!(waiting.iter().all(|login| !login.is_finished()));
+            patroni.say(&[(primary, "leader")]);
+            for login in waiting {
+                let client = within(login).await.expect("a login");
+                assert_eq!(ask(&client, WHERE).await, primary.to_string());
+            }
+        });
     }
 }
