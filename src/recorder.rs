@@ -168,7 +168,10 @@ impl Sink for Recorder {
             if lint && let Some(hits) = &report.hits {
                 self.hits(report, hits, None);
             }
-            if lint && let Some(silenced) = &report.suppressed {
+            if lint
+                && let Event::Executed(run) = &report.seen.event
+                && let Some(silenced) = run.suppressed()
+            {
                 self.hits(report, &silenced.hits, Some(&silenced.reason));
             }
         }
@@ -213,7 +216,7 @@ impl Sink for Recorder {
 impl Recorder {
     /// Notes statements of which a comment says to which request they belong.
     fn traced(&self, batch: &[Report], config: &Config, now_us: u64) {
-        let is_traced = |report: &&Report| matches!(&report.seen.event, Event::Executed(one) if one.traced.is_some());
+        let is_traced = |report: &&Report| matches!(&report.seen.event, Event::Executed(one) if one.traced().is_some());
         let mut traced = batch.iter().filter(is_traced).peekable();
         if traced.peek().is_none() {
             return;

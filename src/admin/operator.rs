@@ -76,7 +76,6 @@ impl Operator {
                 event,
             },
             hits: None,
-            suppressed: None,
         };
         // What has no room is counted by the trail itself.
         process.observer.hand_over(&mut vec![report], false);

@@ -23,6 +23,7 @@ use crate::config::{Config, PoolMode};
 use crate::control::{ClientRow, Command, Control, Snapshot};
 use crate::lint::firewall;
 use crate::lint::hit::Hit;
+use crate::lint::known::Known;
 use crate::lint::observe::{Event, Execution, Observation, Subject};
 use crate::lint::rule::Action;
 use crate::lint::rules::filter::MISSING_WHERE;
@@ -78,8 +79,11 @@ pub(crate) fn process() -> Arc<Process> {
         sent_us: 1,
         done_us: 2,
         event: Event::Executed(Execution {
-            text: Arc::from(&b"SELECT 1"[..]),
-            shape: 1,
+            known: Arc::new(Known {
+                text: Arc::from(&b"SELECT 1"[..]),
+                shape: 1,
+                ..Known::default()
+            }),
             ..Execution::default()
         }),
     });

@@ -17,7 +17,6 @@ use super::inbox::Inboxes;
 use crate::lint::engine::{Engine, Evicted};
 use crate::lint::hit::Hit;
 use crate::lint::observe::{Detection, Observation};
-use crate::lint::texts::Suppressed;
 
 /// Batches that may wait.
 const QUEUE: usize = 256;
@@ -35,8 +34,6 @@ pub struct Report {
     pub seen: Observation,
     /// The rules that the statement hits.
     pub hits: Option<Arc<[Hit]>>,
-    /// Those that a comment keeps silent.
-    pub suppressed: Option<Arc<Suppressed>>,
 }
 
 /// Where workers hand over what they saw.

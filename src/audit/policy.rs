@@ -234,6 +234,7 @@ impl Policy {
 mod tests {
     use super::*;
     use crate::lint::judge;
+    use crate::lint::known::Known;
     use crate::lint::thresholds::Thresholds;
     use crate::sql::{self, Lexing};
     use std::sync::Arc;
@@ -242,7 +243,10 @@ mod tests {
         let reading = sql::read(text.as_bytes(), Lexing::default());
         let profile = judge::profile(text, &reading, &Thresholds::default()).expect("parsed");
         Event::Executed(Execution {
-            profile: Arc::new(profile),
+            known: Arc::new(Known {
+                profile: Arc::new(profile),
+                ..Known::default()
+            }),
             ..Execution::default()
         })
     }

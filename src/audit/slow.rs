@@ -89,7 +89,6 @@ mod tests {
                 }),
             },
             hits: None,
-            suppressed: None,
         };
         let least = Duration::from_millis;
         assert_eq!(slow(&report, least(900)), Some((300_000, 600_000)));

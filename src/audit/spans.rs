@@ -54,7 +54,7 @@ pub fn note(
     let Event::Executed(execution) = &seen.event else {
         return;
     };
-    let traced = execution.traced.as_deref();
+    let traced = execution.traced();
     let Some(parent) =
         traced.filter(|parent| parent.sampled && is_chosen(parent.trace, per_thousand))
     else {
@@ -62,7 +62,7 @@ pub fn note(
     };
     let ago = Duration::from_micros(now_us.saturating_sub(seen.sent_us));
     let span = Span {
-        parent: *parent,
+        parent: **parent,
         subject: seen.subject.clone(),
         text: execution.text.clone(),
         started: now.checked_sub(ago).unwrap_or(now),
@@ -79,6 +79,7 @@ pub fn note(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lint::known::{Known, Said};
     use crate::lint::observe::Execution;
 
     fn seen(trace: u128, sampled: bool) -> Observation {
@@ -93,7 +94,14 @@ mod tests {
             sent_us: 1_000,
             done_us: 1_250,
             event: Event::Executed(Execution {
-                traced: Some(Arc::new(parent)),
+                known: Arc::new(Known {
+                    said: Said {
+                        traced: Some(Arc::new(parent)),
+                        ..Said::default()
+                    },
+                    ..Known::default()
+                }),
+                parsed_now: true,
                 ..Execution::default()
             }),
         }

@@ -323,6 +323,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lint::known::Known;
     use crate::lint::observe::Subject;
     use std::sync::Arc;
 
@@ -337,8 +338,11 @@ mod tests {
             sent_us: 1000,
             done_us: 1000 + took_us,
             event: Event::Executed(Execution {
-                text: Arc::from(&b"SELECT a FROM t WHERE b = 'secret'"[..]),
-                shape,
+                known: Arc::new(Known {
+                    text: Arc::from(&b"SELECT a FROM t WHERE b = 'secret'"[..]),
+                    shape,
+                    ..Known::default()
+                }),
                 rows: 2,
                 bytes: 30,
                 wait_us,

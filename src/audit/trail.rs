@@ -460,6 +460,7 @@ pub fn verify(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lint::known::Known;
     use crate::lint::observe::Observation;
     use std::os::unix::fs::PermissionsExt;
 
@@ -476,14 +477,16 @@ mod tests {
                 sent_us: 10,
                 done_us: 510,
                 event: Event::Executed(Execution {
-                    text: text.as_bytes().into(),
-                    shape: 7,
+                    known: Arc::new(Known {
+                        text: text.as_bytes().into(),
+                        shape: 7,
+                        ..Known::default()
+                    }),
                     error: Some(*b"23505"),
                     ..Execution::default()
                 }),
             },
             hits: None,
-            suppressed: None,
         }
     }
 

@@ -12,6 +12,7 @@ pub mod hashing;
 pub mod hit;
 pub mod inspect;
 pub mod judge;
+pub mod known;
 pub mod observe;
 pub mod policy;
 pub mod profile;

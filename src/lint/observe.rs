@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::comment::{Silence, Traceparent};
 use super::hit::Hit;
-use super::profile::Profile;
+use super::known::{Known, Quiet, Suppressed};
 
 /// Whose traffic it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -77,12 +77,8 @@ pub struct ResultColumn {
 /// One execution of a text: a simple Query, or an Execute.
 #[derive(Clone, Debug, Default)]
 pub struct Execution {
-    /// The text as the client sent it, or the Parse it executes.
-    pub text: Arc<[u8]>,
-    /// The text's shape; 0 if unknown.
-    pub shape: u64,
-    /// What the rules know of the shape. Hits in it are the caller's to report, not the engine's.
-    pub profile: Arc<Profile>,
+    /// The text, or that of the Parse it executes.
+    pub known: Arc<Known>,
     /// Hash of the text with its literals and comments.
     pub raw: u64,
     /// Hash of the text with its literals, without comments.
@@ -93,10 +89,6 @@ pub struct Execution {
     pub params: u16,
     /// Its values.
     pub values: Values,
-    /// Rows of VALUES in the text.
-    pub value_rows: u32,
-    /// Elements of the longest list in the text.
-    pub longest_list: u32,
     /// Rows that came back or were changed, all statements of the text together.
     pub rows: u64,
     /// Bytes that came back.
@@ -115,18 +107,48 @@ pub struct Execution {
     pub fetch: u32,
     /// Microseconds it waited for a server.
     pub wait_us: u64,
-    /// Trace or request id of the text's comment, hashed; 0 for none.
-    pub trace: u64,
-    /// What `traceparent` in the text's comment says.
-    pub traced: Option<Arc<Traceparent>>,
-    /// Names of the result's columns, if they are known.
-    pub columns: Option<Arc<[Box<str>]>>,
     /// The server it ran on and why there, if somebody asks for that.
     pub server: Option<(Arc<str>, &'static str)>,
-    /// Rules that its comments ask to keep silent about.
-    pub silence: Option<Arc<Silence>>,
+    /// The trace or request that it belongs to, hashed; 0 for none.
+    pub trace: u64,
+    /// What the session silenced, if it silenced anything.
+    pub quiet: Option<Box<Quiet>>,
     /// Values of the result, if the engine asked for them by [`super::engine::Engine::armed`].
     pub result: Vec<ResultColumn>,
+}
+
+impl std::ops::Deref for Execution {
+    type Target = Known;
+
+    fn deref(&self) -> &Known {
+        &self.known
+    }
+}
+
+impl Execution {
+    /// What `traceparent` in the text's comment says. What was prepared once belongs to no request by that.
+    #[must_use]
+    pub fn traced(&self) -> Option<&Arc<Traceparent>> {
+        self.known.said.traced.as_ref().filter(|_| self.parsed_now)
+    }
+
+    /// Rules that its comments and its session ask to keep silent about.
+    #[must_use]
+    pub fn silence(&self) -> Option<&Arc<Silence>> {
+        match &self.quiet {
+            Some(quiet) => Some(&quiet.silence),
+            None => self.known.said.silence.as_ref(),
+        }
+    }
+
+    /// Hits of the text that they keep silent.
+    #[must_use]
+    pub fn suppressed(&self) -> Option<&Suppressed> {
+        match &self.quiet {
+            Some(quiet) => quiet.suppressed.as_deref(),
+            None => self.known.said.suppressed.as_deref(),
+        }
+    }
 }
 
 /// What a server says of some errors besides their SQLSTATE.

@@ -6,11 +6,10 @@
 //! of a literal look again ([`Profile::checks`]); only if one of them looked in a way that no check
 //! describes ([`Profile::sensitive`]) is the text parsed anew.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::comment;
 use super::firewall;
@@ -18,13 +17,13 @@ use super::hashing::Hashing;
 use super::hit::Hit;
 use super::inspect::Skipped;
 use super::judge;
+use super::known::{Known, Said, Suppressed};
 use super::observe::Values;
 use super::profile::{From, Profile};
 use super::session::Silencing;
 use super::thresholds::Thresholds;
 use crate::sql::skeleton::{self, Holes, Skeleton};
 use crate::sql::{self, Lexing, Reading};
-use crate::wire::read;
 
 /// Longest text that is kept by exact text.
 const MAX_STORED: usize = 8 * 1024;
@@ -42,80 +41,29 @@ const FRONT: usize = 24;
 #[derive(Debug)]
 pub struct Looked {
     /// The text, if it is kept; empty for one that is not.
-    text: Box<[u8]>,
+    kept: Box<[u8]>,
     /// Hash of the text.
     pub raw: u64,
     /// Hashes of its literals.
     pub literals: Values,
     /// The rules that the text hits, as far as bound values and the session do not decide.
     hits: Option<Arc<[Hit]>>,
-    common: Rc<Common>,
-}
-
-/// What texts that differ in their literals only have in common.
-#[derive(Debug)]
-pub struct Common {
-    /// Its shape: the same for all texts that differ in literals, comments and white space only.
-    pub shape: u64,
-    /// What the rules know of the shape.
-    pub profile: Arc<Profile>,
-    /// The first text of the shape.
-    pub sample: Arc<[u8]>,
-    /// Elements of its longest list.
-    pub longest_list: u32,
-    /// Its rows of VALUES.
-    pub rows: u32,
-    /// [`firewall::identity`] of its shape, if a firewall asks for it; else 0.
-    pub identity: u128,
-    /// All of it was read: its shape has all of it.
-    pub whole: bool,
-    /// Some check needs bound values.
-    pub binds: bool,
-    /// It has comments.
-    pub commented: bool,
-    /// [`sql::is_plain`].
-    pub plain: bool,
-    /// What its result's columns are, if the text tells: the table's names for them where they have
-    /// one, so that an alias hides nothing.
-    pub columns: Option<Arc<[Box<str>]>>,
-    /// The same as the server has it, if the text does not tell.
-    described: OnceCell<Arc<[Box<str>]>>,
-    /// Trace or request id of its comments, hashed; 0 for none.
-    pub trace: u64,
-    /// What its `traceparent` says.
-    pub traced: Option<Arc<comment::Traceparent>>,
-    /// Rules that its comments ask to keep silent about.
-    pub silence: Option<Arc<comment::Silence>>,
-    /// Hits that its comments ask to keep silent about, and why.
-    pub suppressed: Option<Arc<Suppressed>>,
+    known: Arc<Known>,
 }
 
 impl std::ops::Deref for Looked {
-    type Target = Common;
+    type Target = Known;
 
-    fn deref(&self) -> &Common {
-        &self.common
+    fn deref(&self) -> &Known {
+        &self.known
     }
 }
 
 impl Looked {
-    /// What the server says the result's columns are, for a text that does not tell (a star does
-    /// not). The first time counts: a schema that changes is not followed.
-    pub fn described(&self, body: &[u8]) {
-        if self.columns.is_some() || self.described.get().is_some() {
-            return;
-        }
-        if let Some(fields) = read::row_description(body) {
-            let name = |(name, _): (&[u8], bool)| String::from_utf8_lossy(name).into();
-            // Set by nobody else meanwhile.
-            let _ = self.described.set(fields.into_iter().map(name).collect());
-        }
-    }
-
-    /// Names of the result's columns, from the text or else from the server.
+    /// What is known of it whatever its literals.
     #[must_use]
-    pub fn result_columns(&self) -> Option<Arc<[Box<str>]>> {
-        (self.columns.as_ref().or(self.described.get())).cloned()
+    pub fn known(&self) -> Arc<Known> {
+        self.known.clone()
     }
 
     /// The rules that the text hits, as far as bound values and the session do not decide.
@@ -133,7 +81,7 @@ impl Looked {
     /// Whether it is this text. `false` for one that was not kept.
     #[must_use]
     pub fn is(&self, text: &[u8]) -> bool {
-        !self.text.is_empty() && *self.text == *text
+        !self.kept.is_empty() && *self.kept == *text
     }
 }
 
@@ -168,15 +116,6 @@ fn columns(profile: &Profile) -> Option<Arc<[Box<str>]>> {
         column => column.into(),
     });
     (!facts.outputs.is_empty()).then(|| names.collect())
-}
-
-/// Hits that nothing is done about, because a comment asks for that.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Suppressed {
-    /// The hits.
-    pub hits: Vec<Hit>,
-    /// The reason that the comment gives; empty for none.
-    pub reason: Box<str>,
 }
 
 /// What a [`Texts`] did.
@@ -297,7 +236,7 @@ impl Texts {
     pub fn look(&mut self, text: &[u8], lexing: Lexing) -> Rc<Looked> {
         let raw = self.hasher.hash_one(text);
         if let Some(known) = self.exact.get(&raw)
-            && *known.text == *text
+            && *known.kept == *text
         {
             self.stats.hits += 1;
             return known.clone();
@@ -363,7 +302,7 @@ impl Texts {
     /// The template with the literals of a text that it fits.
     fn filled(&mut self, text: &[u8], raw: u64, hash: u64, holes: &Holes) -> Option<Rc<Looked>> {
         let template = self.templates.get(&hash)?;
-        let common = &template.looked.common;
+        let known = &template.looked.known;
         let literals = template
             .kept
             .iter()
@@ -373,32 +312,32 @@ impl Texts {
                 true => literals.clone().copied().collect(),
                 false => Vec::new(),
             },
-            longest_list: common.longest_list,
+            longest_list: known.longest_list,
             ..Reading::default()
         };
         let values = literals.filter_map(|hole| text.get(hole.0 as usize..hole.1 as usize));
         let mut literals = self
             .hashing
             .values(values.map(|value| self.hashing.literal(value)));
-        if common.longest_list > 0 || common.rows > 1 {
+        if known.longest_list > 0 || known.value_rows > 1 {
             literals.all ^= raw;
         }
         let hits = match template.checks {
-            true => shared(judge::hits(&common.profile, text, &read, &[])),
+            true => shared(judge::hits(&known.profile, text, &read, &[])),
             false => template.looked.hits.clone(),
         };
         self.stats.shape_hits += 1;
-        let common = Rc::clone(common);
+        let known = Arc::clone(known);
         let keep = self.seen_before(raw);
         if keep {
             self.make_room(text.len() + OVERHEAD);
         }
         let looked = Rc::new(Looked {
-            text: if keep { text.into() } else { Box::default() },
+            kept: if keep { text.into() } else { Box::default() },
             raw,
             literals,
             hits,
-            common,
+            known,
         });
         if keep {
             self.exact.insert(raw, looked.clone());
@@ -414,7 +353,7 @@ impl Texts {
         looked: &Rc<Looked>,
         (hash, holes): (u64, &Holes),
     ) {
-        if looked.profile.sensitive || looked.suppressed.is_some() || !self.seen_before(hash) {
+        if looked.profile.sensitive || looked.said.suppressed.is_some() || !self.seen_before(hash) {
             return;
         }
         let kept: Option<Box<[u16]>> = (reading.literals.iter())
@@ -495,7 +434,7 @@ impl Texts {
             .map_or(0, |id| self.hashing.bytes(id.as_bytes()));
         let literals = self.hashing.literals(text, &reading, raw);
         let keep = text.len() <= MAX_STORED && self.seen_before(raw);
-        let common = Common {
+        let known = Known {
             shape: reading.fingerprint,
             identity: match self.identify {
                 true => firewall::identity(&reading.shape),
@@ -505,28 +444,30 @@ impl Texts {
             commented: comments.present,
             plain: sql::is_plain(text),
             profile,
-            sample,
+            text: sample,
             longest_list: reading.longest_list,
-            rows: reading.rows,
+            value_rows: reading.rows,
             whole: text.len() <= sql::MAX_SCANNED,
-            columns,
-            described: OnceCell::new(),
-            trace,
-            traced: comments.traceparent().map(Arc::new),
-            silence: silence.map(Arc::new),
-            suppressed: (!suppressed.is_empty()).then(|| {
-                Arc::new(Suppressed {
-                    hits: suppressed,
-                    reason: comments.reason.clone().unwrap_or_default(),
-                })
-            }),
+            named: columns,
+            described: OnceLock::new(),
+            said: Said {
+                trace,
+                traced: comments.traceparent().map(Arc::new),
+                silence: silence.map(Arc::new),
+                suppressed: (!suppressed.is_empty()).then(|| {
+                    Arc::new(Suppressed {
+                        hits: suppressed,
+                        reason: comments.reason.clone().unwrap_or_default(),
+                    })
+                }),
+            },
         };
         let looked = Rc::new(Looked {
-            text: if keep { text.into() } else { Box::default() },
+            kept: if keep { text.into() } else { Box::default() },
             raw,
             literals,
             hits: shared(hits),
-            common: Rc::new(common),
+            known: Arc::new(known),
         });
         if keep {
             self.make_room(text.len() + OVERHEAD);
@@ -725,12 +666,12 @@ mod tests {
                     "SELECT a FROM t /*traceparent='00-{trace:032x}-00f067aa0ba902b7-01'*/"
                 );
                 let looked = texts.look(text.as_bytes(), Lexing::default());
-                let traced = looked.traced.as_ref().expect("a trace");
+                let traced = looked.said.traced.as_ref().expect("a trace");
                 assert_eq!((traced.trace, traced.sampled), (trace, true));
             }
         }
         let plain = texts.look(b"SELECT a FROM t", Lexing::default());
-        assert!(plain.traced.is_none() && plain.trace == 0);
+        assert!(plain.said.traced.is_none() && plain.said.trace == 0);
     }
 
     #[test]
@@ -762,7 +703,7 @@ mod tests {
             Lexing::default(),
         );
         assert!(looked.hits().is_empty());
-        let suppressed = looked.suppressed.as_ref().expect("one");
+        let suppressed = looked.said.suppressed.as_ref().expect("one");
         assert_eq!((suppressed.hits.len(), &*suppressed.reason), (1, "purge"));
         texts.inline_suppress = false;
         let looked = texts.look(b"DELETE FROM t -- lint:ignore=*", Lexing::default());
@@ -806,8 +747,8 @@ mod tests {
                     assert_eq!(found(&known), found(&alone), "{text}");
                     assert_eq!((known.shape, known.plain), (alone.shape, alone.plain));
                     assert_eq!(
-                        (known.longest_list, known.rows),
-                        (alone.longest_list, alone.rows)
+                        (known.longest_list, known.value_rows),
+                        (alone.longest_list, alone.value_rows)
                     );
                 }
             }
@@ -827,7 +768,7 @@ mod tests {
             texts.look(b"SELECT a FROM t WHERE b LIKE '3'", odd),
         );
         assert!(
-            !Rc::ptr_eq(&one.common, &other.common),
+            !Arc::ptr_eq(&one.known, &other.known),
             "other rules, another look"
         );
     }

@@ -8,6 +8,7 @@ use crate::audit::wall::Wall;
 use crate::config::{Config, Member, PoolMode};
 use crate::lint::comment::Traceparent;
 use crate::lint::hit::Hit;
+use crate::lint::known::{Known, Said};
 use crate::lint::observe::{Event, Execution, Observation, Subject};
 use crate::lint::rule::{Action, Rule};
 use crate::lint::rules::filter::MISSING_WHERE;
@@ -149,11 +150,18 @@ fn every_row_is_rendered_with_its_labels() {
         sent_us: 0,
         done_us: 300,
         event: Event::Executed(Execution {
-            traced: Some(Arc::new(Traceparent {
-                trace: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
-                span: 7,
-                sampled: true,
-            })),
+            known: Arc::new(Known {
+                said: Said {
+                    traced: Some(Arc::new(Traceparent {
+                        trace: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+                        span: 7,
+                        sampled: true,
+                    })),
+                    ..Said::default()
+                },
+                ..Known::default()
+            }),
+            parsed_now: true,
             ..Execution::default()
         }),
     };

@@ -8,6 +8,7 @@ use crate::lint::engine::Engine;
 use crate::lint::hashing::Hashing;
 use crate::lint::hit::Hit;
 use crate::lint::judge;
+use crate::lint::known::{Known, Said};
 use crate::lint::observe::{Block, Event, Execution, Observation, ResultColumn, Subject};
 use crate::lint::profile::Profile;
 use crate::lint::session::SessionView;
@@ -188,18 +189,34 @@ impl Replay {
         }
         let request = text.comments.request();
         let names = |names: &Vec<String>| names.iter().map(|name| name.as_str().into()).collect();
-        Execution {
+        let silence = match comment::Silence::of(&text.comments, false) {
+            Some(own) => Some(Arc::new(match &silence {
+                Some(silence) => own.with(silence),
+                None => own,
+            })),
+            None => silence,
+        };
+        let known = Known {
             text: text.bytes.clone(),
             shape: text.reading.fingerprint,
             profile: text.profile.clone(),
+            value_rows: text.reading.rows,
+            longest_list: text.reading.longest_list,
+            named: step.columns.as_ref().map(names),
+            said: Said {
+                silence,
+                ..Said::default()
+            },
+            ..Known::default()
+        };
+        Execution {
+            known: Arc::new(known),
             raw: text.raw,
             stripped: text.stripped,
             // A text with parameters is prepared once and executed from then on.
             parsed_now: params.is_empty() || !again,
             params: u16::try_from(params.len()).unwrap_or(u16::MAX),
             values,
-            value_rows: text.reading.rows,
-            longest_list: text.reading.longest_list,
             rows: step.rows,
             bytes: step.bytes,
             error: step.error,
@@ -211,15 +228,7 @@ impl Replay {
             fetch: step.fetch,
             wait_us: 0,
             trace: request.map_or(0, |id| self.hashing.bytes(id.as_bytes())),
-            traced: None,
-            columns: step.columns.as_ref().map(names),
-            silence: match comment::Silence::of(&text.comments, false) {
-                Some(own) => Some(Arc::new(match &silence {
-                    Some(silence) => own.with(silence),
-                    None => own,
-                })),
-                None => silence,
-            },
+            quiet: None,
             server: None,
             result: step
                 .result

@@ -224,16 +224,12 @@ impl Player {
         Some(Event::Executed(Execution {
             trouble: None,
             backend: 0,
-            text: looked.sample.clone(),
-            shape: looked.shape,
-            profile: looked.profile.clone(),
+            known: looked.known(),
             raw: looked.shape ^ looked.literals.all,
             stripped: looked.shape ^ looked.literals.all,
             parsed_now: false,
             params,
             values: Values { ..values },
-            value_rows: looked.rows,
-            longest_list: looked.longest_list,
             rows: number("rows"),
             bytes: number("bytes"),
             error: line["sqlstate"]
@@ -244,9 +240,7 @@ impl Player {
             fetch: 0,
             wait_us: number("wait_us"),
             trace: 0,
-            traced: None,
-            columns: looked.columns.clone(),
-            silence: looked.silence.clone(),
+            quiet: None,
             server: None,
             result: Vec::new(),
         }))

@@ -40,7 +40,7 @@ impl Exemplars {
         let Event::Executed(execution) = &seen.event else {
             return;
         };
-        let Some(traced) = &execution.traced else {
+        let Some(traced) = execution.traced() else {
             return;
         };
         let micros = seen.done_us.saturating_sub(seen.sent_us);
@@ -84,6 +84,7 @@ impl Exemplars {
 mod tests {
     use super::*;
     use crate::lint::comment::Traceparent;
+    use crate::lint::known::{Known, Said};
     use crate::lint::observe::Execution;
     use std::sync::Arc;
 
@@ -103,7 +104,14 @@ mod tests {
             sent_us: 50,
             done_us: 50 + micros,
             event: Event::Executed(Execution {
-                traced: (trace != 0).then(|| Arc::new(traced)),
+                known: Arc::new(Known {
+                    said: Said {
+                        traced: (trace != 0).then(|| Arc::new(traced)),
+                        ..Said::default()
+                    },
+                    ..Known::default()
+                }),
+                parsed_now: true,
                 ..Execution::default()
             }),
         }

@@ -243,7 +243,6 @@ impl Logins {
                 },
             },
             hits: None,
-            suppressed: None,
         });
     }
 

@@ -268,7 +268,7 @@ fn detection(
         conn,
         shape: run.shape,
         text: Arc::clone(&run.text),
-        silence: run.silence.clone(),
+        silence: run.silence().cloned(),
         parent: 0,
         parent_text: Arc::from([]),
         again: false,

@@ -13,7 +13,10 @@ pub(super) fn read(run: &Execution, facts: &Facts) -> Option<Hit> {
         return None;
     }
     let mut names: Vec<&str> = Vec::new();
-    let sent = run.columns.iter().flat_map(|columns| columns.iter());
+    let sent = run
+        .result_columns()
+        .into_iter()
+        .flat_map(|columns| columns.iter());
     // An alias does not hide a column: the text tells what it is.
     let text = facts.outputs.iter().map(|output| &output.column);
     for name in sent.chain(text) {

@@ -95,7 +95,7 @@ pub(super) fn look(
 
 /// A star whose result is wide: then somebody pays for columns that nobody reads.
 fn wide(run: &Execution, facts: &Facts) -> Option<Hit> {
-    let columns = run.columns.as_ref().map_or(0, |columns| columns.len());
+    let columns = run.result_columns().map_or(0, |columns| columns.len());
     let bytes = run.bytes / run.rows.max(1);
     if columns < WIDE.0 && bytes < WIDE.1 {
         return None;

@@ -2,6 +2,7 @@ mod conflicts;
 
 use super::*;
 use crate::lint::inspect::inspect;
+use crate::lint::known::Known;
 use crate::lint::observe::Values;
 use crate::lint::rule::Severity;
 
@@ -15,15 +16,19 @@ fn run(
 ) -> Vec<&'static str> {
     let mut found = Vec::new();
     let run = Execution {
-        shape: sql.len() as u64,
-        profile: Arc::new(
-            inspect(sql, &[], &crate::lint::thresholds::Thresholds::default()).unwrap_or_default(),
-        ),
+        known: Arc::new(Known {
+            shape: sql.len() as u64,
+            profile: Arc::new(
+                inspect(sql, &[], &crate::lint::thresholds::Thresholds::default())
+                    .unwrap_or_default(),
+            ),
+            value_rows: 1,
+            ..Known::default()
+        }),
         values: Values {
             all: value,
             ..Values::default()
         },
-        value_rows: 1,
         rows,
         block,
         batch: at_ms as u32,
@@ -115,13 +120,16 @@ fn series_left(mut engine: Engine, steps: &[(&str, &[u64], u64, u64)]) -> (Engin
     let mut found = Vec::new();
     for (at, (sql, values, ms, rows)) in steps.iter().enumerate() {
         let run = Execution {
-            text: Arc::from(sql.as_bytes()),
-            shape: hashing.bytes(sql.as_bytes()),
+            known: Arc::new(Known {
+                text: Arc::from(sql.as_bytes()),
+                shape: hashing.bytes(sql.as_bytes()),
+                profile: Arc::new(
+                    inspect(sql, &[], &crate::lint::thresholds::Thresholds::default())
+                        .unwrap_or_default(),
+                ),
+                ..Known::default()
+            }),
             stripped: hashing.bytes(sql.as_bytes()),
-            profile: Arc::new(
-                inspect(sql, &[], &crate::lint::thresholds::Thresholds::default())
-                    .unwrap_or_default(),
-            ),
             params: values.len() as u16,
             values: hashing.values(values.iter().copied()),
             rows: *rows,
@@ -237,9 +245,12 @@ fn other_queries_with_the_same_values_are_no_repetition() {
             sent_us: at * at * 2000,
             done_us: at * at * 2000 + 500,
             event: Event::Executed(Execution {
-                shape,
+                known: Arc::new(Known {
+                    shape,
+                    profile: Arc::new(profile.expect("valid")),
+                    ..Known::default()
+                }),
                 stripped: shape ^ 5,
-                profile: Arc::new(profile.expect("valid")),
                 values: Values {
                     all: 5,
                     ..Values::default()
@@ -313,8 +324,11 @@ fn idle_time_names_the_last_statement_and_excuses_who_types() {
                 sent_us: at as u64 * 1000,
                 done_us: at as u64 * 1000 + 1,
                 event: Event::Executed(Execution {
-                    text: Arc::from(sql.as_bytes()),
-                    profile: Arc::new(profile),
+                    known: Arc::new(Known {
+                        text: Arc::from(sql.as_bytes()),
+                        profile: Arc::new(profile),
+                        ..Known::default()
+                    }),
                     block: Block::Open,
                     ..Execution::default()
                 }),
@@ -345,14 +359,17 @@ fn waiting_for_a_server_is_not_its_time() {
         let mut engine = Engine::default();
         let mut found = Vec::new();
         let run = Execution {
-            profile: Arc::new(
-                inspect(
-                    "SELECT a FROM t WHERE b = $1",
-                    &[],
-                    &crate::lint::thresholds::Thresholds::default(),
-                )
-                .unwrap_or_default(),
-            ),
+            known: Arc::new(Known {
+                profile: Arc::new(
+                    inspect(
+                        "SELECT a FROM t WHERE b = $1",
+                        &[],
+                        &crate::lint::thresholds::Thresholds::default(),
+                    )
+                    .unwrap_or_default(),
+                ),
+                ..Known::default()
+            }),
             wait_us,
             ..Execution::default()
         };
@@ -390,8 +407,11 @@ fn a_scope_takes_a_few_kilobytes() {
     for conn in 0..10_000 {
         for n in 0..12 {
             let run = Execution {
-                shape: u64::from(n > 0) + 1,
-                profile: Arc::clone(if n > 0 { &lookup } else { &list }),
+                known: Arc::new(Known {
+                    shape: u64::from(n > 0) + 1,
+                    profile: Arc::clone(if n > 0 { &lookup } else { &list }),
+                    ..Known::default()
+                }),
                 values: Values {
                     all: n,
                     ..Values::default()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::comment::Silence;
 use super::super::facts::{Command, Facts};
 use super::super::hit::Hit;
+use super::super::known::{Known, Said};
 use super::super::observe::{Block, Detection, Execution, Observation, Subject};
 use super::super::registry;
 use super::super::rule::{Rule, Severity};
@@ -90,7 +91,7 @@ impl Transaction {
         self.failed = run.block == Block::Failed;
         self.latest = Arc::clone(&run.text);
         if self.silence.is_none() {
-            self.silence.clone_from(&run.silence);
+            self.silence = run.silence().cloned();
         }
         let Some(facts) = run.profile.facts.first() else {
             return;
@@ -154,9 +155,15 @@ impl Transaction {
     /// A hit about it.
     pub(super) fn detection(&self, hit: Hit, conn: u64) -> Detection {
         let run = Execution {
-            text: Arc::clone(&self.text),
-            shape: self.shape,
-            silence: self.silence.clone(),
+            known: Arc::new(Known {
+                text: Arc::clone(&self.text),
+                shape: self.shape,
+                said: Said {
+                    silence: self.silence.clone(),
+                    ..Said::default()
+                },
+                ..Known::default()
+            }),
             ..Execution::default()
         };
         detection(hit, &self.subject, conn, &run, self.trips, 0)

@@ -23,15 +23,15 @@ use crate::audit::inbox;
 use crate::audit::observer::{Observer, Report};
 use crate::audit::wall::{self, Guard};
 use crate::error::SqlState;
-use crate::lint::comment::Silence;
 use crate::lint::firewall::{self, Mode, Statement};
 use crate::lint::hit::Hit;
+use crate::lint::known::{Quiet, Suppressed};
 use crate::lint::observe::{Event, Observation, Subject, Trouble, Values};
 use crate::lint::policy::Effective;
 use crate::lint::rule::Action;
 use crate::lint::rules::security;
 use crate::lint::session::SessionView;
-use crate::lint::texts::{Looked, Suppressed};
+use crate::lint::texts::Looked;
 use crate::net::PeerAddr;
 use crate::server::params::ParamSet;
 use crate::server::statements::Refusal;
@@ -68,16 +68,6 @@ struct Bound {
     parsed_now: bool,
     /// Its result was asked for in the binary format.
     binary: bool,
-}
-
-/// What a session that set `lint.ignore` wants to hear nothing of, together with what the text's own
-/// comments say.
-#[derive(Clone)]
-struct Quiet {
-    /// Hits that are counted as silenced.
-    suppressed: Option<Arc<Suppressed>>,
-    /// For what only several statements show.
-    silence: Arc<Silence>,
 }
 
 /// A request that was sent.
@@ -164,10 +154,10 @@ impl Watch {
             return (Some(hits.into()), None);
         };
         let silenced = hits.extract_if(.., |hit| silence.covers(hit.rule));
-        let of_comments = looked.suppressed.iter().flat_map(|known| &known.hits);
+        let of_comments = looked.said.suppressed.iter().flat_map(|known| &known.hits);
         let silenced: Vec<Hit> = silenced.chain(of_comments.cloned()).collect();
         let suppressed = (!silenced.is_empty()).then(|| {
-            let reason = looked.suppressed.as_ref().map(|known| &known.reason);
+            let reason = looked.said.suppressed.as_ref().map(|known| &known.reason);
             Arc::new(Suppressed {
                 hits: silenced,
                 reason: reason.unwrap_or(&silence.reason).clone(),
@@ -175,7 +165,7 @@ impl Watch {
         });
         let quiet = Box::new(Quiet {
             suppressed,
-            silence: match &looked.silence {
+            silence: match &looked.said.silence {
                 Some(own) => Arc::new(own.with(silence)),
                 None => silence.clone(),
             },
@@ -197,12 +187,12 @@ impl Watch {
     /// What the firewall says to a text: what it adds to the hits, and whether it refuses.
     fn guarded(&self, looked: &Looked) -> Option<(Hit, Option<Refusal>)> {
         let guard = self.guard.as_ref()?;
-        let (list, rows, shape) = (looked.longest_list, looked.rows, looked.identity);
+        let (list, rows, shape) = (looked.longest_list, looked.value_rows, looked.identity);
         // A text that was prepared before there was a firewall has no identity.
         let whole = looked.whole && shape != 0;
         let statement = Statement::new(&looked.profile, shape, list, rows, whole);
         let query = || {
-            let query = sql::normalised(&looked.sample, Lexing::default());
+            let query = sql::normalised(&looked.text, Lexing::default());
             String::from_utf8_lossy(&query).into_owned()
         };
         asked(guard, statement, query)
@@ -441,14 +431,13 @@ impl Session {
                 event,
             },
             hits,
-            suppressed: None,
         });
     }
 
     /// Reports a statement that never reaches a server.
     fn report_refusal(&self, looked: &Looked, hits: Option<Arc<[Hit]>>) {
         let refused = Event::Refused {
-            text: looked.sample.clone(),
+            text: looked.text.clone(),
             shape: looked.shape,
         };
         let hits = hits.or_else(|| looked.shared_hits());

@@ -98,11 +98,6 @@ pub(super) fn report(
         parsed_now,
         binary: _,
     } = pending.bound;
-    let columns = looked.result_columns();
-    let (suppressed, silence) = match quiet {
-        Some(quiet) => (quiet.suppressed, Some(quiet.silence)),
-        None => (looked.suppressed.clone(), looked.silence.clone()),
-    };
     let stripped = looked.shape ^ looked.literals.all;
     let hits = hits.or_else(|| looked.shared_hits());
     Report {
@@ -112,9 +107,8 @@ pub(super) fn report(
             sent_us: observer.micros(pending.sent),
             done_us: observer.micros(pending.done),
             event: Event::Executed(Execution {
-                text: looked.sample.clone(),
-                shape: looked.shape,
-                profile: looked.profile.clone(),
+                known: looked.known(),
+                trace: if parsed_now { looked.said.trace } else { 0 },
                 raw: match looked.commented {
                     true => looked.raw,
                     false => stripped,
@@ -123,8 +117,6 @@ pub(super) fn report(
                 parsed_now,
                 params,
                 values,
-                value_rows: looked.rows,
-                longest_list: looked.longest_list,
                 rows: pending.rows,
                 bytes: pending.bytes,
                 error: pending.error,
@@ -134,18 +126,16 @@ pub(super) fn report(
                 batch: pending.batch,
                 fetch: pending.fetch,
                 wait_us: outcome.wait_us,
-                trace: if parsed_now { looked.trace } else { 0 },
-                traced: looked.traced.clone().filter(|_| parsed_now),
                 result: pending
                     .capture
-                    .map(|capture| capture.finish(columns.as_deref()))
+                    .map(|capture| {
+                        capture.finish(looked.result_columns().map(|columns| &**columns))
+                    })
                     .unwrap_or_default(),
-                columns,
-                silence,
+                quiet,
                 server: outcome.server.clone(),
             }),
         },
         hits,
-        suppressed,
     }
 }

@@ -1,6 +1,7 @@
 //! Transactions that get in each other's way, queries that everybody asks, and wide results.
 
 use super::*;
+use crate::lint::known::Known;
 use crate::lint::observe::Trouble;
 use crate::lint::thresholds::Thresholds;
 
@@ -41,14 +42,19 @@ impl Play {
         let hash = hashing.bytes(said.sql.as_bytes());
         let columns = (0..said.columns).map(|n| format!("c{n}").into()).collect();
         let run = Execution {
-            text: Arc::from(said.sql.as_bytes()),
-            shape: hash,
+            known: Arc::new(Known {
+                text: Arc::from(said.sql.as_bytes()),
+                shape: hash,
+                profile: Arc::new(
+                    inspect(said.sql, &[], &Thresholds::default()).unwrap_or_default(),
+                ),
+                named: (said.columns > 0).then_some(columns),
+                ..Known::default()
+            }),
             stripped: hash,
             raw: hash,
-            profile: Arc::new(inspect(said.sql, &[], &Thresholds::default()).unwrap_or_default()),
             rows: said.rows,
             bytes: said.bytes,
-            columns: (said.columns > 0).then_some(columns),
             block: said.block,
             batch: said.at_ms as u32,
             backend: 100 + said.conn as u32,
