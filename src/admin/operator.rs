@@ -66,6 +66,7 @@ impl Operator {
             user: self.user.as_str().into(),
             app: self.app.as_str().into(),
             client: self.addr.as_str().into(),
+            ..Subject::default()
         };
         let report = Report {
             seen: Observation {

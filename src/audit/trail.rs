@@ -473,6 +473,7 @@ mod tests {
                     user: "web".into(),
                     app: "till".into(),
                     client: "10.0.0.5".into(),
+                    ..Subject::default()
                 }),
                 sent_us: 10,
                 done_us: 510,

@@ -1,6 +1,9 @@
 //! What the sequence engine is told, by live traffic and by recorded cases alike.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+
+use foldhash::quality::FixedState;
 
 use super::comment::{Silence, Traceparent};
 use super::hit::Hit;
@@ -17,9 +20,40 @@ pub struct Subject {
     pub app: Box<str>,
     /// Address without the port; empty for a unix socket.
     pub client: Box<str>,
+    /// See [`Subject::owner`].
+    pub number: Number,
+}
+
+/// A number that is computed when somebody asks for it first; all are equal, and a copy is computed anew.
+#[derive(Debug, Default)]
+pub struct Number(OnceLock<u64>);
+
+impl Clone for Number {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Number {}
+
+impl Hash for Number {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 impl Subject {
+    /// A number for its database and user: what several connections have in common is counted under it.
+    #[must_use]
+    pub fn owner(&self) -> u64 {
+        let number = || FixedState::default().hash_one((&self.database, &self.user));
+        *self.number.0.get_or_init(number)
+    }
+
     /// Whether it is one of PostgreSQL's own tools, which people use with rights of their own.
     #[must_use]
     pub fn is_tool(&self) -> bool {

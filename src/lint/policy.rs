@@ -325,6 +325,7 @@ mod tests {
             user: user.into(),
             app: app.into(),
             client: "".into(),
+            ..Subject::default()
         }
     }
 

@@ -319,6 +319,7 @@ fn subject(step: &Step, before: &Subject) -> Subject {
         user: or(&step.user, &before.user, "app"),
         app: or(&step.app, &before.app, ""),
         client: or(&step.client, &before.client, "127.0.0.1"),
+        ..Subject::default()
     }
 }
 

@@ -158,6 +158,7 @@ impl Player {
             user: text("user")?.into(),
             app: text("app").unwrap_or_default().into(),
             client: text("client").unwrap_or_default().into(),
+            ..Subject::default()
         };
         let sent_us = done_us.saturating_sub(number("server_us"));
         self.pass(sent_us);

@@ -71,10 +71,6 @@ pub(super) struct Minute {
     pub(super) evicted: u64,
 }
 
-fn whose(subject: &Subject) -> u64 {
-    FixedState::default().hash_one((&subject.database, &subject.user))
-}
-
 fn bounded<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: &K, evicted: &mut u64) {
     if map.len() >= MOST && !map.contains_key(key) {
         *evicted += map.len() as u64;
@@ -106,7 +102,7 @@ impl Minute {
         if lived >= SECOND || client.statements > 3 || exempt(&seen.subject) {
             return;
         }
-        let key = FixedState::default().hash_one((&seen.subject.client, whose(&seen.subject)));
+        let key = FixedState::default().hash_one((&seen.subject.client, seen.subject.owner()));
         bounded(&mut self.lifetimes, &key, &mut self.evicted);
         let window = self.lifetimes.entry(key).or_default();
         let enough = thresholds.connections;
@@ -165,7 +161,7 @@ impl Minute {
             return;
         };
         let tables = !(facts.reads.is_empty() && facts.writes.is_empty());
-        let owner = whose(&seen.subject);
+        let owner = seen.subject.owner();
         if facts.command == Command::Select {
             (self.hot).add(owner, (seen, run, facts), thresholds.asked, found);
         }
@@ -247,7 +243,7 @@ impl Minute {
         found: &mut Vec<Detection>,
     ) {
         let Some(state) = run.error else { return };
-        let key = (whose(subject), run.shape, state);
+        let key = (subject.owner(), run.shape, state);
         bounded(&mut self.errors, &key, &mut self.evicted);
         self.errors_seen += 1;
         let enough = thresholds.errors;

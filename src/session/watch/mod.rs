@@ -8,14 +8,17 @@ pub(super) mod annotate;
 mod replies;
 mod reports;
 mod requests;
+mod sent;
 
 pub use reports::Reports;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
+
+use sent::{Request, Sent};
 
 use super::Session;
 use super::lineage::Capture;
@@ -26,7 +29,7 @@ use crate::error::SqlState;
 use crate::lint::firewall::{self, Mode, Statement};
 use crate::lint::hit::Hit;
 use crate::lint::known::{Quiet, Suppressed};
-use crate::lint::observe::{Event, Observation, Subject, Trouble, Values};
+use crate::lint::observe::{Event, Observation, Subject, Values};
 use crate::lint::policy::Effective;
 use crate::lint::rule::Action;
 use crate::lint::rules::security;
@@ -51,8 +54,6 @@ const UNREAD: [u8; 5] = *b"QL901";
 
 /// Names and portals that are remembered for a client; what is beyond is not reported.
 const MOST_NAMES: usize = 4096;
-/// Requests of one client that are noted at once; what is beyond is not reported.
-const MOST_PENDING: usize = 4096;
 
 /// A text with its values.
 #[derive(Clone)]
@@ -70,21 +71,13 @@ struct Bound {
     binary: bool,
 }
 
-/// A request that was sent.
-struct Pending {
-    bound: Bound,
-    sent: Instant,
-    /// When it was through; until then when it was sent.
-    done: Instant,
-    batch: u32,
-    fetch: u32,
-    simple: bool,
-    rows: u64,
-    bytes: u64,
-    error: Option<[u8; 5]>,
-    trouble: Option<Trouble>,
-    /// The first values of its result, if the engine wants them.
-    capture: Option<Box<Capture>>,
+/// The last text that was parsed without a name.
+struct Parsed {
+    looked: Rc<Looked>,
+    /// How it was read.
+    lexing: Lexing,
+    /// Nothing is said to such a text and nothing done to it, whatever the session silences or not.
+    passes: bool,
 }
 
 /// What a session remembers for the rules.
@@ -92,8 +85,7 @@ pub(super) struct Watch {
     subject: Arc<Subject>,
     view: SessionView,
     unnamed: Option<Rc<Looked>>,
-    /// The last text parsed without a name, and how it was read.
-    last_parsed: Option<(Rc<Looked>, Lexing)>,
+    last_parsed: Option<Parsed>,
     /// How texts are read, for these parameters and this default of the pool's.
     lexing: Option<(Rc<ParamSet>, Lexing, Lexing)>,
     /// The unnamed statement was parsed and not bound yet.
@@ -101,9 +93,7 @@ pub(super) struct Watch {
     named: HashMap<Box<[u8]>, Rc<Looked>, foldhash::fast::RandomState>,
     portal: Option<Bound>,
     portals: HashMap<Box<[u8]>, Bound, foldhash::fast::RandomState>,
-    pending: VecDeque<Pending>,
-    /// What is through, each with its time in [`Pending::done`].
-    done: Vec<Pending>,
+    sent: Sent,
     batch: u32,
     wait_us: u64,
     /// What is done about hits of this client.
@@ -128,8 +118,7 @@ impl Watch {
             named: HashMap::default(),
             portal: None,
             portals: HashMap::default(),
-            pending: VecDeque::new(),
-            done: Vec::new(),
+            sent: Sent::default(),
             batch: 0,
             wait_us: 0,
             effective,
@@ -216,6 +205,11 @@ impl Watch {
         Some(refused("statement", self.refusing(hits)?))
     }
 
+    /// Whether such a text is sent as it came, whatever its hits.
+    fn passes(&self, looked: &Looked) -> bool {
+        self.effective.max() < Action::Annotate && self.unread(looked).is_none()
+    }
+
     /// What the client is told if its text is refused because nothing is known of it.
     fn unread(&self, looked: &Looked) -> Option<Refusal> {
         (looked.profile.unread && self.effective.refuses_unread()).then(|| Refusal {
@@ -227,13 +221,13 @@ impl Watch {
     }
 
     fn send(&mut self, bound: Bound, now: Instant, fetch: u32, simple: bool, observer: &Observer) {
-        if self.pending.len() >= MOST_PENDING {
+        if self.sent.is_full() {
             observer.lose(1);
             return;
         }
         let wanted = observer.wants_result(bound.looked.shape);
         let capture = wanted.then(|| Capture::new(bound.binary));
-        self.pending.push_back(Pending {
+        self.sent.push(Request {
             capture,
             bound,
             sent: now,
@@ -246,25 +240,6 @@ impl Watch {
             error: None,
             trouble: None,
         });
-    }
-
-    /// Takes out what is left of a batch that the server skips.
-    fn skip(&mut self, batch: u32) {
-        while (self.pending.front()).is_some_and(|next| next.batch == batch && !next.simple) {
-            self.pending.pop_front();
-        }
-    }
-
-    /// The request in front is through.
-    fn complete(&mut self, now: Instant) {
-        if let Some(pending) = self.pending.front_mut() {
-            pending.done = now;
-        }
-        if self.done.len() < MOST_PENDING {
-            self.done.extend(self.pending.pop_front());
-        } else {
-            self.pending.pop_front();
-        }
     }
 }
 
@@ -318,6 +293,7 @@ impl Session {
                 PeerAddr::Tcp(addr) => addr.ip().to_string().into(),
                 PeerAddr::Unix | PeerAddr::Gone => Box::default(),
             },
+            ..Subject::default()
         });
         drop(app);
         let effective = self.context.process.effective(&subject);
@@ -345,6 +321,7 @@ impl Session {
             subject.app = app.into();
             watch.effective = self.context.process.effective(&subject);
             watch.subject = Arc::new(subject);
+            watch.last_parsed = None;
         }
         self.renew_inbox();
     }

@@ -1,6 +1,6 @@
 //! What the server answers.
 
-use super::reports::{Outcome, report};
+use super::reports::Outcome;
 use crate::audit::findings::may_tell;
 use crate::error::SqlState;
 use crate::lint::observe::{Block, Trouble};
@@ -16,13 +16,18 @@ const MOST_NOTICED: usize = 256;
 /// Processes of a deadlock that are looked for.
 const MOST_PROCESSES: usize = 16;
 
-/// Rows that a command tag tells of.
+/// Rows that a command tag tells of: the number at its end.
 fn rows(command: &[u8]) -> u64 {
-    let digits = command.rsplit(|&b| b == b' ').next().unwrap_or_default();
-    std::str::from_utf8(digits)
-        .ok()
-        .and_then(|digits| digits.parse().ok())
-        .unwrap_or(0)
+    let mut rows = 0u64;
+    let mut unit = 1u64;
+    for digit in command.iter().rev().map(|byte| byte.wrapping_sub(b'0')) {
+        if digit > 9 {
+            break;
+        }
+        rows = rows.wrapping_add(u64::from(digit).wrapping_mul(unit));
+        unit = unit.wrapping_mul(10);
+    }
+    rows
 }
 
 /// What an error says besides its SQLSTATE, where a rule asks for it. Not by its words, which are in
@@ -62,13 +67,13 @@ impl Session {
     pub(in crate::session) fn watch_completed(&mut self, command: &[u8]) {
         let now = self.now();
         let Some(watch) = &mut self.watch else { return };
-        let Some(front) = watch.pending.front_mut() else {
+        let Some(front) = watch.sent.next_mut() else {
             return;
         };
         front.rows += rows(command);
         // A simple Query may hold several commands; it is through at its ReadyForQuery.
         if !front.simple {
-            watch.complete(now);
+            watch.sent.complete(now);
         }
     }
 
@@ -76,11 +81,11 @@ impl Session {
     pub(in crate::session) fn watch_suspended(&mut self) {
         let now = self.now();
         let Some(watch) = &mut self.watch else { return };
-        if let Some(front) = watch.pending.front_mut()
+        if let Some(front) = watch.sent.next_mut()
             && !front.simple
         {
             front.rows += u64::from(front.fetch);
-            watch.complete(now);
+            watch.sent.complete(now);
         }
     }
 
@@ -88,7 +93,7 @@ impl Session {
     #[inline]
     pub(in crate::session) fn captures(&self) -> bool {
         (self.watch.as_ref())
-            .and_then(|watch| watch.pending.front()?.capture.as_ref())
+            .and_then(|watch| watch.sent.next()?.capture.as_ref())
             .is_some_and(|capture| capture.wants_more())
     }
 
@@ -96,7 +101,7 @@ impl Session {
     #[inline]
     pub(in crate::session) fn watch_row(&mut self, bytes: usize, body: &[u8]) {
         if let Some(watch) = &mut self.watch
-            && let Some(front) = watch.pending.front_mut()
+            && let Some(front) = watch.sent.next_mut()
         {
             front.bytes += bytes as u64;
             if let Some(capture) = &mut front.capture
@@ -110,7 +115,7 @@ impl Session {
     /// The columns of a result of the client's.
     pub(in crate::session) fn watch_described(&mut self, body: &[u8]) {
         let Some(watch) = &mut self.watch else { return };
-        let Some(front) = watch.pending.front_mut() else {
+        let Some(front) = watch.sent.next_mut() else {
             return;
         };
         if let Some(capture) = &mut front.capture {
@@ -123,7 +128,7 @@ impl Session {
     pub(in crate::session) fn watch_failed(&mut self, error: &[u8]) {
         let now = self.now();
         let Some(watch) = &mut self.watch else { return };
-        let Some(front) = watch.pending.front_mut() else {
+        let Some(front) = watch.sent.next_mut() else {
             return;
         };
         let state = read::error_field(error, b'C')
@@ -135,15 +140,14 @@ impl Session {
             return;
         }
         let batch = front.batch;
-        watch.complete(now);
-        watch.skip(batch);
+        watch.sent.complete(now);
+        watch.sent.skip(batch);
     }
 
     /// The batch is about to be played again: it will be noted anew.
     pub(in crate::session) fn watch_healed(&mut self) {
         if let Some(watch) = &mut self.watch {
-            watch.pending.clear();
-            watch.done.clear();
+            watch.sent.clear();
         }
     }
 
@@ -152,12 +156,12 @@ impl Session {
     pub(in crate::session) fn watch_ready(&mut self, status: TxStatus, quiet: bool) {
         let now = self.now();
         let Some(watch) = &mut self.watch else { return };
-        if watch.pending.front().is_some_and(|front| front.simple) {
-            watch.complete(now);
+        if watch.sent.next().is_some_and(|front| front.simple) {
+            watch.sent.complete(now);
         }
         if quiet {
             // Whatever is left was skipped.
-            watch.pending.clear();
+            watch.sent.forget_rest();
         }
         watch.view.committed(status != TxStatus::Idle);
         if status == TxStatus::Idle {
@@ -165,7 +169,7 @@ impl Session {
             watch.portal = None;
             watch.portals.clear();
         }
-        if watch.done.is_empty() {
+        if !watch.sent.has_done() {
             return;
         }
         let block = match status {
@@ -188,8 +192,8 @@ impl Session {
             }),
         };
         let reports = &self.context.reports;
-        for done in watch.done.drain(..) {
-            reports.push(report(&watch.subject, done, &outcome, &reports.observer));
+        for done in watch.sent.done() {
+            reports.push(reports.of(&watch.subject, done, &outcome));
         }
     }
 
@@ -197,8 +201,8 @@ impl Session {
     pub(in crate::session) fn watch_refused(&mut self) {
         let Some(watch) = &mut self.watch else { return };
         // What was refused was never noted; what follows it up to Sync is skipped.
-        if let Some(batch) = watch.pending.front().map(|next| next.batch) {
-            watch.skip(batch);
+        if let Some(batch) = watch.sent.next().map(|next| next.batch) {
+            watch.sent.skip(batch);
         }
     }
 
@@ -217,7 +221,7 @@ impl Session {
                 write::warning_with(gather.put(), state, &letter.message, &more);
             }
         }
-        let Some(front) = watch.pending.front() else {
+        let Some(front) = watch.sent.next() else {
             return;
         };
         let bound = &front.bound;
@@ -236,5 +240,26 @@ impl Session {
             let state = SqlState(hit.rule.sqlstate());
             write::warning_with(gather.put(), state, &hit.message, &more);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rows;
+
+    #[test]
+    fn tags_tell_how_many() {
+        for (tag, count) in [
+            ("SELECT 0", 0),
+            ("SELECT 1", 1),
+            ("INSERT 0 120", 120),
+            ("COPY 18446744073709551615", u64::MAX),
+            ("BEGIN", 0),
+            ("", 0),
+        ] {
+            assert_eq!(rows(tag.as_bytes()), count, "{tag}");
+        }
+        // A server that lies does no harm.
+        rows(b"SELECT 99999999999999999999999999999999999999999");
     }
 }

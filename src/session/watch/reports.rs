@@ -2,8 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::{Bound, Pending};
+use super::Bound;
+use super::sent::Request;
 use crate::audit::observer::{BATCH, Observer, Report};
 use crate::lint::observe::{Block, Event, Execution, Observation, Subject};
 use crate::lint::texts::Texts;
@@ -17,6 +19,8 @@ pub struct Reports {
     batch: RefCell<Vec<Report>>,
     /// Nothing may be lost.
     keep: bool,
+    /// When the last request was sent, and when it was through.
+    moments: (Moment, Moment),
     /// There is no room: no client is read until there is.
     full: Cell<bool>,
 }
@@ -27,6 +31,7 @@ impl Reports {
     pub fn new(observer: Arc<Observer>, texts: Texts, keep: bool) -> Self {
         Self {
             texts: RefCell::new(texts),
+            moments: Default::default(),
             observer,
             batch: RefCell::default(),
             keep,
@@ -82,60 +87,76 @@ pub(super) struct Outcome {
     pub(super) server: Option<(Arc<str>, &'static str)>,
 }
 
-/// The report of a request that is through.
-pub(super) fn report(
-    subject: &Arc<Subject>,
-    pending: Pending,
-    outcome: &Outcome,
-    observer: &Observer,
-) -> Report {
-    let Bound {
-        looked,
-        values,
-        params,
-        hits,
-        quiet,
-        parsed_now,
-        binary: _,
-    } = pending.bound;
-    let stripped = looked.shape ^ looked.literals.all;
-    let hits = hits.or_else(|| looked.shared_hits());
-    Report {
-        seen: Observation {
-            conn: outcome.conn,
-            subject: subject.clone(),
-            sent_us: observer.micros(pending.sent),
-            done_us: observer.micros(pending.done),
-            event: Event::Executed(Execution {
-                known: looked.known(),
-                trace: if parsed_now { looked.said.trace } else { 0 },
-                raw: match looked.commented {
-                    true => looked.raw,
-                    false => stripped,
-                },
-                stripped,
-                parsed_now,
-                params,
-                values,
-                rows: pending.rows,
-                bytes: pending.bytes,
-                error: pending.error,
-                trouble: pending.trouble,
-                backend: outcome.backend,
-                block: outcome.block,
-                batch: pending.batch,
-                fetch: pending.fetch,
-                wait_us: outcome.wait_us,
-                result: pending
-                    .capture
-                    .map(|capture| {
-                        capture.finish(looked.result_columns().map(|columns| &**columns))
-                    })
-                    .unwrap_or_default(),
-                quiet,
-                server: outcome.server.clone(),
-            }),
-        },
-        hits,
+impl Reports {
+    /// The report of a request that is through.
+    #[inline]
+    pub(super) fn of(&self, subject: &Arc<Subject>, request: Request, outcome: &Outcome) -> Report {
+        let Bound {
+            looked,
+            values,
+            params,
+            hits,
+            quiet,
+            parsed_now,
+            binary: _,
+        } = request.bound;
+        let stripped = looked.shape ^ looked.literals.all;
+        let hits = hits.or_else(|| looked.shared_hits());
+        Report {
+            seen: Observation {
+                conn: outcome.conn,
+                subject: subject.clone(),
+                sent_us: self.moments.0.micros(request.sent, &self.observer),
+                done_us: self.moments.1.micros(request.done, &self.observer),
+                event: Event::Executed(Execution {
+                    known: looked.known(),
+                    trace: if parsed_now { looked.said.trace } else { 0 },
+                    raw: match looked.commented {
+                        true => looked.raw,
+                        false => stripped,
+                    },
+                    stripped,
+                    parsed_now,
+                    params,
+                    values,
+                    rows: request.rows,
+                    bytes: request.bytes,
+                    error: request.error,
+                    trouble: request.trouble,
+                    backend: outcome.backend,
+                    block: outcome.block,
+                    batch: request.batch,
+                    fetch: request.fetch,
+                    wait_us: outcome.wait_us,
+                    result: request
+                        .capture
+                        .map(|capture| {
+                            capture.finish(looked.result_columns().map(|columns| &**columns))
+                        })
+                        .unwrap_or_default(),
+                    quiet,
+                    server: outcome.server.clone(),
+                }),
+            },
+            hits,
+        }
+    }
+}
+
+/// A moment, in the engine's microseconds: those of a batch are one, and computed once.
+#[derive(Default)]
+struct Moment(Cell<Option<(Instant, u64)>>);
+
+impl Moment {
+    #[inline]
+    fn micros(&self, moment: Instant, observer: &Observer) -> u64 {
+        match self.0.get() {
+            Some((last, micros)) if last == moment => micros,
+            _ => {
+                let micros = observer.micros(moment);
+                self.0.set(Some((moment, micros)));
+                micros
+            }
+        }
     }
 }

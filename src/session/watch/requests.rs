@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Bound, MOST_NAMES, Watched, annotate, joined};
+use super::{Bound, MOST_NAMES, Parsed, Watched, annotate, joined};
 use crate::lint::firewall::Mode;
 use crate::lint::hit::Hit;
 use crate::lint::judge;
@@ -15,6 +15,12 @@ use crate::wire::read;
 
 /// Parameters of a Bind that are looked at.
 const MOST_PARAMS: usize = 1024;
+
+impl Parsed {
+    fn is(&self, text: &[u8], lexing: Lexing) -> bool {
+        self.lexing == lexing && self.looked.is(text)
+    }
+}
 
 impl Session {
     fn look(&self, text: &[u8], lexing: Lexing) -> Rc<Looked> {
@@ -105,16 +111,29 @@ impl Session {
         }
         let lexing = self.watch_lexing();
         // Drivers that prepare nothing parse the same text again and again.
-        let again = (self.watch.as_ref())
-            .and_then(|watch| watch.last_parsed.as_ref())
-            .filter(|(last, of)| *of == lexing && last.is(text));
+        let again = (self.watch.as_mut())
+            .filter(|watch| (watch.last_parsed.as_ref()).is_some_and(|last| last.is(text, lexing)));
         let looked = match again {
-            Some((last, _)) => {
+            Some(watch) => {
                 self.context.reports.texts.borrow_mut().stats.hits += 1;
-                last.clone()
+                if name.is_empty()
+                    && watch.guard.is_none()
+                    && let Some(last) = &watch.last_parsed
+                    && last.passes
+                {
+                    let unnamed = watch.unnamed.get_or_insert_with(|| last.looked.clone());
+                    debug_assert!(Rc::ptr_eq(unnamed, &last.looked));
+                    watch.fresh = true;
+                    return Ok(Watched {
+                        plain: last.looked.plain,
+                        comment: None,
+                    });
+                }
+                watch.last_parsed.as_ref().map(|last| last.looked.clone())
             }
-            None => self.look(text, lexing),
+            None => None,
         };
+        let looked = looked.unwrap_or_else(|| self.look(text, lexing));
         let Some(watch) = &mut self.watch else {
             return Ok(Watched::default());
         };
@@ -137,7 +156,11 @@ impl Session {
             comment: annotate::comment(&watch.effective, &watch.heard(looked.hits()), text, lexing),
         };
         if name.is_empty() {
-            watch.last_parsed = Some((looked.clone(), lexing));
+            watch.last_parsed = Some(Parsed {
+                passes: watch.passes(&looked),
+                looked: looked.clone(),
+                lexing,
+            });
             watch.unnamed = Some(looked);
             watch.fresh = true;
         } else if watch.named.len() < MOST_NAMES || watch.named.contains_key(name) {
