@@ -126,7 +126,7 @@ async fn converse(
         Started::Request(request) => *request,
         Started::Other(accepted) => return Ok(accepted),
     };
-    let way = way_in(line, &request, config, &bundle)?;
+    let way = way_in(line, &request, config, &bundle, secrets).await?;
     let terms = Terms {
         auth: way.auth,
         scram_iterations: config.settings.scram_iterations,

@@ -1,4 +1,4 @@
-//! Where the secret of a user comes from who is in no file.
+//! What servers are asked about users: the secrets of those who are in no file, and their roles.
 
 use crate::config::{Config, Secret};
 
@@ -15,8 +15,20 @@ pub enum Found {
     Failed(String),
 }
 
-/// Somebody who can be asked for secrets.
+/// Somebody who can be asked about users.
 pub trait Secrets {
     /// The secret of `user`, who wants to use `database`.
     fn secret(&self, config: &Config, database: &str, user: &str) -> impl Future<Output = Found>;
+
+    /// The roles that `user`, who wants to use `database`, is a member of, itself among them; none if
+    /// there is no such user.
+    ///
+    /// # Errors
+    /// It could not be found out: what the client is told.
+    fn roles(
+        &self,
+        config: &Config,
+        database: &str,
+        user: &str,
+    ) -> impl Future<Output = Result<Vec<String>, String>>;
 }

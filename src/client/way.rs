@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::error::LoginError;
 use super::handshake::{Replication, Request};
 use super::line::{Line, cut_short};
-use crate::config::hba::{Asking, ClientCert, Method};
+use super::secrets::Secrets;
+use crate::config::hba::{Asking, ClientCert, Method, Search};
 use crate::config::ldap::Ldap;
 use crate::config::{AuthType, Config, Secret};
 use crate::ldap::Directory;
@@ -41,12 +42,14 @@ enum Judge {
     Pam(Pam),
 }
 
-/// What the configuration wants of this client; `bundle` has what TLS to an LDAP server trusts.
-pub(super) fn way_in(
+/// What the configuration wants of this client; `bundle` has what TLS to an LDAP server trusts, and
+/// `secrets` knows who is a member of which roles.
+pub(super) async fn way_in(
     line: &Line,
     request: &Request,
     config: &Config,
     bundle: &TlsBundle,
+    secrets: &impl Secrets,
 ) -> Result<Way, LoginError> {
     let judge = |auth, ldap: &Option<Arc<Ldap>>, service: Option<&String>| match auth {
         AuthType::Ldap => ldap.clone().map(|settings| {
@@ -81,8 +84,24 @@ pub(super) fn way_in(
         database: &request.database,
         user: &request.user,
         physical: request.replication == Some(Replication::Physical),
+        roles: None,
     };
-    let found = config.hba.find(&asking).ok_or(LoginError::NoMethod)?;
+    let mut search = config.hba.find(&asking);
+    let roles;
+    if let Search::Roles(_) = search {
+        // Nobody is let in, or turned away, by a later line because this one could not be judged.
+        roles = (secrets
+            .roles(config, &request.database, &request.user)
+            .await)
+            .map_err(LoginError::Lookup)?;
+        search = config.hba.find(&Asking {
+            roles: Some(&roles),
+            ..asking
+        });
+    }
+    let Search::Line(found) = search else {
+        return Err(LoginError::NoMethod);
+    };
     if let Some(wanted) = found.client_cert {
         beside(line, &request.user, wanted)?;
     }

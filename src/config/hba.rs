@@ -6,6 +6,7 @@
 //! hostssl  pay       /^app_   10.0.0.0/8     cert
 //! host     all       @staff   samenet        scram-sha-256
 //! hostssl  all       admin    all            scram-sha-256  clientcert=verify-full
+//! host     all       +sales   10.0.0.0/8     md5
 //! host     all       all      0.0.0.0/0      reject
 //! ```
 //!
@@ -16,6 +17,7 @@
 
 pub(super) mod address;
 pub mod ident;
+mod names;
 mod options;
 mod words;
 
@@ -26,9 +28,8 @@ pub(in crate::config) use options::ldap_options;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use regex::Regex;
-
 use self::address::Addresses;
+use self::names::{Name, any, names};
 use self::words::{Word, words};
 use super::AuthType;
 use super::ldap::Ldap;
@@ -59,6 +60,19 @@ pub struct Asking<'a> {
     pub user: &'a str,
     /// It wants to replicate whole servers: no database is meant.
     pub physical: bool,
+    /// The roles that it is a member of, itself among them; `None` if nobody has asked yet.
+    pub roles: Option<&'a [String]>,
+}
+
+/// What [`Hba::find`] comes to.
+#[derive(Clone, Copy, Debug)]
+pub enum Search<'a> {
+    /// This line says what is done.
+    Line(&'a Line),
+    /// Whether this line fits depends on [`Asking::roles`], and no line before it does.
+    Roles(&'a Line),
+    /// No line fits.
+    Nothing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,15 +83,6 @@ enum Kind {
     HostNoSsl,
     /// GSSAPI encryption, which there is none of here.
     Never,
-}
-
-#[derive(Clone, Debug)]
-enum Name {
-    All,
-    SameUser,
-    Replication,
-    Is(String),
-    Like(Regex),
 }
 
 /// One line.
@@ -161,10 +166,18 @@ impl Hba {
         }
     }
 
-    /// The line that says what is done; `None` if none fits.
+    /// The line that says what is done. Roles are asked for by [`Search::Roles`] only if it depends
+    /// on them; if they are given, it is never the answer.
     #[must_use]
-    pub fn find(&self, asking: &Asking<'_>) -> Option<&Line> {
-        self.lines.iter().find(|line| line.fits(asking))
+    pub fn find(&self, asking: &Asking<'_>) -> Search<'_> {
+        for line in &self.lines {
+            match line.fits(asking) {
+                Some(true) => return Search::Line(line),
+                Some(false) => {}
+                None => return Search::Roles(line),
+            }
+        }
+        Search::Nothing
     }
 
     /// All lines.
@@ -175,7 +188,8 @@ impl Hba {
 }
 
 impl Line {
-    fn fits(&self, asking: &Asking<'_>) -> bool {
+    /// Whether it is meant; `None` if that depends on roles that nobody has asked for.
+    fn fits(&self, asking: &Asking<'_>) -> Option<bool> {
         let here = match (self.kind, asking.from) {
             (Kind::Local, None) => true,
             (Kind::Host, Some(_)) => true,
@@ -188,22 +202,33 @@ impl Line {
                 .from
                 .is_none_or(|from| (self.addresses).hold(from, asking.to, asking.networks))
         };
-        let database = |name: &Name| match name {
-            Name::Replication => asking.physical,
-            // `all` does not mean replication, as in PostgreSQL.
-            _ if asking.physical => false,
-            Name::All => true,
-            Name::SameUser => asking.database == asking.user,
-            Name::Is(name) => name == asking.database,
-            Name::Like(pattern) => pattern.is_match(asking.database),
-        };
-        let user = |name: &Name| match name {
-            Name::All => true,
-            Name::Is(name) => name == asking.user,
-            Name::Like(pattern) => pattern.is_match(asking.user),
-            Name::SameUser | Name::Replication => false,
-        };
-        here && from() && self.databases.iter().any(database) && self.users.iter().any(user)
+        if !(here && from()) {
+            return Some(false);
+        }
+        let database = any(&self.databases, |name| name.database(asking));
+        let user = any(&self.users, |name| name.user(asking));
+        match (database, user) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Whether it asks who is a member of what.
+    #[must_use]
+    pub fn asks_for_roles(&self) -> bool {
+        (self.databases.iter().chain(&self.users)).any(Name::asks_for_roles)
+    }
+
+    /// Whether a client of this database can be meant, whoever it is.
+    #[must_use]
+    pub fn may_mean(&self, database: &str) -> bool {
+        self.databases.iter().any(|name| name.may_mean(database))
+    }
+
+    /// Databases that it names.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        self.databases.iter().filter_map(Name::named)
     }
 }
 
@@ -297,53 +322,6 @@ fn method_of(method: &str, kind: Kind) -> Result<Method, String> {
         }
     };
     Ok(Method::Auth(auth))
-}
-
-/// The names of a field. What stands in quotes is a name, whatever it says.
-fn names(
-    field: Vec<Word>,
-    databases: bool,
-    files: &mut dyn FnMut(&str) -> Result<String, String>,
-) -> Result<Vec<Name>, String> {
-    let mut found = Vec::new();
-    for word in field {
-        if word.quoted {
-            found.push(Name::Is(word.text));
-            continue;
-        }
-        match word.text.as_str() {
-            "all" => found.push(Name::All),
-            "sameuser" if databases => found.push(Name::SameUser),
-            "replication" if databases => found.push(Name::Replication),
-            "samerole" | "samegroup" if databases => {
-                return Err(format!(
-                    "{} asks who is a member of what, which only the server knows; name databases",
-                    word.text
-                ));
-            }
-            text => match text.split_at_checked(1) {
-                Some(("+", _)) if !databases => {
-                    return Err(format!(
-                        "{text} asks who is a member of what, which only the server knows; name users, or use @file or /pattern"
-                    ));
-                }
-                Some(("@", file)) => {
-                    let text = files(file)?;
-                    for (line, words) in words(&text) {
-                        let words = words.map_err(|why| format!("@{file}, line {line}: {why}"))?;
-                        found.extend((words.into_iter().flatten()).map(|word| Name::Is(word.text)));
-                    }
-                }
-                Some(("/", pattern)) => {
-                    let pattern = Regex::new(pattern)
-                        .map_err(|error| format!("{text} is no pattern: {error}"))?;
-                    found.push(Name::Like(pattern));
-                }
-                _ => found.push(Name::Is(word.text)),
-            },
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
-//! Asks servers for the secrets of users who are not in `auth_file` (`auth_query`).
+//! Asks servers for the secrets of users who are not in `auth_file` (`auth_query`), and who is a member
+//! of a role that a line of `auth_hba_file` wants.
 //!
 //! Each worker keeps a few connections for that, which serve nothing else: what a client can set never
-//! reaches them. Nothing is remembered between logins, so a password that was changed counts at once.
+//! reaches them. Nothing is remembered between logins, so a password or a role that was changed counts
+//! at once.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -23,6 +25,17 @@ use crate::server::side::{Rows, Side, SideError};
 const MOST: usize = 4;
 /// A connection that was not used for so long is closed.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// The roles that `$1` is a member of, itself among them, directly or by way of others. Not
+/// `pg_has_role`, which makes superusers members of everything, as lines of `pg_hba.conf` do not.
+const ROLES: &str = "WITH RECURSIVE member(oid) AS (\
+    SELECT oid FROM pg_catalog.pg_roles \
+    WHERE rolname::pg_catalog.text OPERATOR(pg_catalog.=) $1::pg_catalog.text \
+    UNION \
+    SELECT granted.roleid FROM pg_catalog.pg_auth_members granted \
+    JOIN member ON granted.member OPERATOR(pg_catalog.=) member.oid) \
+    SELECT rolname FROM pg_catalog.pg_roles roles \
+    JOIN member ON roles.oid OPERATOR(pg_catalog.=) member.oid";
 
 /// Which connection: where, in which database and as whom.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,7 +73,14 @@ impl Lookups {
             .retain(|(_, _, since)| now.saturating_duration_since(*since) < IDLE);
     }
 
-    async fn ask(&self, config: &Config, lookup: &AuthLookup, user: &str) -> Result<Rows, String> {
+    /// Asks `query` about `user`.
+    async fn ask(
+        &self,
+        config: &Config,
+        lookup: &AuthLookup,
+        query: &str,
+        user: &str,
+    ) -> Result<Rows, String> {
         // Closed with the worker only.
         let _place = self.places.acquire().await.map_err(|_| "shutting down")?;
         let key = Key {
@@ -75,7 +95,7 @@ impl Lookups {
             at.map(|at| idle.swap_remove(at).1)
         };
         if let Some(mut side) = known {
-            match side.ask_about(&lookup.query, user).await {
+            match side.ask_about(query, user).await {
                 Ok(rows) => return Ok(self.keep(key, side, rows)),
                 Err(SideError::Server(error)) => return Err(error),
                 // It may have broken long ago: a new one is tried.
@@ -83,7 +103,7 @@ impl Lookups {
             }
         }
         let mut side = self.connect(config, lookup).await?;
-        match side.ask_about(&lookup.query, user).await {
+        match side.ask_about(query, user).await {
             Ok(rows) => Ok(self.keep(key, side, rows)),
             Err(error) => Err(error.to_string()),
         }
@@ -116,7 +136,7 @@ impl Secrets for Lookups {
             return Found::NotAsked;
         };
         let place = lookup.database.name.clone();
-        let rows = match self.ask(config, &lookup, user).await {
+        let rows = match self.ask(config, &lookup, &lookup.query, user).await {
             Ok(rows) => rows,
             Err(error) => {
                 tracing::warn!(database, user, place, "auth_query failed: {error}");
@@ -133,6 +153,25 @@ impl Secrets for Lookups {
             Err(why) => {
                 tracing::error!(database, user, place, "auth_query: {why}");
                 Found::Failed("bouncer config error".to_owned())
+            }
+        }
+    }
+
+    async fn roles(
+        &self,
+        config: &Config,
+        database: &str,
+        user: &str,
+    ) -> Result<Vec<String>, String> {
+        let rows = match config.auth_lookup(database) {
+            Some(lookup) => self.ask(config, &lookup, ROLES, user).await,
+            None => Err("there is no server to ask for this database".to_owned()),
+        };
+        match rows {
+            Ok(rows) => Ok(rows.into_iter().flatten().flatten().collect()),
+            Err(error) => {
+                tracing::warn!(database, user, "asking for roles failed: {error}");
+                Err("asking for roles failed, see the log of the pooler".to_owned())
             }
         }
     }

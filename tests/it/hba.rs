@@ -2,7 +2,7 @@
 
 use crate::support::certs::certs;
 use crate::support::pgweir::{Pgweir, Setup};
-use crate::support::postgres::{PASSWORD, Postgres, each_postgres};
+use crate::support::postgres::{PASSWORD, Postgres, Version, each_postgres};
 use crate::support::wait::eventually;
 
 /// What psql says, over TCP or the unix socket in `host`, and whether it succeeded.
@@ -202,4 +202,124 @@ fn a_line_can_want_a_certificate_beside_the_password() {
             assert!(log.contains(&told), "{log}");
         }
     }
+}
+
+/// The server is asked, at each login that comes to such a line and for no other.
+#[test]
+fn a_line_can_mean_the_members_of_a_role() {
+    for version in Version::ALL {
+        let Some(postgres) = Postgres::own(version) else {
+            continue;
+        };
+        let sql = |text: &str| postgres.psql("postgres", text);
+        sql(
+            "CREATE ROLE asker LOGIN PASSWORD 'p'; CREATE ROLE \"Sales\"; CREATE ROLE north; CREATE ROLE banned;
+             CREATE ROLE app; GRANT \"Sales\" TO north;
+             CREATE ROLE ann LOGIN PASSWORD 'p' NOINHERIT IN ROLE north; CREATE ROLE bob LOGIN PASSWORD 'p';
+             CREATE ROLE eve LOGIN PASSWORD 'p' IN ROLE banned, north; CREATE ROLE root LOGIN PASSWORD 'p' SUPERUSER;
+             CREATE ROLE joe LOGIN PASSWORD 'p' IN ROLE app",
+        );
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("hba");
+        let lines = "host app root 127.0.0.1/32 trust\n\
+                     host app,other +banned all reject\n\
+                     host app +\"Sales\" all trust\n\
+                     host samerole all all trust\n";
+        std::fs::write(&file, lines).expect("written");
+        let mut setup = Setup::new()
+            .set("auth_type", "hba")
+            .set("auth_hba_file", file.display().to_string())
+            .set("admin_users", "root")
+            .secret("asker", "p")
+            .database("app", &postgres, "postgres")
+            .database_set("app", "auth_user", "asker")
+            .database("other", &postgres, "postgres")
+            .database_set("other", "auth_user", "asker");
+        for user in ["ann", "bob", "eve", "root", "joe"] {
+            setup = setup.secret(user, "p");
+        }
+        let pgweir = setup.start();
+        let ask = |user: &str, database: &str| psql(&pgweir, &postgres, None, user, database);
+        let is_in = |user: &str| (true, user.to_owned());
+        let asking = || {
+            sql(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgweir auth_query'",
+            )
+        };
+        assert_eq!(ask("root", "app"), is_in("root"), "{version:?}");
+        assert_eq!(asking().trim(), "0", "a line that fits by name asks nobody");
+        assert_eq!(ask("ann", "app"), is_in("ann"), "by way of another role");
+        assert_ne!(asking().trim(), "0");
+        assert_eq!(
+            ask("joe", "app"),
+            is_in("joe"),
+            "the role called as the database"
+        );
+        let outside = "no authentication method is found";
+        for (user, database, told) in [
+            ("bob", "app", outside),
+            ("eve", "app", "login rejected"),
+            ("ann", "other", outside),
+            ("root", "other", outside),
+            ("nobody", "app", outside),
+            // Nobody is asked about users of the console.
+            ("root", "pgbouncer", "asking for roles failed"),
+        ] {
+            let (succeeded, said) = ask(user, database);
+            assert!(
+                !succeeded && said.contains(told),
+                "{user} {database}: {said}"
+            );
+        }
+        // What was changed counts at the next login.
+        sql("REVOKE north FROM ann; GRANT \"Sales\" TO bob");
+        let (succeeded, said) = ask("ann", "app");
+        assert!(!succeeded && said.contains(outside), "{said}");
+        assert_eq!(ask("bob", "app"), is_in("bob"));
+        // Who cannot be judged comes to no later line.
+        std::fs::write(&file, format!("{lines}host app all all trust\n")).expect("written");
+        pgweir.signal("HUP");
+        eventually("the new file", || ask("ann", "app").0.then_some(()));
+        sql("ALTER ROLE asker NOLOGIN");
+        sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'asker'");
+        let (succeeded, said) = ask("ann", "app");
+        assert!(
+            !succeeded && said.contains("asking for roles failed"),
+            "{said}"
+        );
+        assert!(ask("root", "app").0);
+    }
+}
+
+#[test]
+fn a_line_with_a_role_needs_somebody_to_ask() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("hba");
+    let refused = |lines: &str, setup: &Setup| {
+        std::fs::write(&file, lines).expect("written");
+        let output = (setup.clone())
+            .set("auth_type", "hba")
+            .set("auth_hba_file", file.display().to_string())
+            .run_to_end();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let setup = Setup::new()
+        .database_at("app", 1)
+        .database_set("app", "auth_user", "asker")
+        .database_at("pay", 1);
+    for (lines, line, database) in [
+        ("host app +a all md5\nhost all +a all md5\n", 2, "pay"),
+        ("host /^p +a all md5\n", 1, "pay"),
+        ("\nhost samerole all all md5\n", 2, "pay"),
+    ] {
+        let told = format!(
+            "hba:{line}: auth_hba_file: who is a member of a role is asked of the server as auth_user, which is not set for database \"{database}\""
+        );
+        let log = refused(lines, &setup);
+        assert!(log.contains(&told), "{lines}: {log}");
+    }
+    let any = setup.database_at("*", 1);
+    let log = refused("host else +a all md5\n", &any);
+    assert!(log.contains("for database \"else\""), "{log}");
 }

@@ -189,6 +189,38 @@ impl Secrets for Asked {
             _ => Found::NotAsked,
         }
     }
+
+    async fn roles(&self, _: &Config, _: &str, user: &str) -> Result<Vec<String>, String> {
+        match user {
+            "broken" => Err("asking for roles failed".to_owned()),
+            user => Ok(vec![user.to_owned(), format!("{user}s")]),
+        }
+    }
+}
+
+#[tokio::test]
+async fn roles_are_asked_for_before_a_line_is_chosen() {
+    use crate::config::hba::Hba;
+    let text = "local db plain trust\nlocal db +storeds reject\nlocal db +brokens trust\nlocal db all trust\n";
+    let hba = Hba::parse(text, &mut |name| Err(name.to_owned())).unwrap();
+    let mut config = config(AuthType::Hba);
+    config.hba = Arc::new(hba);
+    for user in ["plain", "empty"] {
+        let (result, ()) = run(&config, async |p| p.startup(user, "db").await).await;
+        assert_eq!(login(result).user, user);
+    }
+    for (user, sqlstate, told) in [
+        ("stored", "28000", "login rejected"),
+        // Not let in by the last line because nobody knows whether the second one fits.
+        ("broken", "57P03", "asking for roles failed"),
+    ] {
+        let (_, error) = run(&config, async |p| {
+            p.startup(user, "db").await;
+            p.error().await
+        })
+        .await;
+        assert_eq!(error, (sqlstate.to_owned(), told.to_owned()));
+    }
 }
 
 /// Runs `script` as the client of one login over a unix socket pair.

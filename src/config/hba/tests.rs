@@ -23,6 +23,16 @@ fn asking<'a>(from: Option<&str>, database: &'a str, user: &'a str) -> Asking<'a
         database,
         user,
         physical: false,
+        roles: None,
+    }
+}
+
+/// The number of the line that is found, or asks for roles.
+fn found(hba: &Hba, asking: &Asking<'_>) -> Option<u32> {
+    match hba.find(asking) {
+        Search::Line(line) => Some(line.number),
+        Search::Roles(line) => panic!("line {} asks for roles", line.number),
+        Search::Nothing => None,
     }
 }
 
@@ -38,7 +48,7 @@ fn the_first_line_that_fits_counts() {
          host all @staff ::1/128 scram-sha-256\n\
          host replication all 127.0.0.1/32 trust\n",
     );
-    let found = |asking: Asking<'_>| hba.find(&asking).map(|line| line.number);
+    let found = |asking: Asking<'_>| found(&hba, &asking);
     let (lan, here) = (Some("10.1.2.3"), Some("127.0.0.1"));
     assert_eq!(found(asking(None, "x", "postgres")), Some(1));
     assert_eq!(found(asking(None, "x", "web")), None);
@@ -84,7 +94,7 @@ fn networks_of_this_machine_and_certificates_beside_a_method() {
     );
     let found = |from| {
         let asking = asking(Some(from), "x", "web");
-        hba.find(&asking).map(|line| line.number)
+        found(&hba, &asking)
     };
     for inside in [
         "192.0.2.64",
@@ -108,8 +118,6 @@ fn every_line_that_cannot_be_used_is_told() {
     let text = "hots all all all trust\n\
                 host all all all rejct\n\
                 host all all trust\n\
-                host all +staff all trust\n\
-                host samerole all all trust\n\
                 host all @nowhere all trust\n\
                 host all /( all trust\n\
                 host all all all peer\n\
@@ -127,7 +135,7 @@ fn every_line_that_cannot_be_used_is_told() {
     let mut files = |name: &str| Err(format!("{name}: not there"));
     let faults = Hba::parse(text, &mut files).expect_err("mistakes");
     let lines: Vec<u32> = faults.iter().map(|fault| fault.line).collect();
-    assert_eq!(lines, (1..=17).collect::<Vec<_>>());
+    assert_eq!(lines, (1..=15).collect::<Vec<_>>());
     assert!(
         faults[1].message.contains("\"rejct\" is not known"),
         "{}",
@@ -135,5 +143,64 @@ fn every_line_that_cannot_be_used_is_told() {
     );
     let hba = parse("hostgssenc all all all trust\n");
     assert_eq!(hba.notes.len(), 1);
-    assert!(hba.find(&asking(Some("::1"), "x", "y")).is_none());
+    assert_eq!(found(&hba, &asking(Some("::1"), "x", "y")), None);
+}
+
+#[test]
+fn roles_are_asked_for_when_a_line_depends_on_them() {
+    let mut files = |_: &str| Ok("ann\n+audit\n\"+x\"\n".to_owned());
+    let text = "host app ann,+sales all md5\n\
+                hostssl app +tls all md5\n\
+                host other +\"Big Ones\" all md5\n\
+                host samerole all 10.0.0.0/8 md5\n\
+                host pay @list all reject\n\
+                host pay all all md5\n\
+                host replication +copies all md5\n";
+    let hba = Hba::parse(text, &mut files).expect("a file");
+    let lan = Some("10.1.2.3");
+    let find = |database: &str, user: &str, roles: Option<&[&str]>| {
+        let owned: Option<Vec<String>> =
+            roles.map(|all| all.iter().map(|&role| role.to_owned()).collect());
+        let asking = Asking {
+            roles: owned.as_deref(),
+            ..asking(lan, database, user)
+        };
+        match hba.find(&asking) {
+            Search::Line(line) => ("is", line.number),
+            Search::Roles(line) => ("asks", line.number),
+            Search::Nothing => ("none", 0),
+        }
+    };
+    // A line that fits anyway asks for nothing.
+    assert_eq!(find("app", "ann", None), ("is", 1));
+    assert_eq!(find("app", "bob", None), ("asks", 1));
+    assert_eq!(find("app", "bob", Some(&["bob", "sales"])), ("is", 1));
+    // Line 2 wants TLS; 4 fits who is a member of the role called as the database.
+    assert_eq!(find("app", "bob", Some(&["bob", "tls"])), ("none", 0));
+    assert_eq!(find("app", "bob", Some(&["app"])), ("is", 4));
+    assert_eq!(find("other", "bob", Some(&["Big Ones"])), ("is", 3));
+    assert_eq!(find("other", "bob", Some(&["big ones"])), ("none", 0));
+    let here = Asking {
+        roles: None,
+        ..asking(Some("::1"), "x", "bob")
+    };
+    assert!(matches!(hba.find(&here), Search::Nothing), "not asked");
+    // A list in a file.
+    assert_eq!(find("pay", "bob", None), ("asks", 4));
+    assert_eq!(find("pay", "bob", Some(&["audit"])), ("is", 5));
+    assert_eq!(find("pay", "+x", Some(&[])), ("is", 5));
+    assert_eq!(find("pay", "bob", Some(&["bob"])), ("is", 6));
+    let physical = Asking {
+        physical: true,
+        ..asking(lan, "app", "bob")
+    };
+    let Search::Roles(line) = hba.find(&physical) else {
+        panic!("samerole does not mean replication");
+    };
+    assert_eq!(line.number, 7);
+
+    let asks: Vec<bool> = hba.lines().iter().map(Line::asks_for_roles).collect();
+    assert_eq!(asks, [true, true, true, true, true, false, true]);
+    let mean = |at: usize, name: &str| hba.lines()[at].may_mean(name);
+    assert!(mean(0, "app") && !mean(0, "other") && mean(3, "other") && mean(6, "app"));
 }

@@ -159,6 +159,10 @@ pub const PEER: &[&str] = &["host", "pool_size", "port"];
 /// What is better about keys of the process that pgweir has, and why.
 const BETTER: &[(&str, &str)] = &[
     (
+        "auth_hba_file",
+        "a line that cannot be read refuses the file instead of being left out; `+role` and `samerole` (asked of the server), `/pattern`, `samehost`, `samenet`, `clientcert` and `pam` are PostgreSQL's",
+    ),
+    (
         "cancel_wait_timeout",
         "a cancel request goes to the very address of its server, with TLS if the server connection has TLS; with a list of hosts PgBouncer sends it to any of them, and always in clear text",
     ),
