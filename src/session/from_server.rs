@@ -5,6 +5,7 @@ use std::task::Context as TaskContext;
 use super::gather::Gather;
 use super::machine::{self, Moment, Next};
 use super::{Refused, Session, Stage, Stop, send};
+use crate::config::PoolMode;
 use crate::error::{Fault, SqlState};
 use crate::server::inflight::{Entry, Kind, Reply, Verdict};
 use crate::server::statements::{Effect, push_wire_name};
@@ -549,6 +550,9 @@ impl Session {
         self.mirror_ready(status, quiet, query);
         if status == TxStatus::Idle {
             self.me.xact_since.set(None);
+        } else if self.mode == PoolMode::Statement && self.stage == Stage::Ready {
+            // In place of this ReadyForQuery, so that what began the transaction is what fails.
+            return Err(refused_transaction());
         }
         self.me.since.set(now);
         Ok(())
@@ -588,11 +592,7 @@ impl Session {
                 self.visit_goes_on();
                 Ok(())
             }
-            (Next::RefuseTransaction, _) => Err(Stop::fatal(
-                SqlState::PROTOCOL_VIOLATION,
-                "transaction blocks not allowed in statement pooling mode",
-                Fault::Client,
-            )),
+            (Next::RefuseTransaction, _) => Err(refused_transaction()),
             (Next::Detach, _) => {
                 self.transaction_over();
                 self.detach(self.now());
@@ -609,6 +609,15 @@ impl Session {
             self.rare.get_mut().touched.clear();
         }
     }
+}
+
+#[cold]
+fn refused_transaction() -> Stop {
+    Stop::fatal(
+        SqlState::PROTOCOL_VIOLATION,
+        "transaction blocks not allowed in statement pooling mode",
+        Fault::Client,
+    )
 }
 
 fn broke(error: crate::wire::FrameError) -> Stop {
