@@ -70,6 +70,8 @@ pub struct Process {
     pub statements: Registry,
     /// Clients connected, those logging in included.
     pub clients: Arc<Counter>,
+    /// Sessions of the console, which are none of the clients but take places under `max_client_conn`.
+    pub consoles: Arc<Counter>,
     /// PAUSE and DISABLE.
     pub holds: RwLock<Holds>,
     /// Running, draining, …
@@ -109,6 +111,11 @@ pub struct Process {
 }
 
 impl Process {
+    /// Places under `max_client_conn` that are taken.
+    pub fn places_taken(&self) -> u32 {
+        self.clients.get().saturating_add(self.consoles.get())
+    }
+
     /// State for a process that starts with this configuration.
     pub fn new(config: Arc<Config>, tls: TlsContext) -> Self {
         // Whoever loads a configuration has refused one whose rules cannot be compiled.
@@ -120,6 +127,7 @@ impl Process {
             tls,
             statements: Registry::default(),
             clients: Arc::default(),
+            consoles: Arc::default(),
             holds: RwLock::default(),
             phase: PhaseCell::default(),
             started: Instant::now(),

@@ -92,7 +92,7 @@ pub fn overview(view: &View<'_>, history: &History) -> Value {
         cluster: &with_lag,
         phase,
         paused,
-        clients: (connected.into(), max_client_conn.into()),
+        clients: (process.places_taken().into(), max_client_conn.into()),
         failed: last.map_or(0.0, |point| point.failed),
         costliest: costliest(process, now),
         unwritten: process.observer.unwritten(),

@@ -137,7 +137,9 @@ impl Logins {
             tracing::info!(client = id, user = %user, database = %database, %addr, "login attempt: db={database} user={user} tls={tls} replication={replication}");
         }
         if crate::client::accept::CONSOLES.contains(&login.database.as_str()) {
+            // Never refused, but clients have one place less.
             drop(place);
+            let _place = process.consoles.take(0);
             self.console(id, login, &config).await;
             return;
         }
@@ -283,7 +285,7 @@ impl Logins {
             let text = "pooler is shutting down".to_owned();
             return turned(SqlState::ADMIN_SHUTDOWN, text);
         }
-        if process.clients.get() > config.settings.max_client_conn {
+        if process.places_taken() > config.settings.max_client_conn {
             return Err(too_many("max_client_conn"));
         }
         let asked = login.database.as_str();

@@ -41,7 +41,7 @@ pub fn lists(view: &View<'_>) -> Vec<Row> {
     let console = view.console.sessions.all().len();
     let clients = view.snapshot.clients.len();
     let connected = view.process.clients.get() as usize;
-    let login = connected.saturating_sub(clients + console);
+    let login = connected.saturating_sub(clients);
     let rows: [(&'static str, usize); 14] = [
         ("databases", databases::names(view).len() + 1),
         ("users", databases::user_names(view).len()),

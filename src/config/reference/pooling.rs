@@ -48,7 +48,7 @@ pub(super) const KEYS: &[Key] = &[
         "max_client_conn",
         "100",
         Count(1, ANY, |s| &mut s.max_client_conn),
-        "Client connections of the process, those that are logging in included. One more is refused. The limit on open files must be higher than this and all pools together.",
+        "Client connections of the process, those that are logging in and the console's included. One more is refused, except on the console. The limit on open files must be higher than this and all pools together.",
     )
     .toml("10000", "an idle client costs well under a kilobyte here, and a pooler that refuses the 101st client surprises"),
     Key::process(

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 mod clients;
 mod console;
+mod places;
 mod statements;
 mod watchers;
 
