@@ -35,6 +35,7 @@ mod licences;
 mod limits;
 mod logs;
 mod mirror;
+mod names;
 mod offline;
 mod otlp;
 mod pam;

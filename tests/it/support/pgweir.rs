@@ -23,6 +23,7 @@ pub(crate) struct Setup {
     lint: toml::Table,
     audit: toml::Table,
     userlist: Vec<(String, String)>,
+    hosts: Option<PathBuf>,
 }
 
 impl Setup {
@@ -36,6 +37,7 @@ impl Setup {
             lint: toml::Table::new(),
             audit: toml::Table::new(),
             userlist: Vec::new(),
+            hosts: None,
         };
         for role in ["t_trust", "t_plain", "t_md5", "t_scram", "t_tls", "t_cert"] {
             setup = setup.secret(role, PASSWORD);
@@ -51,6 +53,22 @@ impl Setup {
     pub(crate) fn set(mut self, key: &str, value: impl Into<toml::Value>) -> Self {
         self.settings.insert(key.to_owned(), value.into());
         self
+    }
+
+    /// pgweir sees this file as `/etc/hosts`, nobody else does. Says why on standard error and gives
+    /// `None` if that needs rights that the tests do not have.
+    pub(crate) fn hosts(mut self, file: &Path) -> Option<Self> {
+        let tried = Command::new("unshare").args(["-m", "true"]).output();
+        let why = match tried {
+            Ok(output) if output.status.success() => {
+                self.hosts = Some(file.to_owned());
+                return Some(self);
+            }
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(error) => format!("unshare: {error}"),
+        };
+        eprintln!("left out, since it takes an /etc/hosts of its own: {why}");
+        None
     }
 
     /// The section `[lint]`, as TOML.
@@ -153,7 +171,7 @@ impl Setup {
         for attempt in 0.. {
             let port = free_port().expect("a free port");
             self.write(&dir, port);
-            let mut pgweir = Pgweir::spawn(dir.clone(), port);
+            let mut pgweir = Pgweir::spawn(dir.clone(), port, self.hosts.as_deref());
             match pgweir.wait_listening() {
                 Ok(()) => return pgweir,
                 // Somebody took the port in between.
@@ -210,8 +228,18 @@ pub(crate) struct Pgweir {
 }
 
 impl Pgweir {
-    fn spawn(dir: PathBuf, port: u16) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pgweir"));
+    fn spawn(dir: PathBuf, port: u16, hosts: Option<&Path>) -> Self {
+        let program = env!("CARGO_BIN_EXE_pgweir");
+        let mut command = match hosts {
+            None => Command::new(program),
+            Some(hosts) => {
+                let mut command = Command::new("unshare");
+                let script = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
+                command.args(["-m", "sh", "-c", script]).arg(hosts);
+                command.arg(program);
+                command
+            }
+        };
         command.args(["run", "-c"]).arg(dir.join("pgweir.toml"));
         Self::spawn_as(&mut command, dir, port)
     }

@@ -37,15 +37,18 @@ fn runtime() -> &'static tokio::runtime::Runtime {
 impl Wire {
     /// A cable to a port of 127.0.0.1.
     pub(crate) fn to(port: u16) -> Self {
+        Self::between((Ipv4Addr::LOCALHOST, 0), port).expect("a port")
+    }
+
+    /// A cable from this end, port 0 for any, to a port of 127.0.0.1.
+    pub(crate) fn between(end: (Ipv4Addr, u16), port: u16) -> std::io::Result<Self> {
         let (state, seen) = watch::channel(State {
             port,
             to_server: true,
             to_client: true,
         });
-        let listener = runtime()
-            .block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .expect("a port");
-        let port = listener.local_addr().expect("an address").port();
+        let listener = runtime().block_on(TcpListener::bind(end))?;
+        let port = listener.local_addr()?.port();
         runtime().spawn(async move {
             let mut until = seen.clone();
             loop {
@@ -59,7 +62,7 @@ impl Wire {
                 }
             }
         });
-        Self { port, state }
+        Ok(Self { port, state })
     }
 
     /// Where pgweir connects to.
