@@ -65,6 +65,8 @@ impl Signal {
     pub const POLICY: Self = Self(4096);
     /// Its server is not the primary of its cluster any more.
     pub const FENCED: Self = Self(8192);
+    /// Its server has to go, and `server_fast_close` is set.
+    pub const SERVER_GOES: Self = Self(16384);
 }
 
 /// A client, as others see it. Its own task keeps it up to date.

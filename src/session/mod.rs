@@ -772,6 +772,9 @@ impl Session {
         if me.has(Signal::DRAIN) && self.lease.is_none() && !self.is_waiting() {
             return fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down");
         }
+        if me.take(Signal::SERVER_GOES) && self.may_lose_its_server() {
+            return fatal(SqlState::ADMIN_SHUTDOWN, "database configuration changed");
+        }
         if me.take(Signal::FENCED) && self.is_fenced() {
             return Err(failover::fenced());
         }
@@ -784,6 +787,20 @@ impl Session {
             self.mode = self.pool.settings().mode;
         }
         Ok(())
+    }
+
+    /// In session mode, with a server that has to go and no transaction or request under way. Looked
+    /// at again, since the signal was given a while ago.
+    fn may_lose_its_server(&self) -> bool {
+        self.mode == PoolMode::Session
+            && self.stage == Stage::Ready
+            && self.body_left == 0
+            && self.me.query_since.get().is_none()
+            && self.lease.as_ref().is_some_and(|lease| {
+                lease.shared.close_needed.get()
+                    && lease.status == TxStatus::Idle
+                    && lease.ledger.is_empty()
+            })
     }
 
     /// The time of this poll.

@@ -22,6 +22,8 @@ pub struct TimeLimits {
     pub idle_transaction: Duration,
     /// A transaction.
     pub transaction: Duration,
+    /// `server_fast_close`: clients do not keep servers that have to go until they leave.
+    pub fast_close: bool,
 }
 
 /// How long a client may take to read our last words.
@@ -60,11 +62,19 @@ pub fn due(client: &ClientShared, limits: &TimeLimits, now: Instant) -> Option<S
             {
                 return Some(Signal::TRANSACTION_TIMEOUT);
             }
-            let idle = client.query_since.get().is_none() && transaction.is_some();
+            let quiet = client.query_since.get().is_none();
+            if limits.fast_close && quiet && transaction.is_none() && must_go(client) {
+                return Some(Signal::SERVER_GOES);
+            }
+            let idle = quiet && transaction.is_some();
             (idle && passed(limits.idle_transaction, since))
                 .then_some(Signal::IDLE_TRANSACTION_TIMEOUT)
         }
     }
+}
+
+fn must_go(client: &ClientShared) -> bool {
+    (client.server.borrow().as_ref()).is_some_and(|server| server.close_needed.get())
 }
 
 fn since_start(client: &ClientShared, now: Instant) -> Instant {
@@ -98,6 +108,7 @@ mod tests {
             query_wait_notify: second,
             idle_transaction: second * 5,
             transaction: second * 6,
+            fast_close: true,
         };
         let start = Instant::now();
         let at = |n: u32| due(&client, &limits, start + second * n);

@@ -183,6 +183,7 @@ fn upkeep(context: &Rc<Context>, pools: bool) {
 fn general_limits(config: &Config) -> TimeLimits {
     let settings = &config.settings;
     TimeLimits {
+        fast_close: settings.server_fast_close,
         login: settings.client_login_timeout,
         client_idle: settings.client_idle_timeout,
         query: settings.query_timeout,

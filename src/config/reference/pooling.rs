@@ -159,7 +159,7 @@ pub(super) const KEYS: &[Key] = &[
         "server_fast_close",
         "0",
         Bool(|s| &mut s.server_fast_close),
-        "In session mode close clients together with servers that must go (RECONNECT, changed settings) instead of waiting until they leave.",
+        "In session mode close clients together with servers that must go (RECONNECT, changed settings), each when it has no transaction open, instead of waiting until they leave.",
     ),
     Key::process(
         "client_idle_timeout",

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 mod clients;
+mod closing;
 mod console;
 mod places;
 mod statements;
