@@ -203,7 +203,9 @@ impl Sink for Recorder {
     }
 
     fn tick(&mut self, engine: &mut Engine) {
-        engine.thresholds = self.process.policy.load().thresholds;
+        let policy = self.process.policy.load();
+        engine.thresholds = policy.thresholds;
+        engine.sensitive = policy.sensitive.clone();
         self.process.wall.load().save(false);
         self.flush();
     }

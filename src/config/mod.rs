@@ -612,6 +612,8 @@ pub struct Settings {
     pub lint_off: Vec<String>,
     /// Rules of which clients are told by a notice.
     pub lint_notice: Vec<String>,
+    /// `lint_sensitive_columns`.
+    pub lint_sensitive_columns: Vec<String>,
     /// `lint_annotate`.
     pub lint_annotate: Vec<String>,
     /// Rules whose statements are refused.

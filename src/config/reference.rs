@@ -379,6 +379,7 @@ fn unset() -> Settings {
         lint_off: Vec::new(),
         lint_notice: Vec::new(),
         lint_annotate: Vec::new(),
+        lint_sensitive_columns: Vec::new(),
         lint_block: Vec::new(),
         lint_inline_suppress: false,
         cluster_check_interval: zero,

@@ -19,6 +19,7 @@ pub mod profile;
 pub mod registry;
 pub mod rule;
 pub mod rules;
+pub mod sensitive;
 pub mod session;
 pub mod texts;
 pub mod thresholds;

@@ -1,8 +1,11 @@
 //! What happens when a rule is hit: the action for a rule, its kind and a subject.
 
+use std::sync::Arc;
+
 use super::observe::Subject;
 use super::registry;
 use super::rule::{Action, Rule};
+use super::sensitive::Sensitive;
 use super::thresholds::Thresholds;
 use crate::config::{Config, ConfigError, ConfigErrors, RuleAction};
 
@@ -60,6 +63,8 @@ pub struct Policy {
     pub default: Action,
     /// From how much on rules speak.
     pub thresholds: Thresholds,
+    /// Which columns nobody should collect.
+    pub sensitive: Arc<Sensitive>,
     /// In any order.
     pub scopes: Vec<Scope>,
     /// What is hardly ever meant is refused, unless something names its rule: `lint_profile`.
@@ -95,6 +100,7 @@ impl Default for Policy {
         Policy {
             default: Action::Log,
             thresholds: Thresholds::default(),
+            sensitive: Arc::default(),
             scopes: Vec::new(),
             strict: false,
             fail_closed: false,
@@ -139,6 +145,12 @@ impl Policy {
         }
         policy.fail_closed = settings.lint_fail_closed;
         policy.thresholds.statement_bytes = settings.lint_max_statement_bytes as usize;
+        match Sensitive::parse(settings.lint_sensitive_columns.iter().map(|word| &**word)) {
+            Ok(sensitive) => policy.sensitive = Arc::new(sensitive),
+            Err(all) => {
+                wrong.extend((all.into_iter()).map(|why| at("lint_sensitive_columns", why)));
+            }
+        }
         for one in &config.lint.numbers {
             if let Err(message) = policy.thresholds.set(&one.rule, &one.name, one.value) {
                 wrong.push(ConfigError {

@@ -856,6 +856,68 @@ fn a_star_is_judged_by_what_comes_back() {
     }
 }
 
+/// Which columns are sensitive somebody knows better than their names, and may say so while pgweir runs.
+#[test]
+fn sensitive_columns_are_named_in_the_configuration() {
+    for postgres in each_postgres() {
+        let patterns = "*_tax_id, people.Diagnosis, !pin_hash";
+        let (pgweir, _) = start(postgres, "transaction", "lint_sensitive_columns", patterns);
+        let rows = |table: &str| {
+            let tables = "(id int, us_tax_id text, diagnosis text, pin_hash text, salary int)";
+            let rows = "SELECT n, 'x', 'x', 'x', 1 FROM generate_series(1, 150) n";
+            format!("CREATE TABLE {table} {tables}; INSERT INTO {table} {rows}")
+        };
+        let asked = |columns: &str, table: &str| {
+            let own = "SET application_name = 'shop'";
+            psql(
+                &pgweir,
+                postgres,
+                &[own, &format!("SELECT {columns} FROM {table}")],
+            );
+        };
+        psql(&pgweir, postgres, &[&rows("people"), &rows("pets")]);
+        asked("diagnosis AS d, pin_hash, salary", "pets");
+        asked("diagnosis AS d, salary", "people");
+        asked("*", "pets");
+        let found = || {
+            let all = pgweir.psql(
+                postgres,
+                "t_trust",
+                "pgweir",
+                "SHOW FINDINGS bulk-sensitive-read app",
+            );
+            let mut found: Vec<String> = (all.lines())
+                .filter_map(|line| line.split(" rows with ").nth(1)?.split(" were").next())
+                .map(str::to_owned)
+                .collect();
+            found.sort();
+            found
+        };
+        let all = |wanted: &[&str]| {
+            eventually(&format!("{wanted:?}"), || (found() == wanted).then_some(()));
+        };
+        all(&["diagnosis", "us_tax_id"]);
+        let console = |text: &str| pgweir.psql(postgres, "t_trust", "pgweir", text);
+        console("SET lint_sensitive_columns = 'salary'");
+        // The thread that looks takes the new list with its next tick.
+        eventually("the salary", || {
+            asked("salary, id", "people");
+            found().contains(&"salary".to_owned()).then_some(())
+        });
+        let mut refused = pgweir.client(postgres, "psql", "t_trust");
+        refused.args([
+            "-AtX",
+            "-d",
+            "pgweir",
+            "-c",
+            "SET lint_sensitive_columns = '*'",
+        ]);
+        let output = refused.output().expect("running psql");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("this is every column"), "{told}");
+    }
+}
+
 /// `lint_profile = strict` refuses what is hardly ever meant, and nothing else.
 #[test]
 fn a_strict_profile_refuses_what_is_hardly_ever_meant() {

@@ -142,6 +142,13 @@ pub(super) const KEYS: &[Key] = &[
     )
     .ours(),
     Key::process(
+        "lint_sensitive_columns",
+        "",
+        Names(|s| &mut s.lint_sensitive_columns),
+        "Columns that `bulk-sensitive-read` looks for besides those whose names tell (`password`, `ssn`, `iban`, `*_secret` and so on): `salary`, `*_tax_id`, `patient.diagnosis`, each in upper or lower case, with `*` for anything. With `!` in front a column is none, whatever its name: `!git_hash`.",
+    )
+    .ours(),
+    Key::process(
         "lint_inline_suppress",
         "1",
         Bool(|s| &mut s.lint_inline_suppress),

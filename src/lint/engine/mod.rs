@@ -11,6 +11,7 @@ use super::facts::Command;
 use super::hit::Hit;
 use super::observe::{Block, Detection, Event, Execution, Observation, Subject};
 use super::rules::security;
+use super::sensitive::Sensitive;
 use super::thresholds::Thresholds;
 use single::is_query;
 use transaction::Transaction;
@@ -60,6 +61,8 @@ pub struct Engine {
     lineage: lineage::Lineage,
     /// From how much on rules speak; may be changed at any time.
     pub thresholds: Thresholds,
+    /// Which columns nobody should collect; may be changed at any time.
+    pub sensitive: Arc<Sensitive>,
     /// Scopes with a run that was reported and may go on.
     pending: foldhash::HashSet<Key>,
 }
@@ -97,7 +100,7 @@ impl Engine {
                 }
             }
             Event::Executed(run) => {
-                single::look(seen, run, &self.thresholds, found);
+                single::look(seen, run, (&self.thresholds, &self.sensitive), found);
                 self.minute.executed(seen, run, &self.thresholds, found);
                 self.begins(seen, run, found);
                 if run.error.is_some() {

@@ -4,24 +4,35 @@ use super::super::facts::Facts;
 use super::super::hit::Hit;
 use super::super::observe::Execution;
 use super::super::registry;
+use super::super::sensitive::Sensitive;
 
 const ENOUGH: u64 = 100;
 
 /// The hit of `bulk-sensitive-read`.
-pub(super) fn read(run: &Execution, facts: &Facts) -> Option<Hit> {
+pub(super) fn read(run: &Execution, facts: &Facts, sensitive: &Sensitive) -> Option<Hit> {
     if run.rows < ENOUGH {
         return None;
     }
     let mut names: Vec<&str> = Vec::new();
+    let tables = || facts.reads.iter().map(|table| &**table);
     let sent = run
         .result_columns()
         .into_iter()
         .flat_map(|columns| columns.iter());
-    // An alias does not hide a column: the text tells what it is.
-    let text = facts.outputs.iter().map(|output| &output.column);
-    for name in sent.chain(text) {
-        if is_sensitive(name) && !names.contains(&&**name) {
+    for name in sent {
+        if !names.contains(&&**name) && sensitive.covers(tables(), name) {
             names.push(name);
+        }
+    }
+    // An alias does not hide a column: the text tells what it is, and often of which table.
+    for output in &facts.outputs {
+        let own = [&*output.table];
+        let covered = match &*output.table {
+            "" => sensitive.covers(tables(), &output.column),
+            _ => sensitive.covers(own, &output.column),
+        };
+        if covered && !output.column.is_empty() && !names.contains(&&*output.column) {
+            names.push(&output.column);
         }
     }
     if names.is_empty() {
@@ -34,52 +45,4 @@ pub(super) fn read(run: &Execution, facts: &Facts) -> Option<Hit> {
         .evidence("rows", run.rows)
         .evidence("columns", columns);
     Some(hit)
-}
-
-fn is_sensitive(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let bare: String = name.chars().filter(|&c| c != '_').collect();
-    let about = name.ends_with("_at") || name.ends_with("_on") || name.ends_with("_count");
-    let plain = [
-        "ssn",
-        "cardnumber",
-        "cvv",
-        "iban",
-        "secret",
-        "apikey",
-        "privatekey",
-        "totpsecret",
-    ];
-    let suffixes = [
-        "_hash",
-        "_secret",
-        "_ssn",
-        "_iban",
-        "_api_key",
-        "_private_key",
-    ];
-    (name.contains("password") && !about)
-        || plain.contains(&bare.as_str())
-        || suffixes.iter().any(|suffix| name.ends_with(suffix))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_sensitive;
-
-    #[test]
-    fn names_tell() {
-        for name in [
-            "password",
-            "encrypted_password",
-            "passwordHash",
-            "pin_hash",
-            "apiKey",
-        ] {
-            assert!(is_sensitive(name), "{name}");
-        }
-        for name in ["id", "password_changed_at", "hash_tag", "secretary", "key"] {
-            assert!(!is_sensitive(name), "{name}");
-        }
-    }
 }

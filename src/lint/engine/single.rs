@@ -6,6 +6,7 @@ use super::super::observe::{Detection, Execution, Observation};
 use super::super::registry;
 use super::super::rule::{Confidence, Rule, Severity};
 use super::super::rules::runtime;
+use super::super::sensitive::Sensitive;
 use super::super::thresholds::Thresholds;
 use super::{detection, exempt, sensitive};
 
@@ -16,7 +17,7 @@ const WIDE: (usize, u64) = (20, 2048);
 pub(super) fn look(
     seen: &Observation,
     run: &Execution,
-    thresholds: &Thresholds,
+    (thresholds, sensitive): (&Thresholds, &Sensitive),
     found: &mut Vec<Detection>,
 ) {
     let Some(facts) = run.profile.facts.first() else {
@@ -38,7 +39,7 @@ pub(super) fn look(
     if run.error.is_some() || exempt(&seen.subject) {
         return;
     }
-    if let Some(hit) = sensitive::read(run, facts) {
+    if let Some(hit) = sensitive::read(run, facts, sensitive) {
         tell(hit);
     }
     if facts.star != Star::None

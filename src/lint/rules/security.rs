@@ -594,6 +594,8 @@ rule! {
     /// Columns are known by their names, in the text as in what the server says of the result; an alias
     /// or a star hides nothing.
     ///
+    /// Others are named in `lint_sensitive_columns`, which also takes names off the list.
+    ///
     /// Not reported: single rows, as for a login, and PostgreSQL's own tools. A column with another
     /// name is not recognised.
     pub static BULK_SENSITIVE_READ = {
