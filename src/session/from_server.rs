@@ -207,9 +207,29 @@ impl Session {
                 lease.body_left = (len - there) as u32;
                 lease.body_forward = forward;
             }
+            if forward && whole && matches!(tag, backend::DATA_ROW | backend::COPY_DATA) {
+                at += self.rows_behind(tag, &input[at..], at, gather);
+            }
             self.put_synthetic(gather);
         }
         Ok(at)
+    }
+
+    /// Passes the rows on that come behind one that passed: they belong to the same request, which a row does not
+    /// end. Returns how many bytes they are, of `input`, which is at `at`.
+    #[inline]
+    fn rows_behind(&mut self, tag: u8, input: &[u8], at: usize, gather: &mut Gather<'_>) -> usize {
+        if self.captures() {
+            return 0;
+        }
+        let bytes = Header::run(input, tag);
+        if bytes > 0 {
+            gather.keep(at, at + bytes);
+            if tag == backend::DATA_ROW {
+                self.watch_row(bytes, &[]);
+            }
+        }
+        bytes
     }
 
     /// Matches a message with what is owed. `true` if it is the client's.

@@ -105,6 +105,26 @@ impl Header {
         Ok(Some(Self { tag, body_len }))
     }
 
+    /// How many bytes at the front of `buf` are whole messages of this type, one behind the other; 0 if the first
+    /// message is another one, is not all there or has a length that cannot be.
+    ///
+    /// The rows of a result are walked by this and not message by message.
+    #[inline]
+    pub fn run(buf: &[u8], tag: u8) -> usize {
+        let mut at = 0;
+        while let Some(&[first, a, b, c, d, ..]) = buf.get(at..)
+            && first == tag
+        {
+            let len = u32::from_be_bytes([a, b, c, d]) as usize;
+            let end = at.saturating_add(1).saturating_add(len);
+            if len < 4 || end > buf.len() {
+                break;
+            }
+            at = end;
+        }
+        at
+    }
+
     /// Size of the whole message on the wire, in bytes.
     #[inline]
     pub fn frame_len(self) -> usize {
@@ -169,6 +189,28 @@ mod tests {
     }
 
     proptest! {
+        /// As message by message, whatever the bytes are.
+        #[test]
+        fn a_run_is_messages_of_one_type(
+            messages in proptest::collection::vec((0..4u8, 0..12u32, 0..9usize), 0..12),
+        ) {
+            let mut stream = Vec::new();
+            for (tag, len, body) in messages {
+                // Most lengths are right.
+                let len = if tag < 3 { body as u32 + 4 } else { len };
+                stream.push(if tag == 2 { b'C' } else { b'D' });
+                stream.extend(len.to_be_bytes());
+                stream.extend(std::iter::repeat_n(b'D', body));
+            }
+            let mut slow = 0;
+            while let Ok(Some((header, _))) = take_frame(&stream[slow..], u32::MAX - 4)
+                && header.tag == b'D'
+            {
+                slow += header.frame_len();
+            }
+            prop_assert_eq!(Header::run(&stream, b'D'), slow);
+        }
+
         /// The messages found do not depend on how the bytes were cut on their way.
         #[test]
         fn any_split_gives_the_same_frames(
