@@ -180,6 +180,8 @@ pub struct Pool {
     accepted: RefCell<BTreeMap<NameAndValue, Box<str>>>,
     failure: RefCell<Option<Failure>>,
     paused: Cell<bool>,
+    /// Somebody looks soon whether more logins are wanted.
+    looks_again: Cell<bool>,
     /// Rises with each RECONNECT: logins that began before it are of no use.
     epoch: Cell<u64>,
     /// Clients that are logged in to this pool.
@@ -245,6 +247,7 @@ impl Pool {
             accepted: RefCell::default(),
             failure: RefCell::default(),
             paused: Cell::new(paused),
+            looks_again: Cell::new(false),
             epoch: Cell::new(0),
             clients: Cell::new(0),
             last_client: Cell::new(Instant::now()),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::lease::CheckoutError;
 use super::process::{Level, Process};
+use super::state::SLOW;
 use super::{Failure, Listed, Pool};
 use crate::auth::StoredSecret;
 use crate::config::{Config, Database, Host};
@@ -44,14 +45,22 @@ impl Pool {
             // One attempt finds out whether the server is back.
             limits.parallel = 1;
         }
-        let wanted = self.state.borrow().wanted(limits, late);
+        let wanted = self.state.borrow().wanted(limits, late, now);
         for _ in 0..wanted {
             let Some(permits) = self.places(settings.max_db, settings.max_user) else {
                 break;
             };
-            self.state.borrow_mut().open();
+            self.state.borrow_mut().open(now);
             let pool = self.clone();
             tokio::task::spawn_local(async move { pool.open(permits).await });
+        }
+        if self.state.borrow().is_paced(now) && !self.looks_again.replace(true) {
+            let pool = self.clone();
+            tokio::task::spawn_local(async move {
+                crate::timer::sleep(SLOW).await;
+                pool.looks_again.set(false);
+                pool.pump();
+            });
         }
     }
 

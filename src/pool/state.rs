@@ -17,7 +17,10 @@
 //! Source: PgBouncer, `objects.c` (`find_server`, `release_server`).
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a login may take before more of them are under way than servers are there.
+pub const SLOW: Duration = Duration::from_millis(20);
 
 /// A place in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +72,8 @@ pub struct State<S, W> {
     next_ticket: u64,
     active: u32,
     opening: u32,
+    /// When the present logins began, or the last one came through since.
+    progress: Option<Instant>,
     /// Taken out of the pool for a check, a reset or because a cancel is on its way to it.
     aside: u32,
 }
@@ -81,6 +86,7 @@ impl<S, W> Default for State<S, W> {
             next_ticket: 0,
             active: 0,
             opening: 0,
+            progress: None,
             aside: 0,
         }
     }
@@ -167,7 +173,12 @@ impl<S, W> State<S, W> {
 
     /// How many connections should be opened now, given what is idle, opening and waiting.
     /// `late` says that the head waiter has waited for longer than the reserve is kept back.
-    pub fn wanted(&self, limits: Limits, late: bool) -> u32 {
+    ///
+    /// Logins are under way at once as servers are there, so that their number doubles with each round: a burst
+    /// that the first servers serve while the next would log in is not slowed down by logins that nobody needs in the
+    /// end, and which cost the database most at that moment. If they take long ([`SLOW`]), all that the limit
+    /// allows are under way.
+    pub fn wanted(&self, limits: Limits, late: bool, now: Instant) -> u32 {
         let total = self.total();
         let ceiling = limits
             .size
@@ -178,11 +189,33 @@ impl<S, W> State<S, W> {
         for_waiters
             .max(for_minimum)
             .min(ceiling.saturating_sub(total))
-            .min(limits.parallel.saturating_sub(self.opening))
+            .min(self.pace(limits, now).saturating_sub(self.opening))
+    }
+
+    /// How many logins may be under way.
+    fn pace(&self, limits: Limits, now: Instant) -> u32 {
+        match self.is_slow(now) {
+            true => limits.parallel,
+            false => limits.parallel.min((self.total() - self.opening).max(1)),
+        }
+    }
+
+    /// Whether logins are under way and none has come through for [`SLOW`].
+    fn is_slow(&self, now: Instant) -> bool {
+        self.opening > 0
+            && (self.progress).is_some_and(|since| now.saturating_duration_since(since) >= SLOW)
+    }
+
+    /// Whether [`SLOW`] from now more logins may be wanted than now, though nothing happens till then.
+    pub fn is_paced(&self, now: Instant) -> bool {
+        self.opening > 0 && !self.waiters.is_empty() && !self.is_slow(now)
     }
 
     /// A login begins; it ends with [`Self::connected`] or [`Self::failed`].
-    pub fn open(&mut self) {
+    pub fn open(&mut self, now: Instant) {
+        if self.opening == 0 {
+            self.progress = Some(now);
+        }
         self.opening += 1;
     }
 
@@ -190,6 +223,7 @@ impl<S, W> State<S, W> {
     pub fn connected(&mut self, server: S, hold: bool, now: Instant) -> Option<(W, S)> {
         debug_assert!(self.opening > 0, "connected without a login under way");
         self.opening = self.opening.saturating_sub(1);
+        self.progress = Some(now);
         self.hand_out(server, hold, now)
     }
 
@@ -331,16 +365,16 @@ mod tests {
         /// Against a model that only knows who holds what: no limit is passed, no server is given
         /// twice or lost, nobody is overtaken, and nobody waits while a server is idle.
         #[test]
-        fn random_life(ops in proptest::collection::vec(ops(), 0..300), size in 1u32..6, min in 0u32..3) {
+        fn random_life(ops in proptest::collection::vec((ops(), 0u64..30), 0..300), size in 1u32..6, min in 0u32..3) {
             let limits = Limits { size, min, reserve: 0, parallel: 3 };
-            let now = Instant::now();
+            let mut now = Instant::now();
             let mut state: State<u32, u32> = State::default();
             let (mut next_server, mut next_waiter) = (0, 0);
             let mut held: Vec<u32> = Vec::new();
             let mut aside: Vec<u32> = Vec::new();
             let mut queue: Vec<(Ticket, u32)> = Vec::new();
             let mut alive = BTreeSet::new();
-            for op in ops {
+            for (op, later) in ops {
                 let mut granted = Vec::new();
                 match op {
                     Op::Checkout => {
@@ -390,7 +424,8 @@ mod tests {
                     prop_assert_eq!(queue.remove(0).1, who, "first come, first served");
                     held.push(server);
                 }
-                for _ in 0..state.wanted(limits, false) { state.open(); }
+                now += Duration::from_millis(later);
+                for _ in 0..state.wanted(limits, false, now) { state.open(now); }
                 prop_assert!(state.total() <= size);
                 prop_assert!(state.opening() <= 3);
                 prop_assert_eq!(state.active() as usize, held.len());
@@ -419,9 +454,50 @@ mod tests {
         for who in 0..3 {
             state.checkout(false, now, || who);
         }
-        assert_eq!(state.wanted(limits, false), 1);
-        state.open();
-        assert_eq!(state.wanted(limits, false), 0);
-        assert_eq!(state.wanted(limits, true), 1);
+        assert_eq!(state.wanted(limits, false, now), 1);
+        state.open(now);
+        assert_eq!(state.wanted(limits, false, now), 0);
+        assert_eq!(state.wanted(limits, true, now + SLOW), 1);
+    }
+
+    #[test]
+    fn logins_double_unless_they_are_slow() {
+        let limits = Limits {
+            size: 20,
+            min: 0,
+            reserve: 0,
+            parallel: 8,
+        };
+        let mut state: State<u32, u32> = State::default();
+        let mut now = Instant::now();
+        for who in 0..100 {
+            state.checkout(false, now, || who);
+        }
+        let mut rounds = Vec::new();
+        while state.total() < 20 {
+            let wanted = state.wanted(limits, false, now);
+            rounds.push(wanted);
+            (0..wanted).for_each(|_| state.open(now));
+            assert_eq!(state.wanted(limits, false, now), 0);
+            assert!(state.is_paced(now));
+            now += Duration::from_millis(5);
+            for server in 0..wanted {
+                state.connected(server, false, now);
+            }
+        }
+        assert_eq!(rounds, [1, 1, 2, 4, 8, 4]);
+
+        let mut state: State<u32, u32> = State::default();
+        for who in 0..100 {
+            state.checkout(false, now, || who);
+        }
+        state.open(now);
+        assert_eq!(state.wanted(limits, false, now), 0);
+        now += SLOW;
+        assert!(!state.is_paced(now));
+        assert_eq!(state.wanted(limits, false, now), 7);
+        // One that came through makes them quick again.
+        state.connected(0, false, now);
+        assert_eq!(state.wanted(limits, false, now), 1);
     }
 }

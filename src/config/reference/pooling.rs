@@ -41,7 +41,7 @@ pub(super) const KEYS: &[Key] = &[
         "max_parallel_connects",
         "8",
         Count(1, ANY, |s| &mut s.max_parallel_connects),
-        "Logins to servers that one pool may have under way at once. PgBouncer does one after the other.",
+        "Logins to servers that one pool may have under way at once. As many are as it has servers, so that their number doubles, and all of these if none comes through for 20 ms. PgBouncer does one after the other.",
     )
     .ours(),
     Key::process(
