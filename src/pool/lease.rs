@@ -100,6 +100,13 @@ impl Lease {
         &self.pool
     }
 
+    /// The server goes back as it came: nothing was asked of it, so nothing is to be reset.
+    pub fn give_back(mut self) {
+        if let Some(server) = self.server.take() {
+            self.pool.clone().checkin(server, false);
+        }
+    }
+
     /// Takes the server out for good; the pool is told that it is lost.
     pub fn close(mut self) {
         if let Some(server) = self.server.take() {
@@ -130,7 +137,7 @@ impl std::ops::DerefMut for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(server) = self.server.take() {
-            self.pool.clone().checkin(server);
+            self.pool.clone().checkin(server, true);
         }
     }
 }

@@ -348,7 +348,7 @@ impl Pool {
     }
 
     /// A lease ended. Called from its drop: nothing here waits.
-    fn checkin(self: Rc<Self>, mut server: Box<Server>) {
+    fn checkin(self: Rc<Self>, mut server: Box<Server>, used: bool) {
         let now = self.clock.now();
         server.shared.client.set(0);
         server.shared.prepared.set(server.prepared.len() as u32);
@@ -363,7 +363,7 @@ impl Pool {
             self.lost(server);
             return;
         }
-        if server.soiled || self.needs_reset() {
+        if server.soiled || used && self.needs_reset() {
             self.state.borrow_mut().set_aside();
             self.reset(server);
             return;

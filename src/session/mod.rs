@@ -598,7 +598,7 @@ impl Session {
         let now = self.now();
         match pool.checkout(now, cx.waker()) {
             Ok(CheckoutNow::Ready(lease)) => {
-                self.attach(lease, now);
+                self.attach(lease, now)?;
                 Ok(Asked::Attached)
             }
             Ok(CheckoutNow::Queued(seat)) => {
@@ -630,7 +630,7 @@ impl Session {
         self.watch_waited(waited);
         match grant {
             Ok(lease) => {
-                self.attach(lease, now);
+                self.attach(lease, now)?;
                 Ok(true)
             }
             Err(_) if self.leave_replica() => {
@@ -648,29 +648,36 @@ impl Session {
 
     /// The server is this client's now. What it lacks of the client's parameters is put in front of
     /// the first request, in the same write.
-    fn attach(&mut self, lease: Lease, now: Instant) {
+    ///
+    /// # Errors
+    /// A rule refuses the login that was waiting for it.
+    fn attach(&mut self, lease: Lease, now: Instant) -> Result<(), Stop> {
         lease.shared.client.set(self.me.id);
         self.me.server.replace(Some(lease.shared.clone()));
         self.me.enter(ClientState::Active, now);
         self.me.xact_since.set(Some(now));
         self.lease = Some(lease);
         if self.stage == Stage::Login {
-            self.try_parameters();
+            return self.try_parameters();
         }
+        Ok(())
     }
 
     /// Lets the server go.
     fn detach(&mut self, now: Instant) {
-        let Some(mut lease) = self.lease.take() else {
-            return;
-        };
+        // What the server has now is what the client had.
+        drop(self.take_leave(now));
+    }
+
+    /// The server, which is not this client's any more.
+    fn take_leave(&mut self, now: Instant) -> Option<Lease> {
+        let mut lease = self.lease.take()?;
         self.me.server.replace(None);
         self.me.enter(ClientState::Idle, now);
         lease.ledger.shrink();
         self.visit_over();
         self.mark_hidden(&mut lease);
-        // What the server has now is what the client had.
-        drop(lease);
+        Some(lease)
     }
 
     /// The client is about to lose its server.

@@ -34,25 +34,28 @@ impl Session {
     /// Welcomes the client at once if nothing has to be asked of a server, else checks one out.
     pub(super) fn begin_login(&mut self, cx: &mut TaskContext<'_>) -> Result<(), Stop> {
         let pool = self.login_pool();
-        let Some(base) = pool.base() else {
-            self.checkout(&pool, cx)?;
-            return Ok(());
-        };
+        match pool.base().zip(self.known_parameters()) {
+            Some((base, vars)) => self.welcome(vars, &base),
+            None => {
+                self.checkout(&pool, cx)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// The client's parameters as a server spells them; `None` if a server has to be asked.
+    fn known_parameters(&self) -> Option<ParamSet> {
         let mut vars = ParamSet::default();
-        let params = self.rare.get().and_then(|rare| rare.login.as_ref());
-        for (name, value) in params.iter().flat_map(|login| &login.params) {
+        let login = self.rare.get().and_then(|rare| rare.login.as_ref());
+        for (name, value) in login.iter().flat_map(|login| &login.params) {
             let key = name.to_ascii_lowercase();
-            let spelled = match (obvious(&key, value), self.pool.accepted(&key, value)) {
-                (Some(value), _) => value.into(),
-                (None, Some(spelled)) => spelled,
-                (None, None) => {
-                    self.checkout(&pool, cx)?;
-                    return Ok(());
-                }
+            let spelled = match obvious(&key, value) {
+                Some(value) => value.into(),
+                None => self.pool.accepted(&key, value)?,
             };
             vars.set(&key, &spelled);
         }
-        self.welcome(vars, &base)
+        Some(vars)
     }
 
     /// A server was lost while it was asked whether it accepts the client's parameters. Nothing was
@@ -79,8 +82,20 @@ impl Session {
         })
     }
 
-    /// A server is there: it is given the client's parameters.
-    pub(super) fn try_parameters(&mut self) {
+    /// A server is there: it is given the client's parameters. If nothing has to be asked of it any more it goes
+    /// on at once to the next, who may have waited for the same: whoever came while there was no server yet.
+    ///
+    /// # Errors
+    /// A rule refuses the login.
+    pub(super) fn try_parameters(&mut self) -> Result<(), Stop> {
+        let base = (self.lease.as_ref()).and_then(|lease| lease.pool().base());
+        if let Some((base, vars)) = base.zip(self.known_parameters()) {
+            self.welcome(vars, &base)?;
+            if let Some(lease) = self.take_leave(self.now()) {
+                lease.give_back();
+            }
+            return Ok(());
+        }
         let mut wanted = ParamSet::default();
         if let Some(login) = self.rare.get().and_then(|rare| rare.login.as_ref()) {
             for (name, value) in &login.params {
@@ -88,10 +103,13 @@ impl Session {
             }
         }
         self.vars = Rc::new(wanted);
-        let Some(lease) = &self.lease else { return };
+        let Some(lease) = &self.lease else {
+            return Ok(());
+        };
         // An empty query if there is nothing to set: the answer comes through the same door.
         let sql = lease.applied.sql_to(&self.vars).unwrap_or_default();
         self.send_ours(&sql);
+        Ok(())
     }
 
     /// The server reported how it spells a value.

@@ -395,7 +395,6 @@ fn asked(setup: Setup) -> (Pgweir, Peer, Vec<String>) {
     (pgweir, peer, seen)
 }
 
-/// The empty query is that of the login.
 #[test]
 fn queries_of_pgweirs_own_are_sent_when_they_should_be() {
     let (_pgweir, _, seen) = asked(
@@ -404,8 +403,8 @@ fn queries_of_pgweirs_own_are_sent_when_they_should_be() {
             .set("server_check_delay", 0)
             .database_set("app", "connect_query", "SELECT 'connect'"),
     );
-    let (first, rest) = seen.split_at(2);
-    assert_eq!(first, ["SELECT 'connect'", ""]);
+    let (first, rest) = seen.split_at(1);
+    assert_eq!(first, ["SELECT 'connect'"]);
     let often = ["SELECT 'check'", "SELECT 1", "SELECT 'check'", "SELECT 2"];
     assert_eq!(rest, often);
 
@@ -414,7 +413,7 @@ fn queries_of_pgweirs_own_are_sent_when_they_should_be() {
             .set("server_check_query", "SELECT 'check'")
             .set("server_check_delay", "1h"),
     );
-    assert_eq!(seen, ["", "SELECT 1", "SELECT 2"]);
+    assert_eq!(seen, ["SELECT 1", "SELECT 2"]);
 
     let (_pgweir, mut peer, seen) = asked(
         Setup::new()
@@ -422,7 +421,7 @@ fn queries_of_pgweirs_own_are_sent_when_they_should_be() {
             .set("server_reset_query_always", true),
     );
     let reset = "SELECT 'reset'";
-    assert_eq!(seen, ["", reset, "SELECT 1", reset, "SELECT 2"]);
+    assert_eq!(seen, ["SELECT 1", reset, "SELECT 2"]);
     assert_eq!(answer_until(&mut peer, reset), [reset]);
 }
 

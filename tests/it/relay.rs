@@ -19,9 +19,7 @@ fn scripted(setup: Setup) -> (Pgweir, FakeServer, Peer, Peer) {
         .start();
     let address = pgweir.address();
     let login = std::thread::spawn(move || Peer::login(address, "t_trust", "app"));
-    let mut server = listener.accept_login(1);
-    server.expect(b'Q');
-    server.send(&[Message::new(b'I', []), from_server::ready(b'I')]);
+    let server = listener.accept_login(1);
     let client = login.join().expect("the client's login");
     (pgweir, listener, client, server)
 }
@@ -739,7 +737,14 @@ fn a_server_lost_during_a_login_is_replaced() {
     let listener = FakeServer::listen();
     let pgweir = transaction().database_at("app", listener.port()).start();
     let address = pgweir.address();
-    let login = std::thread::spawn(move || Peer::login(address, "t_trust", "app"));
+    let parameters = |path| {
+        [
+            ("user", "t_trust"),
+            ("database", "app"),
+            ("search_path", path),
+        ]
+    };
+    let login = std::thread::spawn(move || Peer::login_with(address, &parameters("own")));
     let mut server = listener.accept_login(1);
     server.expect(b'Q');
     server.send(&[from_server::report(
@@ -749,20 +754,20 @@ fn a_server_lost_during_a_login_is_replaced() {
         "terminating connection due to administrator command",
     )]);
     drop(server);
-    // What servers report is known by now.
+    let mut server = listener.accept_login(2);
+    server.expect(b'Q');
+    server.send(&[from_server::complete("SET"), from_server::ready(b'I')]);
     let mut client = login.join().expect("the client's login");
     // If it happens again and again, the client is told what the server said.
     let mut other = Peer::connect(address);
-    let parameters = [
-        ("user", "t_trust"),
-        ("database", "app"),
-        ("search_path", "never_seen"),
-    ];
-    other.send_raw(&message::startup(0x0003_0000, &parameters));
-    for pid in 2..6 {
-        let mut server = listener.accept_login(pid);
+    other.send_raw(&message::startup(0x0003_0000, &parameters("never_seen")));
+    let lose = |mut server: Peer| {
         server.expect(b'Q');
         server.send(&[from_server::report(b'E', "FATAL", "57P01", "gone")]);
+    };
+    lose(server);
+    for pid in 3..6 {
+        lose(listener.accept_login(pid));
     }
     let heard = other.expect_end();
     assert_eq!(heard.len(), 1, "{heard:?}");
