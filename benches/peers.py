@@ -15,7 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "bench"
 USER = "bench"
 # The pools: database "wN" has N server connections.
-POOL_SIZES = (8, 16)
+POOL_SIZES = (8, 16, 20)
+# A database whose clients have to prove their password by SCRAM; all others trust them.
+SECRET = "secret16"
+# Databases of 50 servers that nobody has used before: a round each.
+COLD = [f"cold{number}" for number in range(9)]
+# All of them, with their server connections.
+DATABASES = {f"w{size}": size for size in POOL_SIZES} | {SECRET: 16} | dict.fromkeys(COLD, 50)
 
 
 def fail(text):
@@ -178,6 +184,8 @@ class Postgres:
         self.sql("postgres", f"CREATE ROLE {USER} LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
         self.sql("postgres", "CREATE DATABASE bench")
         run([binaries / "pgbench", "-i", "-q", "-s", "10", "bench"], env=client_environment(self.port))
+        # The password as SCRAM has it: poolers need no other.
+        self.secret = self.sql("postgres", f"SELECT rolpassword FROM pg_authid WHERE rolname = '{USER}'").strip()
         self.sql("bench", "VACUUM ANALYZE")
         self.sql("bench", "CHECKPOINT")
 
@@ -212,6 +220,13 @@ def wait_answer(port, process, name, binaries, user, database, tls=False):
     fail(f"{name} does not answer: {probe.stderr}\nthe end of its log:\n{Path(process.log).read_text()[-2000:]}")
 
 
+def access(work):
+    """The file that says who has to prove a password."""
+    path = work / "hba.conf"
+    path.write_text(f"host {SECRET} all 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n")
+    return path
+
+
 class Pgweir:
     name = "pgweir"
     rules = True
@@ -220,7 +235,7 @@ class Pgweir:
     def __init__(self, work, postgres, cert, executable):
         self.port = free_port()
         users = work / f"{self.name}-users.txt"
-        users.write_text(f'"{USER}" "{PASSWORD}"\n')
+        users.write_text(f'"{USER}" "{postgres.secret}"\n')
         config = work / f"{self.name}.toml"
         text = f"""[pgweir]
 lint = {str(self.rules).lower()}
@@ -228,7 +243,8 @@ listen_addr = "127.0.0.1"
 listen_port = {self.port}
 unix_socket_dir = ""
 http_listen = ""
-auth_type = "trust"
+auth_type = "hba"
+auth_hba_file = "{access(work)}"
 auth_file = "{users}"
 pool_mode = "transaction"
 max_client_conn = 5000
@@ -236,10 +252,10 @@ client_tls_sslmode = "allow"
 client_tls_cert_file = "{cert}.crt"
 client_tls_key_file = "{cert}.key"
 """
-        for size in POOL_SIZES:
+        for name, size in DATABASES.items():
             place = f"servers = [\"127.0.0.1:{postgres.port}\"]" if self.cluster else f"host = \"127.0.0.1\"\nport = {postgres.port}"
             text += f"""
-[databases.w{size}]
+[databases.{name}]
 {place}
 dbname = "bench"
 pool_size = {size}
@@ -282,17 +298,19 @@ class PgBouncer:
         # Prepared statements in transaction mode came with 1.21.
         self.prepared = bool(match) and (int(match.group(1)), int(match.group(2))) >= (1, 21)
         users = work / "pgbouncer-users.txt"
-        users.write_text(f'"{USER}" "{PASSWORD}"\n')
+        users.write_text(f'"{USER}" "{postgres.secret}"\n')
         config = work / "pgbouncer.ini"
         text = "[databases]\n"
+        for name, size in DATABASES.items():
+            text += f"{name} = host=127.0.0.1 port={postgres.port} dbname=bench pool_size={size}\n"
         for size in POOL_SIZES:
-            text += f"w{size} = host=127.0.0.1 port={postgres.port} dbname=bench pool_size={size}\n"
             text += f"s{size} = host=127.0.0.1 port={postgres.port} dbname=bench pool_size={size} pool_mode=session\n"
         text += f"""[pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {self.port}
 unix_socket_dir =
-auth_type = trust
+auth_type = hba
+auth_hba_file = {access(work)}
 auth_file = {users}
 pool_mode = transaction
 max_client_conn = 5000
@@ -343,11 +361,16 @@ listen relay
 # --- clients ----------------------------------------------------------------------------------
 
 
-def login(port, database):
-    """A client that has logged in, as a socket."""
-    s = socket.create_connection(("127.0.0.1", port), 10)
+def startup(database):
+    """The first message of a client."""
     body = b"\0\x03\0\0" + f"user\0{USER}\0database\0{database}\0\0".encode()
-    s.sendall((len(body) + 4).to_bytes(4, "big") + body)
+    return (len(body) + 4).to_bytes(4, "big") + body
+
+
+def login(port, database, s=None):
+    """A client that has logged in, as a socket; over `s` if there is a connection already."""
+    s = s or socket.create_connection(("127.0.0.1", port), 10)
+    s.sendall(startup(database))
     seen = b""
     while not seen.endswith(b"Z\0\0\0\x05I"):
         chunk = s.recv(4096)
