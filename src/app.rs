@@ -243,16 +243,12 @@ const LAST_REPORTS: Duration = Duration::from_secs(5);
 /// `so_reuseport` takes them away from the process that would.
 async fn wait_for_end(control: &Control, listeners: Arc<Listeners>) {
     let process = control.process();
-    let mut listeners = Some(listeners);
-    let mut began = None;
+    process.phase.reached(Phase::WaitForClients).await;
+    drop(listeners);
+    let began = std::time::Instant::now();
     loop {
         crate::timer::sleep(Duration::from_millis(50)).await;
         let phase = process.phase.get();
-        if phase < Phase::WaitForClients {
-            continue;
-        }
-        drop(listeners.take());
-        let began = *began.get_or_insert_with(std::time::Instant::now);
         let deadline = process.config.load().settings.shutdown_timeout;
         if !deadline.is_zero() {
             let elapsed = began.elapsed();

@@ -10,6 +10,8 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use tokio::sync::Notify;
+
 /// How far the process is with its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -41,12 +43,15 @@ impl Phase {
 
 /// The phase, readable from every thread. It only moves forward.
 #[derive(Debug, Default)]
-pub struct PhaseCell(AtomicU8);
+pub struct PhaseCell {
+    phase: AtomicU8,
+    changed: Notify,
+}
 
 impl PhaseCell {
     /// The phase now.
     pub fn get(&self) -> Phase {
-        match self.0.load(Ordering::Acquire) {
+        match self.phase.load(Ordering::Acquire) {
             0 => Phase::Starting,
             1 => Phase::Running,
             2 => Phase::WaitForClients,
@@ -57,11 +62,53 @@ impl PhaseCell {
 
     /// Moves on to `phase`; `false` if it was reached before.
     pub fn advance(&self, phase: Phase) -> bool {
-        self.0.fetch_max(phase as u8, Ordering::AcqRel) < phase as u8
+        let moved = self.phase.fetch_max(phase as u8, Ordering::AcqRel) < phase as u8;
+        if moved {
+            self.changed.notify_waiters();
+        }
+        moved
+    }
+
+    /// Waits until `phase` is reached.
+    ///
+    /// Cancel safe.
+    pub async fn reached(&self, phase: Phase) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // From here on no move is missed.
+            changed.as_mut().enable();
+            if self.get() >= phase {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Whether new clients are turned away.
     pub fn shutting_down(&self) -> bool {
         self.get() >= Phase::WaitForClients
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_phase_is_told_of_it_or_a_later_one() {
+        let cell = Arc::new(PhaseCell::default());
+        let waiting = tokio::spawn({
+            let cell = cell.clone();
+            async move { cell.reached(Phase::WaitForClients).await }
+        });
+        assert!(cell.advance(Phase::Running));
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        assert!(cell.advance(Phase::WaitForServers));
+        waiting.await.expect("no panic");
+        assert!(!cell.advance(Phase::WaitForClients), "it only moves forward");
+        cell.reached(Phase::Running).await;
     }
 }

@@ -8,11 +8,13 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::{Interval, MissedTickBehavior, Sleep, Timeout};
 
 thread_local! {
@@ -86,12 +88,58 @@ pub fn sleep(time: Duration) -> Sleep {
     timed(|| tokio::time::sleep(time))
 }
 
+/// What [`interval`] gives.
+pub enum Ticks {
+    /// The runtime's own.
+    Own(Interval),
+    /// Those of the thread with the timers, which rings and is not asked each time: to ask wakes it.
+    Lent(Arc<Notify>, AbortHandle),
+}
+
+impl Ticks {
+    /// Waits for the next one. Several that were missed are one.
+    ///
+    /// Cancel safe.
+    pub async fn tick(&mut self) {
+        match self {
+            Ticks::Own(ticks) => {
+                ticks.tick().await;
+            }
+            Ticks::Lent(rung, _) => rung.notified().await,
+        }
+    }
+}
+
+impl Drop for Ticks {
+    fn drop(&mut self) {
+        if let Ticks::Lent(_, ringing) = self {
+            ringing.abort();
+        }
+    }
+}
+
 /// Ticks, the first time at once. A tick that comes late moves those behind it.
 #[must_use]
-pub fn interval(period: Duration) -> Interval {
-    let mut ticks = timed(|| tokio::time::interval(period));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
+pub fn interval(period: Duration) -> Ticks {
+    let every = move || {
+        let mut ticks = tokio::time::interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    };
+    let lender = LENDER.with(|lender| lender.borrow().clone());
+    let Some(lender) = lender else {
+        return Ticks::Own(every());
+    };
+    let rung = Arc::new(Notify::new());
+    let rings = rung.clone();
+    let ringing = lender.spawn(async move {
+        let mut ticks = every();
+        loop {
+            ticks.tick().await;
+            rings.notify_one();
+        }
+    });
+    Ticks::Lent(rung, ringing.abort_handle())
 }
 
 #[cfg(test)]

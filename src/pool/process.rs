@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime};
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 
 use super::cluster::Cluster;
 use super::key::PoolKey;
@@ -84,6 +85,8 @@ pub struct Process {
     pub placement: DashMap<PoolKey, usize, foldhash::fast::RandomState>,
     /// Databases with a primary and replicas.
     pub clusters: DashMap<Arc<str>, Arc<Cluster>, foldhash::fast::RandomState>,
+    /// Rung when there is a cluster that nobody asks yet.
+    pub new_cluster: Notify,
     /// How the databases do that run what others ran, by the names of those.
     pub mirrors: DashMap<Arc<str>, Arc<MirrorStats>, foldhash::fast::RandomState>,
     /// There is an audit trail, which tells on which server a statement ran.
@@ -134,6 +137,7 @@ impl Process {
             started_at: SystemTime::now(),
             placement: DashMap::default(),
             clusters: DashMap::default(),
+            new_cluster: Notify::new(),
             mirrors: DashMap::default(),
             observer: Arc::new(Observer::new()),
             usage: Mutex::new(Statements::new(MOST_STATEMENTS)),
@@ -183,7 +187,11 @@ impl Process {
             return None;
         }
         let zone = config.settings.zone.clone();
-        let fresh = || Arc::new(Cluster::new(&database.members, &zone));
+        let fresh = || {
+            // Whoever hears it waits for the lock of the entry.
+            self.new_cluster.notify_one();
+            Arc::new(Cluster::new(&database.members, &zone))
+        };
         let mut entry = self.clusters.entry(name.clone()).or_insert_with(fresh);
         if !entry.takes(&database.members, &zone) {
             entry.retire();

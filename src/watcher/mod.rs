@@ -29,7 +29,7 @@ const SPACING: Duration = Duration::from_millis(25);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often the primary is asked for the functions of the database.
 const FUNCTIONS: Duration = Duration::from_secs(30);
-/// How often somebody looks for clusters that nobody asks.
+/// Pause before it is looked again for somebody to ask as.
 const TICK: Duration = Duration::from_millis(50);
 
 /// One row: in recovery, system identifier, timeline, position.
@@ -47,14 +47,10 @@ const WHO: &str = "SELECT r, s.system_identifier, \
 /// Keeps every cluster's servers asked until the process ends.
 pub async fn run(control: Control, derivation: Arc<Derivation>) {
     let mut watched: HashMap<Arc<str>, Arc<Cluster>> = HashMap::new();
-    let mut tick = crate::timer::interval(TICK);
     loop {
-        tick.tick().await;
+        control.process().new_cluster.notified().await;
         watched.retain(|_, cluster| !cluster.is_retired());
         let clusters = &control.process().clusters;
-        if clusters.len() == watched.len() {
-            continue;
-        }
         for entry in clusters {
             let (database, cluster) = (entry.key(), entry.value());
             if watched.contains_key(database) || cluster.is_retired() {
