@@ -39,6 +39,8 @@ pub struct ClientRow {
     pub addr: String,
     /// Port it comes from.
     pub port: u16,
+    /// Port of ours that it came through; 0 for a unix socket.
+    pub local_port: u16,
     /// When it connected.
     pub connected: SystemTime,
     /// Since when its last request runs.

@@ -108,7 +108,10 @@ mod tests {
         assert!(!waiting.is_finished());
         assert!(cell.advance(Phase::WaitForServers));
         waiting.await.expect("no panic");
-        assert!(!cell.advance(Phase::WaitForClients), "it only moves forward");
+        assert!(
+            !cell.advance(Phase::WaitForClients),
+            "it only moves forward"
+        );
         cell.reached(Phase::Running).await;
     }
 }

@@ -139,6 +139,7 @@ pub(crate) fn snapshot() -> Snapshot {
         state: ClientState::Active,
         addr: "192.0.2.1".into(),
         port: 4321,
+        local_port: 6432,
         connected: SystemTime::UNIX_EPOCH,
         requested: SystemTime::UNIX_EPOCH + Duration::from_secs(61),
         wait_us: 1_000_002,

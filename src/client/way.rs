@@ -78,7 +78,7 @@ pub(super) async fn way_in(
     }
     let asking = Asking {
         from,
-        to: stream.local_ip(),
+        to: stream.local().map(|addr| addr.ip()),
         networks: interfaces::networks,
         tls: stream.is_tls(),
         database: &request.database,

@@ -122,8 +122,18 @@ fn listeners(config: &Config, check: &mut Check<'_>) {
             "there is nothing to listen on; set listen_addr or unix_socket_dir",
         );
     }
+    let mut seen = Vec::new();
+    for target in settings.targets() {
+        match target {
+            Ok((port, _)) if seen.contains(&port) => {
+                check.process("listen_targets", format!("port {port} is there twice"));
+            }
+            Ok((port, _)) => seen.push(port),
+            Err(why) => check.process("listen_targets", why),
+        }
+    }
     if let Some(http) = settings.http_listen
-        && http.port() == settings.listen_port
+        && settings.ports().contains(&http.port())
         && settings
             .listen_addr
             .iter()

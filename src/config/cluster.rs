@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Database;
+use super::{Database, Settings};
 
 /// When the primary runs statements that a replica could run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +69,42 @@ impl Target {
             "prefer-standby" => Target::PreferStandby,
             _ => return None,
         })
+    }
+}
+
+impl Settings {
+    /// The ports of `listen_targets` with their targets, and what is wrong with those that are none.
+    pub fn targets(&self) -> impl Iterator<Item = Result<(u16, Target), String>> + '_ {
+        self.listen_targets.iter().map(|word| {
+            let (port, target) = (word.split_once('='))
+                .ok_or_else(|| format!("{word:?} is not a port and a target, as 5433 = standby"))?;
+            let number = port.trim().parse().ok().filter(|&port| port != 0);
+            let port: u16 = number.ok_or_else(|| format!("{:?} is no port", port.trim()))?;
+            let target = target.trim();
+            let target = Target::parse(target).ok_or_else(|| {
+                format!("{target:?} is no target; there are {}", TARGETS.join(", "))
+            })?;
+            Ok((port, target))
+        })
+    }
+
+    /// What clients are for that came through this port.
+    #[must_use]
+    pub fn target_of(&self, port: u16) -> Option<Target> {
+        let mut targets = self.targets().flatten();
+        targets.find_map(|(known, target)| (known == port).then_some(target))
+    }
+
+    /// All ports for clients, each once, `listen_port` first.
+    #[must_use]
+    pub fn ports(&self) -> Vec<u16> {
+        let mut ports = vec![self.listen_port];
+        for (port, _) in self.targets().flatten() {
+            if !ports.contains(&port) {
+                ports.push(port);
+            }
+        }
+        ports
     }
 }
 
@@ -248,5 +284,36 @@ mod tests {
             let errors = Config::from_toml(&text).expect_err(keys).to_string();
             assert!(errors.contains(told), "{keys}\n{errors}");
         }
+    }
+
+    #[test]
+    fn ports_have_targets() {
+        let read =
+            |text: &str| Config::from_toml(&format!("[pgweir]\nauth_type = \"trust\"\n{text}\n"));
+        let config =
+            read("listen_targets = [\"5433=standby\", \" 5434 = read-write \", \"6432=primary\"]");
+        let settings = config.expect("valid").settings;
+        assert_eq!(settings.ports(), [6432, 5433, 5434]);
+        assert_eq!(settings.target_of(5433), Some(Target::Standby));
+        assert_eq!(settings.target_of(5434), Some(Target::Primary));
+        assert_eq!(settings.target_of(5435), None);
+        let wrong = "listen_targets = [\"5433\", \"x=standby\", \"0=any\", \"1=replica\", \"2=any\", \"2=any\"]";
+        let told = read(wrong).expect_err("mistakes").to_string();
+        for what in [
+            "\"5433\" is not a port and a target",
+            "\"x\" is no port",
+            "\"0\" is no port",
+            "\"replica\" is no target; there are any,",
+            "port 2 is there twice",
+        ] {
+            assert!(told.contains(what), "{what} in\n{told}");
+        }
+        // Somebody else is there.
+        let told = read("listen_targets = [\"9000=any\"]\nhttp_listen = \"127.0.0.1:9000\"");
+        assert!(
+            told.expect_err("a conflict")
+                .to_string()
+                .contains("uses port 9000")
+        );
     }
 }

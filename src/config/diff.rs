@@ -101,6 +101,7 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
     let (to, from) = (&mut config.settings, &old.settings);
     to.listen_addr.clone_from(&from.listen_addr);
     to.listen_port = from.listen_port;
+    to.listen_targets.clone_from(&from.listen_targets);
     to.listen_backlog = from.listen_backlog;
     to.so_reuseport = from.so_reuseport;
     to.peer_id = from.peer_id;
@@ -231,7 +232,7 @@ mod tests {
         const TLS: &str = "client_tls_sslmode = \"allow\"\nclient_tls_cert_file = \"/dev/null\"\nclient_tls_key_file = \"/dev/null\"\n";
         let old = config(TLS);
         let new = config(&format!(
-            "{TLS}listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_backlog = 5\nso_reuseport = true\npeer_id = 3\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nunix_socket_group = \"1\"\nuser = \"x\"\nhttp_listen = \"\"\nhttp_login = true\nhttp_tls = true\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlint_inline_suppress = false\nlint_inline_suppress_security = true\naudit_file = \"/x/a\"\naudit_on_full = \"block\"\naudit_key_file = \"/x/k\"\naudit_max_size = 1\naudit_max_age = 1\nlog_stats = false\n",
+            "{TLS}listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_targets = [\"7001=any\"]\nlisten_backlog = 5\nso_reuseport = true\npeer_id = 3\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nunix_socket_group = \"1\"\nuser = \"x\"\nhttp_listen = \"\"\nhttp_login = true\nhttp_tls = true\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlint_inline_suppress = false\nlint_inline_suppress_security = true\naudit_file = \"/x/a\"\naudit_on_full = \"block\"\naudit_key_file = \"/x/k\"\naudit_max_size = 1\naudit_max_age = 1\nlog_stats = false\n",
         ));
         let asked: BTreeSet<_> = diff(&old, &new).needs_restart.into_iter().collect();
         let all: BTreeSet<_> = reference::keys()

@@ -422,6 +422,8 @@ pub struct Settings {
     pub listen_addr: Vec<IpAddr>,
     /// Port, also part of the unix socket's name.
     pub listen_port: u16,
+    /// `listen_targets`; see [`Settings::target_of`].
+    pub listen_targets: Vec<String>,
     /// Length of the kernel's queue of connections not yet accepted.
     pub listen_backlog: u32,
     /// Other processes may listen on the same port.

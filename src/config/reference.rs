@@ -285,6 +285,7 @@ fn unset() -> Settings {
         workers: 0,
         listen_addr: Vec::<IpAddr>::new(),
         listen_port: 0,
+        listen_targets: Vec::new(),
         listen_backlog: 0,
         so_reuseport: false,
         peer_id: 0,

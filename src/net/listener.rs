@@ -116,7 +116,7 @@ impl Listeners {
         }))
     }
 
-    /// Binds every address of `listen_addr` and the unix socket, and listens.
+    /// Binds every address of `listen_addr`, with each of its ports, and the unix socket, and listens.
     ///
     /// A file left behind by a dead process is removed; one that answers is not. Errors name the
     /// address; sockets bound before it are closed again.
@@ -126,10 +126,12 @@ impl Listeners {
         let backlog = i32::try_from(settings.listen_backlog).unwrap_or(i32::MAX);
         let mut sockets = Vec::new();
         for ip in &settings.listen_addr {
-            let addr = SocketAddr::new(*ip, settings.listen_port);
-            let socket = bind_tcp(addr, backlog, settings.so_reuseport)
-                .map_err(|source| BindError::Tcp { addr, source })?;
-            sockets.push(Bound::Tcp(socket));
+            for port in settings.ports() {
+                let addr = SocketAddr::new(*ip, port);
+                let socket = bind_tcp(addr, backlog, settings.so_reuseport)
+                    .map_err(|source| BindError::Tcp { addr, source })?;
+                sockets.push(Bound::Tcp(socket));
+            }
         }
         let mut file = None;
         if !settings.unix_socket_dir.is_empty() {

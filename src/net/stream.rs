@@ -273,11 +273,11 @@ impl Stream {
     }
 
     /// The address that the other end connected to; `None` for a unix socket.
-    pub fn local_ip(&self) -> Option<std::net::IpAddr> {
+    pub fn local(&self) -> Option<std::net::SocketAddr> {
         match &self.kind {
-            Kind::Tcp(socket) => socket.local_addr().ok().map(|addr| addr.ip()),
+            Kind::Tcp(socket) => socket.local_addr().ok(),
             Kind::Unix(_) => None,
-            Kind::Tls(session) => session.get_ref().0.local_ip(),
+            Kind::Tls(session) => session.get_ref().0.local(),
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Instant, SystemTime};
 
+use crate::config::cluster::Target;
 use crate::net::PeerAddr;
 use crate::server::conn::ServerShared;
 
@@ -79,6 +80,10 @@ pub struct ClientShared {
     pub database: Arc<str>,
     /// Where it comes from.
     pub addr: PeerAddr,
+    /// The port it came through; 0 for a unix socket.
+    pub local_port: u16,
+    /// What clients of that port are for, if it says.
+    pub target: Option<Target>,
     /// Encryption, as SHOW prints it; empty for none.
     pub tls: Box<str>,
     /// When it connected.
@@ -123,6 +128,10 @@ pub struct Identity {
     pub database: Arc<str>,
     /// Where it comes from.
     pub addr: PeerAddr,
+    /// The port it came through; 0 for a unix socket.
+    pub local_port: u16,
+    /// What clients of that port are for, if it says.
+    pub target: Option<Target>,
     /// Encryption; empty for none.
     pub tls: Box<str>,
     /// Its `application_name`.
@@ -138,6 +147,8 @@ impl ClientShared {
             user: identity.user,
             database: identity.database,
             addr: identity.addr,
+            local_port: identity.local_port,
+            target: identity.target,
             tls: identity.tls,
             connected: SystemTime::now(),
             state: Cell::new(ClientState::Idle),

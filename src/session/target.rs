@@ -20,11 +20,15 @@ use crate::route::choice::{self, Reason, Route, Wanted};
 const PARAMETER: &str = "pgweir.target_session_attrs";
 
 impl Session {
-    /// Which servers this session is for: what its client says, else what the database does.
+    /// Which servers this session is for: what its client says, else the port it came through, else the
+    /// database.
     pub(super) fn target(&self, policy: &ClusterPolicy) -> Target {
-        (self.vars.get(PARAMETER))
-            .and_then(Target::parse)
-            .unwrap_or(policy.target)
+        let said = self.vars.get(PARAMETER).and_then(Target::parse);
+        self.target_if(said, policy)
+    }
+
+    fn target_if(&self, said: Option<Target>, policy: &ClusterPolicy) -> Target {
+        said.or(self.me.target).unwrap_or(policy.target)
     }
 
     /// The pool of a server of the session's target. `None` if its request waits for one.
@@ -91,7 +95,7 @@ impl Session {
             let said = params.find(|(name, _)| name.eq_ignore_ascii_case(PARAMETER));
             said.and_then(|(_, value)| Target::parse(value))
         });
-        let target = said.unwrap_or(policy.target);
+        let target = self.target_if(said, &policy);
         let wanted = Wanted {
             // One that took no login is not asked again for this one.
             without: self.visit.failed,

@@ -95,6 +95,8 @@ mod tests {
             user: "u".into(),
             database: "d".into(),
             addr: PeerAddr::Unix,
+            local_port: 0,
+            target: None,
             tls: "".into(),
             application_name: "".into(),
         });

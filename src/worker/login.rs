@@ -374,11 +374,14 @@ impl Logins {
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case("application_name"))
             .map_or("", |(_, value)| value);
+        let local_port = stream.local().map_or(0, |addr| addr.port());
         let shared = ClientShared::new(Identity {
             id: client.id,
             user: client.user,
             database: client.asked,
             addr: stream.peer(),
+            local_port,
+            target: config.settings.target_of(local_port),
             tls: tls_name(&stream).into(),
             application_name: application_name.into(),
         });

@@ -334,6 +334,7 @@ fn snapshot(context: &Rc<Context>) -> Snapshot {
             state: client.state.get(),
             addr,
             port,
+            local_port: client.local_port,
             connected: client.connected,
             requested: SystemTime::now()
                 .checked_sub(ago(client.requested.get()))

@@ -89,11 +89,14 @@ impl Logins {
         let Some(key) = key else {
             return Err(refused(SqlState::INTERNAL_ERROR, "no random numbers"));
         };
+        let local_port = stream.local().map_or(0, |addr| addr.port());
         let me = ClientShared::new(Identity {
             id: client.id,
             user: client.user.clone(),
             database: client.asked.clone(),
             addr: stream.peer(),
+            local_port,
+            target: None,
             tls: tls.into(),
             application_name: (client.params.iter())
                 .find(|(name, _)| name.eq_ignore_ascii_case("application_name"))

@@ -1,5 +1,6 @@
 //! Sessions that are for the primary or for replicas as a whole.
 
+use pgweir::demo::cluster::free_port;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
@@ -10,10 +11,13 @@ use crate::support::wait::eventually;
 
 /// A client of this database with these options of its own.
 async fn client_of(site: &Site, database: &str, options: &str) -> Client {
-    let text = format!(
-        "host=127.0.0.1 port={} user=t_trust dbname={database} options='{options}'",
-        site.pgweir.port()
-    );
+    client_at(site.pgweir.port(), database, options).await
+}
+
+/// The same through this port.
+async fn client_at(port: u16, database: &str, options: &str) -> Client {
+    let text =
+        format!("host=127.0.0.1 port={port} user=t_trust dbname={database} options='{options}'");
     let (client, connection) = within(tokio_postgres::connect(&text, NoTls))
         .await
         .expect("a login");
@@ -82,6 +86,40 @@ fn a_name_of_its_own_leads_to_replicas_or_to_the_primary() {
                 told.contains("target_session_attrs: all goes to replicas"),
                 "{told}"
             );
+        });
+    }
+}
+
+/// As HAProxy in front of Patroni has it: a port for writes and one for reads.
+#[test]
+fn a_port_of_its_own_leads_to_replicas_or_to_the_primary() {
+    for version in Version::ALL {
+        let ports = [0; 2].map(|_| free_port().expect("a free port"));
+        let targets = format!("{}=standby, {}=read-write", ports[0], ports[1]);
+        let setup = Setup::new().set("listen_targets", targets);
+        let Some(mut site) = site_of(version, &["", ""], &[], setup) else {
+            continue;
+        };
+        site.alias("app_rw", &[("target_session_attrs", "read-write".into())]);
+        site.settle(1);
+        runtime().block_on(async {
+            let (primary, replica) = (site.primary(), site.replica(0));
+            let reader = client_at(ports[0], "app", "").await;
+            assert_eq!(ask(&reader, "SHOW port").await, replica);
+            let writer = client_at(ports[1], "app", "").await;
+            assert_eq!(ask(&writer, WHERE).await, primary);
+            // The port comes before the database, and the client before the port.
+            let reader = client_at(ports[0], "app_rw", "").await;
+            assert_eq!(ask(&reader, "SHOW port").await, replica);
+            let own = "-cpgweir.target_session_attrs=primary";
+            let own = client_at(ports[0], "app", own).await;
+            assert_eq!(ask(&own, WHERE).await, primary);
+            // Through the others nothing is different.
+            let plain = connect(&site.pgweir).await;
+            assert_eq!(ask(&plain, "SHOW port").await, primary);
+            let shown = site.console("SHOW CLIENTS");
+            let through = |port: u16| shown.matches(&format!("|{port}|")).count();
+            assert_eq!((through(ports[0]), through(ports[1])), (3, 1), "{shown}");
         });
     }
 }

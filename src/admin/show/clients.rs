@@ -136,14 +136,18 @@ pub fn shown_id(id: u64) -> u64 {
 
 /// Address and port that a client reached us at. Which of several it was is not kept, the address
 /// is empty then.
-fn local_of(view: &View<'_>, addr: &str) -> (String, u16) {
+fn local_of(view: &View<'_>, addr: &str, port: u16) -> (String, u16) {
     let settings = &view.config.settings;
     let local = match (&*settings.listen_addr, addr) {
         (_, "unix") => "unix".to_owned(),
         ([only], _) if !only.is_unspecified() => only.to_string(),
         _ => String::new(),
     };
-    (local, settings.listen_port)
+    let port = match port {
+        0 => settings.listen_port,
+        port => port,
+    };
+    (local, port)
 }
 
 fn client_socket<'a>(view: &View<'_>, client: &'a ClientRow) -> Socket<'a> {
@@ -155,7 +159,7 @@ fn client_socket<'a>(view: &View<'_>, client: &'a ClientRow) -> Socket<'a> {
         state: client.state.as_str(),
         addr: &client.addr,
         port: client.port,
-        local: local_of(view, &client.addr),
+        local: local_of(view, &client.addr, client.local_port),
         connected: client.connected,
         requested: client.requested,
         wait_us: client.wait_us,
@@ -178,7 +182,7 @@ fn console_socket<'a>(view: &View<'_>, seen: &'a Seen) -> Socket<'a> {
         state: "active",
         addr: &seen.addr,
         port: seen.port,
-        local: local_of(view, &seen.addr),
+        local: local_of(view, &seen.addr, 0),
         connected: seen.connected,
         requested: seen.requested(),
         wait_us: 0,

@@ -23,6 +23,14 @@ pub(super) const KEYS: &[Key] = &[
     )
     .needs_restart(),
     Key::process(
+        "listen_targets",
+        "",
+        Names(|s| &mut s.listen_targets),
+        "Ports for clients, besides `listen_port`, through which a database of several servers is one for the primary or for replicas alone, as `5433 = standby`; the words are those of `target_session_attrs`. What a client asks for itself comes first, what the port says before what its database does. `listen_port` may be among them. Elsewhere than in such databases all ports are alike.",
+    )
+    .needs_restart()
+    .ours(),
+    Key::process(
         "listen_backlog",
         "128",
         Count(1, 65_535, |s| &mut s.listen_backlog),

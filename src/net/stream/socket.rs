@@ -77,13 +77,13 @@ impl Socket {
         }
     }
 
-    pub(super) fn local_ip(&self) -> Option<std::net::IpAddr> {
+    pub(super) fn local(&self) -> Option<std::net::SocketAddr> {
         let addr = match &self.state {
             State::Tcp(socket) => socket.local_addr(),
             State::Parked(Parked::Tcp(socket)) => socket.local_addr(),
             _ => return None,
         };
-        addr.ok().map(|addr| addr.ip())
+        addr.ok()
     }
 
     pub(super) fn apply_options(&self, options: &TcpOptions) -> io::Result<()> {
