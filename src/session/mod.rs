@@ -16,6 +16,8 @@ mod failover;
 mod from_client;
 mod from_server;
 pub mod gather;
+mod heed;
+mod hold;
 mod lineage;
 pub mod machine;
 mod mirror;
@@ -25,6 +27,7 @@ pub mod pin;
 mod prepared;
 mod retry;
 mod route;
+mod stop;
 mod target;
 pub mod timeouts;
 pub mod watch;
@@ -39,20 +42,21 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Instant;
 
 use crate::config::PoolMode;
-use crate::error::{ClientFacing, Fault, SqlState};
+use crate::error::SqlState;
 use crate::net::Stream;
 use crate::pool::lease::{Lease, Seat};
-use crate::pool::{CheckoutNow, Pool};
+use crate::pool::Pool;
 use crate::server::params::ParamSet;
 use crate::server::permit::Permit;
 use crate::server::statements::{Statement, Unnamed};
-use crate::session::clients::{ClientShared, ClientState, Registered, Signal};
+use crate::session::clients::{ClientShared, Registered, Signal};
 use crate::sql::Flags;
 use crate::wire::write::{self, Severity};
-use crate::wire::{FrameError, TxStatus};
+use crate::wire::TxStatus;
 use cancel::CancelKey;
 use context::{Buffers, CHUNK, Context};
 use pin::{Answer, Pins, Question};
+use stop::Stop;
 
 /// Requests whose replies may be owed at once. Beyond that the client waits; a server holds back
 /// replies of a few kilobytes only, so it answers meanwhile.
@@ -203,76 +207,6 @@ impl Rare {
 
     fn get_mut(&mut self) -> &mut RareState {
         self.0.get_or_insert_default()
-    }
-}
-
-/// Why a session ends.
-#[derive(Debug, thiserror::Error)]
-enum Stop {
-    /// The client said goodbye, or everything that it is told was written.
-    #[error("client close request")]
-    ClientGone,
-    /// The client closed its connection without a word.
-    #[error("client unexpected eof")]
-    ClientEof,
-    /// Reading from or writing to the client failed.
-    #[error("client connection failed: {0}")]
-    ClientIo(io::Error),
-    /// The client does not keep to the protocol.
-    #[error("{0}")]
-    ClientFrame(#[from] FrameError),
-    /// The server connection ended in the middle.
-    #[error("server connection lost: {0}")]
-    ServerIo(io::Error),
-    /// The server does not keep to the protocol.
-    #[error("server broke the protocol: {0}")]
-    ServerFrame(String),
-    /// The server said why it ends; the client has that already.
-    #[error("server closed the connection")]
-    ServerSaidWhy,
-    /// Any other reason, as the client is told.
-    #[error("{text}")]
-    Fatal {
-        /// SQLSTATE.
-        state: SqlState,
-        /// Text.
-        text: String,
-        /// Whose mistake.
-        fault: Fault,
-    },
-}
-
-impl Stop {
-    fn fatal(state: SqlState, text: impl Into<String>, fault: Fault) -> Self {
-        Stop::Fatal {
-            state,
-            text: text.into(),
-            fault,
-        }
-    }
-
-    /// What the client is told, if anything.
-    fn words(&self) -> Option<(SqlState, String)> {
-        match self {
-            Stop::ClientGone | Stop::ClientEof | Stop::ClientIo(_) | Stop::ServerSaidWhy => None,
-            Stop::ClientFrame(error) => Some((SqlState::PROTOCOL_VIOLATION, error.to_string())),
-            Stop::ServerIo(_) => Some((
-                SqlState::CONNECTION_FAILURE,
-                "server conn crashed?".to_owned(),
-            )),
-            Stop::ServerFrame(_) => Some((SqlState::CONNECTION_FAILURE, self.to_string())),
-            Stop::Fatal { state, text, .. } => Some((*state, text.clone())),
-        }
-    }
-
-    fn fault(&self) -> Fault {
-        match self {
-            Stop::ClientGone | Stop::ClientEof | Stop::ClientIo(_) | Stop::ClientFrame(_) => {
-                Fault::Client
-            }
-            Stop::ServerIo(_) | Stop::ServerFrame(_) | Stop::ServerSaidWhy => Fault::Server,
-            Stop::Fatal { fault, .. } => *fault,
-        }
     }
 }
 
@@ -591,223 +525,6 @@ impl Session {
                 Ok(n)
             }
         }
-    }
-
-    /// Asks a pool for a server.
-    fn checkout(&mut self, pool: &Rc<Pool>, cx: &mut TaskContext<'_>) -> Result<Asked, Stop> {
-        let now = self.now();
-        match pool.checkout(now, cx.waker()) {
-            Ok(CheckoutNow::Ready(lease)) => {
-                self.attach(lease, now)?;
-                Ok(Asked::Attached)
-            }
-            Ok(CheckoutNow::Queued(seat)) => {
-                self.seat = Some(seat);
-                self.me.notified.set(false);
-                self.me.enter(ClientState::Waiting, now);
-                Ok(Asked::Waits)
-            }
-            Err(_) if self.leave_replica() => Ok(Asked::Elsewhere),
-            Err(error) => Err(Stop::Fatal {
-                state: error.sqlstate(),
-                text: error.client_message().into_owned(),
-                fault: error.fault(),
-            }),
-        }
-    }
-
-    /// Takes the server that a waiting client was given, if it was. `true` if so.
-    fn look_at_seat(&mut self, _cx: &mut TaskContext<'_>) -> Result<bool, Stop> {
-        let Some(grant) = self.seat.as_ref().and_then(|seat| seat.take()) else {
-            return Ok(false);
-        };
-        self.seat = None;
-        let now = self.now();
-        let waited = now.saturating_duration_since(self.me.since.get());
-        let micros = waited.as_micros() as u64;
-        self.pool.stats.update(|totals| totals.wait_us += micros);
-        self.pool.stats.time(|times| times.wait.note(micros));
-        self.watch_waited(waited);
-        match grant {
-            Ok(lease) => {
-                self.attach(lease, now)?;
-                Ok(true)
-            }
-            Err(_) if self.leave_replica() => {
-                // Its request is looked at again, and goes to another server.
-                self.me.enter(ClientState::Idle, now);
-                Ok(true)
-            }
-            Err(error) => Err(Stop::Fatal {
-                state: error.sqlstate(),
-                text: error.client_message().into_owned(),
-                fault: error.fault(),
-            }),
-        }
-    }
-
-    /// The server is this client's now. What it lacks of the client's parameters is put in front of
-    /// the first request, in the same write.
-    ///
-    /// # Errors
-    /// A rule refuses the login that was waiting for it.
-    fn attach(&mut self, lease: Lease, now: Instant) -> Result<(), Stop> {
-        lease.shared.client.set(self.me.id);
-        self.me.server.replace(Some(lease.shared.clone()));
-        self.me.enter(ClientState::Active, now);
-        self.me.xact_since.set(Some(now));
-        self.lease = Some(lease);
-        if self.stage == Stage::Login {
-            return self.try_parameters();
-        }
-        Ok(())
-    }
-
-    /// Lets the server go.
-    fn detach(&mut self, now: Instant) {
-        // What the server has now is what the client had.
-        drop(self.take_leave(now));
-    }
-
-    /// The server, which is not this client's any more.
-    fn take_leave(&mut self, now: Instant) -> Option<Lease> {
-        let mut lease = self.lease.take()?;
-        self.me.server.replace(None);
-        self.me.enter(ClientState::Idle, now);
-        lease.ledger.shrink();
-        self.visit_over();
-        self.mark_hidden(&mut lease);
-        Some(lease)
-    }
-
-    /// The client is about to lose its server.
-    #[inline]
-    fn mark_hidden(&mut self, lease: &mut Lease) {
-        if std::mem::take(&mut self.hides_settings) {
-            let mut applied = (*lease.applied).clone();
-            applied.hide_some();
-            lease.applied = Rc::new(applied);
-        }
-    }
-
-    /// The client ends while it has a server: what it may have left there is swept up before
-    /// anybody else gets it.
-    fn leave_server(&mut self) -> Option<Lease> {
-        let mut lease = self.lease.take()?;
-        self.visit_over();
-        self.me.server.replace(None);
-        self.mark_hidden(&mut lease);
-        // Half a message of the client is there, and nothing may be owed for it (COPY data behind
-        // a failed COPY): what comes next would be taken for the rest of it.
-        lease.broken |= self.body_left > 0 && self.body_forward && lease.ledger.is_empty();
-        lease.soiled |= match self.tracks() {
-            true => !self.pins.is_empty() || !self.flags.is_empty(),
-            // The pool was one for sessions when it got its server and is not any more.
-            false => self.pool.settings().mode != PoolMode::Session,
-        };
-        // No query takes a library out again.
-        if self.pins.has_loaded() || self.flags.contains(Flags::LOAD) {
-            lease.shared.close_needed.set(true);
-        }
-        Some(lease)
-    }
-
-    /// Acts on what others told this session.
-    fn heed_signals(&mut self, cx: &mut TaskContext<'_>) -> Result<(), Stop> {
-        let fatal = |state, text: &str| Err(Stop::fatal(state, text, Fault::Pooler));
-        let me = self.me.clone();
-        if self.stage == Stage::Closing {
-            // Its last words are on their way; nothing but KILL cuts them short.
-            return match me.take(Signal::KILL) {
-                true => Err(Stop::ClientGone),
-                false => Ok(()),
-            };
-        }
-        if me.take(Signal::KILL) {
-            return fatal(SqlState::ADMIN_SHUTDOWN, "admin forced disconnect");
-        }
-        if me.take(Signal::SHUTDOWN) {
-            return fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down");
-        }
-        if me.take(Signal::LOGIN_TIMEOUT) && self.stage == Stage::Login {
-            return fatal(
-                SqlState::CANNOT_CONNECT,
-                "client_login_timeout (server down)",
-            );
-        }
-        if me.take(Signal::QUERY_TIMEOUT) && me.query_since.get().is_some() {
-            return fatal(SqlState::QUERY_CANCELED, "query timeout");
-        }
-        let waits = me.query_since.get().is_none() && me.xact_since.get().is_some();
-        if me.take(Signal::IDLE_TRANSACTION_TIMEOUT) && waits {
-            return fatal(
-                SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
-                "idle transaction timeout",
-            );
-        }
-        if me.take(Signal::TRANSACTION_TIMEOUT) && self.lease.is_some() {
-            return fatal(SqlState::TRANSACTION_TIMEOUT, "transaction timeout");
-        }
-        if me.take(Signal::IDLE_TIMEOUT) && me.state.get() == ClientState::Idle {
-            return fatal(SqlState::IDLE_SESSION_TIMEOUT, "client_idle_timeout");
-        }
-        if me.take(Signal::WAIT_TIMEOUT) && self.is_waiting() {
-            self.pool.stats.update(|totals| totals.wait_timeouts += 1);
-            let waited = self.now().saturating_duration_since(me.since.get());
-            (self.pool.stats).time(|times| times.wait.note(waited.as_micros() as u64));
-            return fatal(SqlState::TOO_MANY_CONNECTIONS, "query_wait_timeout");
-        }
-        if me.take(Signal::WAIT_NOTIFY) && self.is_waiting() && self.stage == Stage::Ready {
-            write::notice(
-                &mut self.output,
-                SqlState(*b"00000"),
-                "No server connection available in postgres backend, client being queued",
-            );
-        }
-        // Settings of ours run in front of the query: see `parameters_replayed`.
-        let replaying =
-            self.stage == Stage::Ready && self.lease.is_some() && me.server.borrow().is_none();
-        if !replaying
-            && me.take(Signal::CANCEL)
-            && self.stage == Stage::Ready
-            && self.give_up_waiting()
-        {
-            me.enter(ClientState::Idle, self.now());
-            self.refuse_waiting();
-            cx.waker().wake_by_ref();
-        }
-        if me.has(Signal::DRAIN) && self.lease.is_none() && !self.is_waiting() {
-            return fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down");
-        }
-        if me.take(Signal::SERVER_GOES) && self.may_lose_its_server() {
-            return fatal(SqlState::ADMIN_SHUTDOWN, "database configuration changed");
-        }
-        if me.take(Signal::FENCED) && self.is_fenced() {
-            return Err(failover::fenced());
-        }
-        if me.take(Signal::POLICY) {
-            self.renew_policy();
-        }
-        let me = &self.me;
-        // The mode stays as it is as long as the client has a server.
-        if self.lease.is_none() && me.take(Signal::RELOADED) {
-            self.mode = self.pool.settings().mode;
-        }
-        Ok(())
-    }
-
-    /// In session mode, with a server that has to go and no transaction or request under way. Looked
-    /// at again, since the signal was given a while ago.
-    fn may_lose_its_server(&self) -> bool {
-        self.mode == PoolMode::Session
-            && self.stage == Stage::Ready
-            && self.body_left == 0
-            && self.me.query_since.get().is_none()
-            && self.lease.as_ref().is_some_and(|lease| {
-                lease.shared.close_needed.get()
-                    && lease.status == TxStatus::Idle
-                    && lease.ledger.is_empty()
-            })
     }
 
     /// The time of this poll.
