@@ -113,6 +113,8 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
     let count = workers(&config);
     let config = Arc::new(config);
     let process = Arc::new(Process::new(config.clone(), tls));
+    // Nobody has set it before.
+    let _ = process.lines.set(logging.lines());
     let observer = process.observer.clone();
     let mut recorder = Recorder::new(&process, &config.settings).map_err(AppError::Audit)?;
     let cancel_keys = CancelKeys::new();

@@ -20,13 +20,17 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, reload};
 
+mod export;
 mod pgbouncer;
 mod repeats;
 mod syslog;
 
+use export::Export;
 use repeats::Limit;
 use syslog::Syslog;
 
+use crate::audit::lines::Line;
+use crate::audit::outbox::Outbox;
 use crate::calendar::utc_millis;
 use crate::cli::RunOptions;
 use crate::config::document::Dialect;
@@ -155,10 +159,16 @@ pub struct LoggingHandle {
     sink: Sink,
     filter: reload::Handle<EnvFilter, Registry>,
     limit: Limit,
+    export: Export,
     options: RunOptions,
 }
 
 impl LoggingHandle {
+    /// Lines that wait for whoever collects them.
+    pub fn lines(&self) -> Arc<Outbox<Line>> {
+        self.export.lines()
+    }
+
     /// Takes `log_level`, `verbose`, `log_repeats`, `logfile` and `syslog` of a new configuration over and opens the file anew, which
     /// is how a file that was moved away by rotation is let go. `log_json` needs a restart.
     ///
@@ -170,6 +180,7 @@ impl LoggingHandle {
         let targets = Targets::open(settings, &self.options)?;
         *self.sink.0.lock() = targets;
         self.limit.set(settings.log_repeats);
+        self.export.set(settings);
         self.filter.reload(filter).map_err(|_| LoggingError::Twice)
     }
 }
@@ -215,10 +226,12 @@ fn subscriber(
         false => lines.event_format(Human(style)).boxed(),
     };
     let limit = Limit::new(settings.log_repeats);
-    let lines = limit.before(lines);
+    let export = Export::new(settings);
+    let lines = limit.before(lines.and_then(export.clone()));
     let handle = LoggingHandle {
         sink,
         limit,
+        export,
         filter: handle,
         options: options.clone(),
     };

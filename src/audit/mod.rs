@@ -4,6 +4,7 @@ pub mod chain;
 pub mod finding;
 pub mod findings;
 pub mod inbox;
+pub mod lines;
 pub mod observer;
 pub mod outbox;
 pub mod policy;

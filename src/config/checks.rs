@@ -89,12 +89,12 @@ pub(super) fn check(
 
 fn otlp(config: &Config, check: &mut Check<'_>) {
     let settings = &config.settings;
-    let signals = ["metrics", "traces"];
+    let signals = ["metrics", "traces", "logs"];
     for signal in &settings.otlp_signals {
         if !signals.contains(&signal.as_str()) {
             check.process(
                 "otlp_signals",
-                format!("is metrics or traces, not {signal:?}"),
+                format!("is metrics, traces or logs, not {signal:?}"),
             );
         }
     }

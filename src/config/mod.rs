@@ -671,6 +671,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether lines of the log go to OpenTelemetry's collector.
+    pub fn exports_log(&self) -> bool {
+        let wanted = self.otlp_signals.iter().any(|signal| signal == "logs");
+        wanted && !self.otlp_endpoint.is_empty()
+    }
+
     /// How many of a thousand traces are sent to a collector; `None` if there is none that wants any.
     pub fn traces_per_thousand(&self) -> Option<u32> {
         let wanted = self.otlp_signals.iter().any(|signal| signal == "traces");

@@ -190,8 +190,11 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "pgweir_otlp_dropped_total",
-        "Spans that found no room among those that wait for OpenTelemetry's collector, or that it did not take.",
-        Process(|r| r.process.spans.dropped() as f64),
+        "Spans and lines of the log that found no room among those that wait for OpenTelemetry's collector, or that it did not take.",
+        Process(|r| {
+            let lines = r.process.lines.get().map_or(0, |lines| lines.dropped());
+            (r.process.spans.dropped() + lines) as f64
+        }),
     ),
     counter(
         "pgweir_audit_lines_lost_total",

@@ -1,4 +1,4 @@
-//! Metrics and traces to a collector of OpenTelemetry, by OTLP over HTTP.
+//! Metrics, traces and the log to a collector of OpenTelemetry, by OTLP over HTTP.
 //!
 //! A task of the main thread sends them, and another thread writes them down: nothing of it is on the
 //! way of a query. What waits is bounded in bytes; what finds no room, or was refused, is counted
@@ -6,6 +6,7 @@
 
 mod client;
 mod encode;
+mod logs;
 mod metrics;
 mod spans;
 
@@ -15,6 +16,7 @@ use hyper::Uri;
 use hyper::body::Bytes;
 use prost::Message;
 
+use crate::audit::lines::Line;
 use crate::audit::outbox::Outbox;
 use crate::audit::spans::Span;
 use crate::config::Settings;
@@ -25,7 +27,7 @@ use client::Target;
 /// Between two looks at what waits.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// Spans that are sent together.
+/// Spans, or lines of the log, that are sent together.
 const BATCH: usize = 2_000;
 
 /// Times that a batch is sent again which the collector could not take.
@@ -34,14 +36,15 @@ const TRIES: u32 = 30;
 /// A batch that could not be sent.
 struct Held {
     body: Bytes,
-    spans: u64,
+    items: u64,
     tries: u32,
 }
 
 /// See the module.
 struct Sender {
     control: Control,
-    held: Option<Held>,
+    spans: Option<Held>,
+    lines: Option<Held>,
     metrics_due: Instant,
     /// What the log was told last, so that it is not told each second.
     told: Option<String>,
@@ -52,7 +55,8 @@ struct Sender {
 pub async fn run(control: Control) {
     let mut sender = Sender {
         control,
-        held: None,
+        spans: None,
+        lines: None,
         metrics_due: Instant::now(),
         told: None,
     };
@@ -91,10 +95,15 @@ impl Sender {
         let config = self.control.process().config.load_full();
         let settings = &config.settings;
         let mut outcome = Ok(());
-        match target(settings, "traces", "/v1/traces") {
-            Some(Ok(target)) => outcome = self.traces(&target).await,
-            Some(Err(error)) => outcome = Err(error),
-            None => self.forget(),
+        let process = self.control.process().clone();
+        let started = process.started_at;
+        let spans = move |batch: Vec<Span>| spans::request(&batch, started);
+        let sent = self.batches("traces", "/v1/traces", &process.spans, spans);
+        outcome = outcome.and(sent.await);
+        if let Some(waiting) = process.lines.get() {
+            let lines = move |batch: Vec<Line>| logs::request(&batch, started);
+            let sent = self.batches("logs", "/v1/logs", waiting, lines);
+            outcome = outcome.and(sent.await);
         }
         if let Some(Ok(target)) = target(settings, "metrics", "/v1/metrics")
             && self.metrics_due <= Instant::now()
@@ -121,10 +130,6 @@ impl Sender {
         }
     }
 
-    fn outbox(&self) -> &Outbox<Span> {
-        &self.control.process().spans
-    }
-
     fn trust(&self) -> Trust {
         Trust {
             tls: self.control.process().tls.load().otlp.clone(),
@@ -132,40 +137,53 @@ impl Sender {
         }
     }
 
-    /// Nobody wants traces any more.
-    fn forget(&mut self) {
-        let held = self.held.take().map_or(0, |held| held.spans);
-        let left = self.outbox().take(usize::MAX).len() as u64;
-        self.outbox().lose(held + left);
-    }
-
-    async fn traces(&mut self, target: &Target) -> Result<(), String> {
-        let started = self.control.process().started_at;
+    /// Sends what waits of one signal, all of it; if nobody wants it any more, it is gone.
+    async fn batches<T: Send + 'static, M: Message + 'static>(
+        &mut self,
+        signal: &str,
+        path: &str,
+        waiting: &Outbox<T>,
+        make: impl FnOnce(Vec<T>) -> M + Copy + Send + 'static,
+    ) -> Result<(), String> {
+        let config = self.control.process().config.load_full();
+        let trust = || Trust {
+            tls: self.control.process().tls.load().otlp.clone(),
+            setting: "otlp_ca_file",
+        };
+        let held = match signal {
+            "logs" => &mut self.lines,
+            _ => &mut self.spans,
+        };
+        let target = match target(&config.settings, signal, path) {
+            Some(target) => target?,
+            None => {
+                let held = held.take().map_or(0, |held| held.items);
+                waiting.lose(held + waiting.take(usize::MAX).len() as u64);
+                return Ok(());
+            }
+        };
         loop {
-            let mut held = match self.held.take() {
-                Some(held) => held,
+            let mut batch = match held.take() {
+                Some(batch) => batch,
                 None => {
-                    let batch = self.outbox().take(BATCH);
+                    let batch = waiting.take(BATCH);
                     if batch.is_empty() {
                         return Ok(());
                     }
                     Held {
-                        spans: batch.len() as u64,
-                        body: written(move || spans::request(&batch, started)).await?,
+                        items: batch.len() as u64,
+                        body: written(move || make(batch)).await?,
                         tries: 0,
                     }
                 }
             };
-            match client::post(target, self.trust(), held.body.clone()).await {
-                Ok(()) => {}
-                Err(failure) => {
-                    held.tries += 1;
-                    match failure.again && held.tries < TRIES {
-                        true => self.held = Some(held),
-                        false => self.outbox().lose(held.spans),
-                    }
-                    return Err(failure.text);
+            if let Err(failure) = client::post(&target, trust(), batch.body.clone()).await {
+                batch.tries += 1;
+                match failure.again && batch.tries < TRIES {
+                    true => *held = Some(batch),
+                    false => waiting.lose(batch.items),
                 }
+                return Err(failure.text);
             }
         }
     }

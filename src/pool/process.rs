@@ -1,8 +1,8 @@
 //! What all workers share: the configuration in force, the limits, the statements.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -15,6 +15,7 @@ use super::key::PoolKey;
 use super::mirror::stats::MirrorStats;
 use super::peers::PeerPools;
 use crate::audit::findings::Findings;
+use crate::audit::lines::Line;
 use crate::audit::observer::Observer;
 use crate::audit::outbox::Outbox;
 use crate::audit::spans::{self, Span};
@@ -97,6 +98,8 @@ pub struct Process {
     pub usage: Mutex<Statements>,
     /// Statements that wait to be sent to a collector of traces.
     pub spans: Outbox<Span>,
+    /// Lines of the log on their way to a collector, once there is a log.
+    pub lines: OnceLock<Arc<Outbox<Line>>>,
     /// Statements with trace ids, for histograms.
     pub exemplars: Mutex<Exemplars>,
     /// What the rules found.
@@ -142,6 +145,7 @@ impl Process {
             observer: Arc::new(Observer::new()),
             usage: Mutex::new(Statements::new(MOST_STATEMENTS)),
             spans: Outbox::new(spans::MOST),
+            lines: OnceLock::new(),
             exemplars: Mutex::default(),
             findings: Mutex::new(Findings::new(MOST_FINDINGS)),
             policy: ArcSwap::from_pointee(policy),

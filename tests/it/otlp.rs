@@ -1,4 +1,4 @@
-//! Metrics and traces, as a collector of OpenTelemetry gets them.
+//! Metrics, traces and the log, as a collector of OpenTelemetry gets them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -231,4 +233,66 @@ fn what_a_collector_does_not_take_is_kept_a_while_or_counted() {
     eventually("the count", || {
         (metric(http, "pgweir_otlp_dropped_total") == 1.0).then_some(())
     });
+}
+
+/// Bodies of the log's lines that came, with their severities and the modules that told them.
+fn lines(post: &Post) -> Vec<(String, i32, String)> {
+    let told = ExportLogsServiceRequest::decode(&*post.body).expect("OTLP");
+    let text = |value: Option<AnyValue>| match value.and_then(|value| value.value) {
+        Some(Value::StringValue(text)) => text,
+        other => panic!("{other:?}"),
+    };
+    let all = told.resource_logs.into_iter();
+    all.flat_map(|one| one.scope_logs)
+        .flat_map(|one| one.log_records)
+        .map(|record| {
+            let mut attributes = record.attributes.into_iter();
+            let module = attributes.find(|one| one.key == "code.namespace");
+            let module = text(module.and_then(|one| one.value));
+            (text(record.body), record.severity_number, module)
+        })
+        .collect()
+}
+
+/// Each line once, those of an outage too, and none about the sending itself.
+#[test]
+fn the_log_goes_to_the_collector_too() {
+    for postgres in each_postgres() {
+        let collector = Collector::start();
+        let (pgweir, _) = start(postgres, collector.port, "logs");
+        let mut came = Vec::new();
+        let mut logins = |wanted: usize| {
+            eventually(&format!("{wanted} logins"), || {
+                let posts = collector.posts.try_iter();
+                came.extend(posts.flat_map(|post| {
+                    assert_eq!(post.path, "/v1/logs");
+                    lines(&post)
+                }));
+                let logins = came
+                    .iter()
+                    .filter(|line| line.0.starts_with("login attempt"));
+                (logins.count() == wanted).then(|| came.clone())
+            })
+        };
+        let ask = || pgweir.psql(postgres, "t_trust", "app", "SELECT 1");
+        ask();
+        logins(1);
+        collector.status.store(503, Ordering::SeqCst);
+        ask();
+        eventually("the outage", || {
+            pgweir
+                .log()
+                .contains("does not take what it is sent")
+                .then_some(())
+        });
+        ask();
+        collector.status.store(200, Ordering::SeqCst);
+        let came = logins(3);
+        let login = came.iter().find(|line| line.0.starts_with("login attempt"));
+        assert_eq!(login.map(|line| line.1), Some(9));
+        assert!(
+            came.iter().all(|line| !line.2.starts_with("pgweir::otlp")),
+            "{came:?}"
+        );
+    }
 }

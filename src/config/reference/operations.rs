@@ -188,14 +188,14 @@ pub(super) const KEYS: &[Key] = &[
         "otlp_endpoint",
         "",
         Text(|s| &mut s.otlp_endpoint),
-        "Send metrics and traces to a collector of OpenTelemetry by OTLP over HTTP (protobuf): its address without `/v1/…`, such as `http://127.0.0.1:4318`. `https` needs `otlp_ca_file`. Empty: nothing is sent (docs/otlp.md).",
+        "Send metrics, traces and the log to a collector of OpenTelemetry by OTLP over HTTP (protobuf): its address without `/v1/…`, such as `http://127.0.0.1:4318`. `https` needs `otlp_ca_file`. Empty: nothing is sent (docs/otlp.md).",
     )
     .ours(),
     Key::process(
         "otlp_signals",
         "metrics,traces",
         Names(|s| &mut s.otlp_signals),
-        "What is sent to `otlp_endpoint`: `metrics`, `traces` or both.",
+        "What is sent to `otlp_endpoint`: some of `metrics`, `traces` and `logs`.",
     )
     .ours(),
     Key::process(
