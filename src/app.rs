@@ -22,7 +22,7 @@ use crate::shutdown::Phase;
 use crate::timer::Timers;
 use crate::tls::{TlsBundle, TlsContext};
 use crate::worker::{self, Seed};
-use crate::{admin, advisor, logging, otlp, patroni, signals, watcher, web};
+use crate::{admin, advisor, locks, logging, otlp, patroni, signals, watcher, web};
 
 /// Why pgweir did not start, or stopped with an error.
 #[derive(Debug, thiserror::Error)]
@@ -203,6 +203,7 @@ fn try_run(config: Config, options: RunOptions) -> Result<(), AppError> {
             switchovers,
         ));
         tokio::spawn(advisor::run(control.clone(), derivation.clone(), asked));
+        tokio::spawn(locks::run(control.clone(), derivation.clone()));
         tokio::spawn(otlp::run(control.clone()));
         tokio::spawn(admin::sample(control.clone(), console.clone()));
         tokio::spawn(log.clone().tell_repeats());

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -13,9 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::audit::wall::Wall;
 use crate::config::diff;
 use crate::config::live::SettingError;
-use crate::config::{Config, ConfigErrors, Member};
+use crate::config::{Config, ConfigErrors, Host, Member};
 use crate::lint::policy::Policy;
 use crate::lint::texts::TextStats;
+use crate::net::PeerAddr;
 use crate::pool::key::PoolKey;
 use crate::pool::process::Process;
 use crate::pool::snapshot::{PoolRow, ServerRow};
@@ -59,6 +60,33 @@ pub struct ClientRow {
     pub replication: &'static str,
     /// Why it keeps its server beyond the transaction, comma separated; empty for no reason.
     pub pins: String,
+}
+
+/// A client that has a server, for whoever asks that server about it.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Pool of the server.
+    pub pool: PoolKey,
+    /// The server as it is configured.
+    pub host: Host,
+    /// Where it is.
+    pub place: PeerAddr,
+    /// Process id of its backend.
+    pub pid: u32,
+    /// Number of the client.
+    pub client: u64,
+    /// Login name.
+    pub user: Arc<str>,
+    /// Database as it asked for it.
+    pub database: Arc<str>,
+    /// Its `application_name`.
+    pub application_name: Box<str>,
+    /// Where it comes from.
+    pub addr: PeerAddr,
+    /// Since when its statement has been running, if one is.
+    pub query_since: Option<Instant>,
+    /// Since when it has been in a transaction, if it is.
+    pub xact_since: Option<Instant>,
 }
 
 /// Everything one worker has to show.
@@ -179,6 +207,10 @@ pub enum Command {
     Snapshot(oneshot::Sender<Snapshot>),
     /// Show everything but clients and servers, of which there may be thousands.
     Counts(oneshot::Sender<Snapshot>),
+    /// Clients whose statement has been running on a server for so long.
+    Running(Duration, oneshot::Sender<Vec<Held>>),
+    /// All clients that have a server.
+    Held(oneshot::Sender<Vec<Held>>),
     /// PAUSE one database or all; answered when nobody has a server of it any more.
     Pause(Option<String>, oneshot::Sender<()>),
     /// RESUME.
@@ -387,6 +419,25 @@ impl Control {
     /// Cancel safe.
     pub async fn counts(&self) -> Snapshot {
         Snapshot::sum(self.ask(Command::Counts).await)
+    }
+
+    /// Clients whose statement has been running on a server for `least` and longer.
+    ///
+    /// Cancel safe.
+    pub async fn running(&self, least: Duration) -> Vec<Held> {
+        let answers = self.ask(|tell| Command::Running(least, tell)).await;
+        answers.into_iter().flatten().collect()
+    }
+
+    /// All clients that have a server.
+    ///
+    /// Cancel safe.
+    pub async fn held(&self) -> Vec<Held> {
+        self.ask(Command::Held)
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// Everything there is to show, of all workers, pools in the order of their keys.

@@ -34,6 +34,7 @@ pub mod derivation;
 pub mod error;
 pub mod ldap;
 pub mod lint;
+pub mod locks;
 pub mod logging;
 pub mod metrics;
 pub mod net;

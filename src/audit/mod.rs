@@ -14,4 +14,5 @@ pub mod spans;
 pub mod statements;
 pub mod tally;
 pub mod trail;
+pub mod waits;
 pub mod wall;

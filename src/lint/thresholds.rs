@@ -64,6 +64,8 @@ thresholds! {
     connections: "connection-churn" "min_connections" = 20, at most 1_000;
     /// Equal errors within a minute.
     errors: "recurring-error" "min_errors" = 10, at most 1_000;
+    /// Milliseconds that a statement waits for a lock.
+    lock_ms: "lock-contention" "min_ms" = 1_000, at most 86_400_000;
     /// Milliseconds of one statement.
     slow_ms: "slow-query" "min_ms" = 1_000, at most 86_400_000;
     /// Milliseconds of a count of a whole table.

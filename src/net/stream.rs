@@ -25,7 +25,7 @@ mod tests;
 use socket::{Parked, Socket};
 
 /// Who is at the other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PeerAddr {
     /// Address and port of a TCP peer.
     Tcp(SocketAddr),

@@ -20,6 +20,7 @@ use crate::audit::observer::Observer;
 use crate::audit::outbox::Outbox;
 use crate::audit::spans::{self, Span};
 use crate::audit::statements::Statements;
+use crate::audit::waits::Waits;
 use crate::audit::wall::Wall;
 use crate::config::{Config, Database};
 use crate::lint::hashing::Hashing;
@@ -102,6 +103,8 @@ pub struct Process {
     pub lines: OnceLock<Arc<Outbox<Line>>>,
     /// Statements with trace ids, for histograms.
     pub exemplars: Mutex<Exemplars>,
+    /// Who waits for whose lock.
+    pub waits: Mutex<Waits>,
     /// What the rules found.
     pub findings: Mutex<Findings>,
     /// What is done about hits.
@@ -147,6 +150,7 @@ impl Process {
             spans: Outbox::new(spans::MOST),
             lines: OnceLock::new(),
             exemplars: Mutex::default(),
+            waits: Mutex::default(),
             findings: Mutex::new(Findings::new(MOST_FINDINGS)),
             policy: ArcSwap::from_pointee(policy),
             wall: ArcSwap::from_pointee(wall),

@@ -132,6 +132,12 @@ impl Pool {
         }
     }
 
+    /// Calls `f` for each of its servers, except those that are being opened.
+    pub fn each_server(&self, f: impl FnMut(&ServerShared)) {
+        let servers = self.servers.borrow();
+        servers.values().map(|server| &**server).for_each(f);
+    }
+
     /// Its servers as they are now, except those that are being opened.
     pub fn server_rows(&self, now: Instant) -> Vec<ServerRow> {
         let used: BTreeSet<u64> = (self.state.borrow().idle_servers())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::timer::timeout;
 
 use crate::derivation::Derivation;
-use crate::net::Stream;
+use crate::net::{PeerAddr, Stream};
 use crate::server::connect::{self, ConnectError, ConnectSpec};
 use crate::wire::header::take_frame;
 use crate::wire::tag::{backend, frontend};
@@ -95,6 +95,12 @@ impl Side {
             side.ask(&format!("SET LOCAL {setting}")).await?;
         }
         Ok(side)
+    }
+
+    /// Where the server is.
+    #[must_use]
+    pub fn place(&self) -> PeerAddr {
+        self.stream.peer()
     }
 
     /// Sends one statement, and only one: the server refuses a text of several.

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
-use crate::control::{ClientRow, Command, Control, SideSpec, Snapshot};
+use crate::control::{ClientRow, Command, Control, Held, SideSpec, Snapshot};
 use crate::net::PeerAddr;
 use crate::net::listener::Listeners;
 use crate::pool::process::Process;
 use crate::session::cancel::{CancelKeys, cancel};
-use crate::session::clients::{ClientState, Signal};
+use crate::session::clients::{ClientShared, ClientState, Signal};
 use crate::session::context::Context;
 use crate::session::pin::Pins;
 use crate::session::timeouts::{TimeLimits, due};
@@ -231,6 +231,13 @@ fn obey(context: &Rc<Context>, command: Command) {
         Command::Counts(answer) => {
             let _ = answer.send(counts(context));
         }
+        Command::Running(least, answer) => {
+            let long = |since: Option<Instant>| since.is_some_and(|at| at.elapsed() >= least);
+            let _ = answer.send(held(context, |client| long(client.query_since.get())));
+        }
+        Command::Held(answer) => {
+            let _ = answer.send(held(context, |_| true));
+        }
         Command::Pause(database, done) => {
             let pools = context.pools.of(database.as_deref());
             for pool in &pools {
@@ -363,6 +370,35 @@ fn snapshot(context: &Rc<Context>) -> Snapshot {
         clients,
         ..counts(context)
     }
+}
+
+/// Those of the clients that have a server which are `wanted`.
+fn held(context: &Rc<Context>, wanted: impl Fn(&ClientShared) -> bool) -> Vec<Held> {
+    let mut held = Vec::new();
+    for pool in context.pools.all() {
+        pool.each_server(|server| {
+            let Some(client) = context.clients.get(server.client.get()) else {
+                return;
+            };
+            if server.pid == 0 || !wanted(&client) {
+                return;
+            }
+            held.push(Held {
+                pool: pool.key.clone(),
+                host: server.host.clone(),
+                place: server.addr,
+                pid: server.pid,
+                client: client.id,
+                user: client.user.clone(),
+                database: client.database.clone(),
+                application_name: client.application_name.borrow().clone(),
+                addr: client.addr,
+                query_since: client.query_since.get(),
+                xact_since: client.xact_since.get(),
+            });
+        });
+    }
+    held
 }
 
 /// The same without clients and servers.

@@ -33,6 +33,7 @@ mod identity;
 mod ldap;
 mod licences;
 mod limits;
+mod locks;
 mod logs;
 mod mirror;
 mod names;

@@ -33,7 +33,7 @@ fn layer(path: &str) -> Option<u8> {
         "pool" => 5,
         "session" => 6,
         "control" => 7,
-        "metrics" | "advisor" | "watcher" | "patroni" => 8,
+        "metrics" | "advisor" | "locks" | "watcher" | "patroni" => 8,
         "admin" | "web" | "otlp" => 9,
         "worker" | "recorder" | "daemon" | "app" | "cli" | "offline" | "signals" | "logging"
         | "demo" | "top" | "main" | "lib" => 10,

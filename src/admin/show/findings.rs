@@ -115,6 +115,10 @@ pub fn stats(view: &View<'_>) -> Vec<Row> {
     let (engine, memory) = observer.engine();
     let findings = view.process.findings.lock();
     let (evicted, blocked, held_back) = findings.counters();
+    let (looks, failures) = {
+        let waits = view.process.waits.lock();
+        (waits.looks, waits.failures)
+    };
     let numbers = [
         ("texts_known", texts.hits),
         ("shapes_known", texts.shape_hits),
@@ -136,6 +140,8 @@ pub fn stats(view: &View<'_>) -> Vec<Row> {
         ("findings_evicted", evicted),
         ("statements_blocked", blocked),
         ("log_lines_held_back", held_back),
+        ("lock_looks", looks),
+        ("lock_looks_failed", failures),
     ];
     (numbers.into_iter())
         .map(|(name, value)| vec![name.into(), value.into()])

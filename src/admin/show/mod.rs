@@ -114,7 +114,7 @@ pub const SHOWS: &[Show] = &[
         name: "lint stats",
         columns: &[("name", Text), ("value", Numeric)],
         rows: findings::stats,
-        about: "What looking for anti-patterns does: texts known, parsed and skipped, reports dropped, what was forgotten to make room, log lines held back.",
+        about: "What looking for anti-patterns does: texts known, parsed and skipped, reports dropped, what was forgotten to make room, log lines held back, how often servers were asked who waits for whose lock.",
     },
     Show {
         name: "findings",

@@ -174,7 +174,7 @@ pub(super) const KEYS: &[Key] = &[
         "advisor",
         "1",
         Bool(|s| &mut s.advisor),
-        "Look at the schema of each database in use and at the plans of its costliest statements, through a connection of its own that only reads: foreign keys without an index, indexes that earn nothing, sequential scans of large tables, keys near their end. Needs `lint`.",
+        "Look at the schema of each database in use and at the plans of its costliest statements, through a connection of its own that only reads: foreign keys without an index, indexes that earn nothing, sequential scans of large tables, keys near their end. Another one asks who waits for whose lock, while a statement runs longer than the rule lock-contention allows. Needs `lint`.",
     )
     .ours(),
     Key::process(

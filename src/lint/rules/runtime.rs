@@ -93,13 +93,20 @@ rule! {
 }
 
 rule! {
-    /// A statement did not get its lock in time: lock_timeout ended it (SQLSTATE 55P03).
+    /// A statement waits for a lock for a second and more, or did not get it in time: lock_timeout
+    /// ended it (SQLSTATE 55P03).
     ///
-    /// Somebody held the lock longer than others were ready to wait; whoever waits in the queue of a
-    /// lock also holds up all who come behind. The evidence tells how long it waited.
+    /// Somebody holds the lock longer than others are ready to wait; whoever waits in the queue of a
+    /// lock also holds up all who come behind. The evidence tells how long it waited, and of waiting
+    /// that was seen while it went on: for which table, and who was in the way, with what
+    /// transaction.
     ///
-    /// Not reported: NOWAIT, which asks for the error. Waiting that ends before its time limit is not
-    /// seen.
+    /// While a statement of a client has been running for that long, and only then, its server is
+    /// asked once a second, through a connection of pgweir's own and as the user of the pool; what
+    /// other roles do is seen as far as that user may. What is counted is the time up to the last
+    /// look. `advisor = false` asks nothing.
+    ///
+    /// Not reported: NOWAIT, which asks for the error.
     pub static CONTENTION = {
         id: "lock-contention",
         title: "Waiting for locks",
@@ -108,6 +115,9 @@ rule! {
         severity: Warn,
         enforce: Observe,
         on: true,
+        kinds: [
+            ("waited", "seen while it waited"),
+        ],
         examples: [],
         remedy: "Shorten the transaction that holds the lock; use SKIP LOCKED for queues.",
         sources: [],
