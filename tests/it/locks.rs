@@ -105,8 +105,26 @@ fn a_client_that_waits_for_another_is_found_with_both_sides() {
             (looks(&pgweir, postgres) >= before + 2).then_some(())
         });
         has(&finding(&pgweir, postgres), &["count|1\n"]);
+        let shown = console(&pgweir, postgres, "SHOW LOCKS");
+        let columns: Vec<&str> = shown.trim().split('|').collect();
+        assert_eq!(columns[..3], ["app", "t_trust", "till"], "{shown}");
+        assert_eq!(
+            columns[6..10],
+            [
+                "transactionid",
+                "ShareLock",
+                "public.account",
+                "update account set v = ? where id = ?",
+            ]
+        );
+        assert_eq!(columns[12..15], ["t_trust", "night", "idle in transaction"]);
+        assert_eq!(columns[10], columns[18], "{shown}");
         first.query("COMMIT");
         second.until_ready(1);
+        eventually("nobody waits any more", || {
+            let shown = console(&pgweir, postgres, "SHOW LOCKS");
+            shown.trim().is_empty().then_some(())
+        });
     }
 }
 

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod databases;
 pub mod findings;
 pub mod firewall;
+pub mod locks;
 pub mod mirrors;
 pub mod peers;
 pub mod pools;
@@ -145,6 +146,12 @@ pub const SHOWS: &[Show] = &[
         columns: &[("list", Text), ("items", Int4)],
         rows: process::lists,
         about: "How many there are of what.",
+    },
+    Show {
+        name: "locks",
+        columns: locks::LOCKS,
+        rows: locks::locks,
+        about: "Clients whose statement has been waiting for a lock for as long as the rule lock-contention says (`min_ms`), those that wait longest first, as of the last look, which is at most a second or so old: how long in milliseconds, for what kind of lock in PostgreSQL's words, on which table, and who is in the way. `blocker_client` is its number if it is a client too and NULL if it did not come through pgweir; `blocker_pid` 0 is a prepared transaction. Of several in the way it is one that does not wait itself; `head_pid` is who is at the head of the queue. What the user of the pool may not see on the server is empty. Always empty with `advisor` or `lint` off.",
     },
     Show {
         name: "mem",

@@ -1,6 +1,7 @@
 //! Commands, SHOW and their rows.
 
 use super::*;
+use crate::audit::waits::{Holder, Waiting};
 
 #[test]
 fn every_command_is_in_the_help_and_parses() {
@@ -36,6 +37,47 @@ fn the_page_is_the_tables() {
     );
 }
 
+/// A client that waits for the head of a queue behind client number `blocker`, or behind a stranger.
+fn waiting(blocker: u64) -> Waiting {
+    let holder = |pid, client| Holder {
+        pid,
+        client,
+        state: "idle in transaction".into(),
+        xact_ms: Some(12_000),
+        ..Holder::default()
+    };
+    Waiting {
+        client: 1,
+        pid: 101,
+        waited_ms: 1_500,
+        relation: "public.t".into(),
+        blocker: Some(holder(102, blocker)),
+        root: (blocker == 0).then(|| holder(103, 0)),
+        ..Waiting::default()
+    }
+}
+
+#[test]
+fn who_waits_is_shown_with_who_is_in_the_way() {
+    let rows = shown("locks");
+    let told = |row: usize| {
+        let column = |name: &str| &*rows[row][name];
+        [
+            "client",
+            "waiting_ms",
+            "relation",
+            "blocker_pid",
+            "blocker_client",
+            "blocker_transaction_ms",
+            "head_pid",
+        ]
+        .map(column)
+    };
+    let ours = ["1", "1500", "public.t", "102", "2", "12000", "102"];
+    let stranger = ["1", "1500", "public.t", "102", "NULL", "12000", "103"];
+    assert_eq!([told(0), told(1)], [ours, stranger]);
+}
+
 /// Rows of a SHOW by the names of their columns, as text.
 fn shown(name: &str) -> Vec<std::collections::BTreeMap<&'static str, String>> {
     let show = show::SHOWS
@@ -48,6 +90,7 @@ fn shown(name: &str) -> Vec<std::collections::BTreeMap<&'static str, String>> {
     let cluster = Arc::new(crate::pool::cluster::Cluster::new(&[member], "a"));
     process.clusters.insert("app".into(), cluster);
     process.mirrors.insert("app".into(), Arc::default());
+    process.waits.lock().now = vec![waiting(2), waiting(0)];
     let config = process.config.load_full();
     let advice = std::collections::BTreeMap::from([("app".to_owned(), Default::default())]);
     let view = View {

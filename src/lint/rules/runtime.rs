@@ -99,7 +99,7 @@ rule! {
     /// Somebody holds the lock longer than others are ready to wait; whoever waits in the queue of a
     /// lock also holds up all who come behind. The evidence tells how long it waited, and of waiting
     /// that was seen while it went on: for which table, and who was in the way, with what
-    /// transaction.
+    /// transaction. SHOW LOCKS has those who wait now.
     ///
     /// While a statement of a client has been running for that long, and only then, its server is
     /// asked once a second, through a connection of pgweir's own and as the user of the pool; what
