@@ -1,6 +1,7 @@
 //! Records what the workers saw and what the rules found: findings, the cost of statements, the
 //! audit trail, and the log lines about findings.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -19,6 +20,7 @@ use crate::lint::hit::Hit;
 use crate::lint::observe::{Detection, Event, Subject};
 use crate::lint::policy::{Effective, Policy};
 use crate::lint::rule::Action;
+use crate::lint::rules::runtime::SLOW;
 use crate::pool::process::Process;
 
 /// See the module.
@@ -32,6 +34,9 @@ pub struct Recorder {
     /// The last subject's policy: reports come in runs.
     slow: SlowLog,
     last: Option<(Arc<Policy>, Arc<Subject>, Effective)>,
+    /// How long statements of the last batch were seen waiting for locks, by client and by how long they
+    /// took, in microseconds.
+    waited: HashMap<(u64, u64), u64>,
 }
 
 impl Recorder {
@@ -64,6 +69,7 @@ impl Recorder {
             trail: trail.transpose()?,
             slow: SlowLog::default(),
             last: None,
+            waited: HashMap::new(),
         })
     }
 
@@ -159,12 +165,14 @@ impl Sink for Recorder {
             self.audited = config.clone();
         }
         let now_us = self.process.observer.micros(Instant::now());
+        self.look_up_waits(batch);
         self.traced(batch, &config, now_us);
         for report in batch {
             if let Some(trail) = &mut self.trail {
                 trail.record(report, now_us);
             }
-            self.slow.look(report, slow);
+            let waited = self.waited.get(&(report.seen.conn, took_us(report)));
+            self.slow.look(report, slow, waited.copied());
             if lint && let Some(hits) = &report.hits {
                 self.hits(report, hits, None);
             }
@@ -191,10 +199,16 @@ impl Sink for Recorder {
             Some(_) => Action::Log,
             None => action,
         };
-        let seen = Seen {
+        let waited = (self.waited.get(&(found.conn, found.server_us)))
+            .filter(|_| *found.hit.rule == SLOW)
+            .map(|us| blamed(&found.hit, *us));
+        let mut seen = Seen {
             suppressed: silence.map(|silence| &*silence.reason),
             ..Seen::detection(found, action)
         };
+        if let Some(hit) = &waited {
+            seen.hit = hit;
+        }
         announce(&self.process.findings, &seen);
         // Whatever is stronger cannot be done about what is over; the policy made it a notice.
         if action == Action::Notice && may_tell(&found.hit) {
@@ -215,7 +229,35 @@ impl Sink for Recorder {
     }
 }
 
+/// How long the server took.
+fn took_us(report: &Report) -> u64 {
+    report.seen.done_us.saturating_sub(report.seen.sent_us)
+}
+
+/// A slow statement that was seen waiting for a lock.
+fn blamed(hit: &Hit, waited_us: u64) -> Hit {
+    let (ms, said) = (waited_us / 1000, &hit.message);
+    let message = format!("{said} It waited for a lock for at least {ms} ms of that.");
+    let mut hit = hit.clone().evidence("lock_wait_ms", ms);
+    hit.message = message.into();
+    hit
+}
+
 impl Recorder {
+    /// Notes which statements were seen waiting for locks. What took less time than a wait has to for
+    /// anybody to see it is not looked up.
+    fn look_up_waits(&mut self, batch: &[Report]) {
+        self.waited.clear();
+        let least_us = (self.process.policy.load().thresholds.lock_ms).saturating_mul(1000);
+        for report in batch.iter().filter(|report| took_us(report) >= least_us) {
+            let seen = &report.seen;
+            let waits = self.process.waits.lock();
+            if let Some(us) = waits.of(seen.conn, seen.sent_us, seen.done_us) {
+                self.waited.insert((seen.conn, took_us(report)), us);
+            }
+        }
+    }
+
     /// Notes statements of which a comment says to which request they belong.
     fn traced(&self, batch: &[Report], config: &Config, now_us: u64) {
         let is_traced = |report: &&Report| matches!(&report.seen.event, Event::Executed(one) if one.traced().is_some());

@@ -33,8 +33,9 @@ fn slow(report: &Report, least: Duration) -> Option<(u64, u64)> {
 }
 
 impl SlowLog {
-    /// Logs the statement if it took `least` or longer; zero asks for none.
-    pub fn look(&mut self, report: &Report, least: Duration) {
+    /// Logs the statement if it took `least` or longer; zero asks for none. `locked_us`: so long it was
+    /// seen waiting for locks.
+    pub fn look(&mut self, report: &Report, least: Duration, locked_us: Option<u64>) {
         let Some((wait, server)) = slow(report, least) else {
             return;
         };
@@ -59,6 +60,7 @@ impl SlowLog {
             target: "slow",
             wait_ms = wait as f64 / 1e3,
             server_ms = server as f64 / 1e3,
+            lock_wait_ms = locked_us.map(|us| us as f64 / 1e3),
             rows = execution.rows,
             database = &*subject.database,
             user = &*subject.user,
@@ -96,7 +98,7 @@ mod tests {
         assert_eq!(slow(&report, Duration::ZERO), None);
         let mut log = SlowLog::default();
         for _ in 0..LINES + 5 {
-            log.look(&report, least(1));
+            log.look(&report, least(1), None);
         }
         assert_eq!((log.lines, log.held_back), (LINES, 5));
     }

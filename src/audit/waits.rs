@@ -1,4 +1,6 @@
-//! Who waits for whose lock on a server, as of the last look at it.
+//! Who waits for whose lock on a server, as of the last look at it, and how long those waited who were seen to.
+
+use std::collections::HashMap;
 
 /// A session that has the lock, or stands before the one that waits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +54,19 @@ pub struct Waiting {
     pub root: Option<Holder>,
 }
 
+/// Clients of which it is kept how long their statement waited.
+const MOST_WAITED: usize = 1000;
+/// How long that is kept after it was seen last, in microseconds: reports of what has ended come later.
+const KEPT_US: u64 = 30_000_000;
+
+/// How long a client's statement was seen waiting.
+#[derive(Clone, Copy, Debug)]
+struct Waited {
+    us: u64,
+    /// When that was seen last, in the observer's microseconds.
+    last_us: u64,
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Waits {
@@ -61,4 +76,68 @@ pub struct Waits {
     pub looks: u64,
     /// How often one could not be asked.
     pub failures: u64,
+    waited: HashMap<u64, Waited>,
+}
+
+impl Waits {
+    /// At `now_us` the statement of this client had waited for another `more_us`; `first` if it was not
+    /// seen waiting before.
+    pub fn note(&mut self, client: u64, first: bool, more_us: u64, now_us: u64) {
+        if self.waited.len() >= MOST_WAITED && !self.waited.contains_key(&client) {
+            return;
+        }
+        let waited = self.waited.entry(client).or_insert(Waited {
+            us: 0,
+            last_us: now_us,
+        });
+        if first {
+            waited.us = 0;
+        }
+        waited.us = waited.us.saturating_add(more_us);
+        waited.last_us = now_us;
+    }
+
+    /// Forgets what was seen so long ago that nobody will ask for it.
+    pub fn forget(&mut self, now_us: u64) {
+        (self.waited).retain(|_, waited| now_us.saturating_sub(waited.last_us) < KEPT_US);
+    }
+
+    /// How long the statement of a client that ran from `sent_us` to `done_us` was seen waiting, in
+    /// microseconds; `None` if it was not.
+    #[must_use]
+    pub fn of(&self, client: u64, sent_us: u64, done_us: u64) -> Option<u64> {
+        let waited = self.waited.get(&client)?;
+        let during = (sent_us..=done_us).contains(&waited.last_us);
+        during.then(|| waited.us.min(done_us.saturating_sub(sent_us)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_has_the_waiting_that_was_seen_while_it_ran() {
+        let second = 1_000_000;
+        let mut waits = Waits::default();
+        assert_eq!(waits.of(7, 0, second), None);
+        waits.note(7, true, second, 11 * second);
+        waits.note(7, false, second, 12 * second);
+        assert_eq!(waits.of(7, 10 * second, 13 * second), Some(2 * second));
+        // The statements before and behind it did not wait, nor did another client's.
+        assert_eq!(waits.of(7, 5 * second, 10 * second), None);
+        assert_eq!(waits.of(7, 13 * second, 14 * second), None);
+        assert_eq!(waits.of(8, 10 * second, 13 * second), None);
+        // Never longer than it took.
+        assert_eq!(waits.of(7, 11 * second + 1, 12 * second), Some(second - 1));
+        // The next one begins anew.
+        waits.note(7, true, second, 20 * second);
+        assert_eq!(waits.of(7, 19 * second, 21 * second), Some(second));
+        waits.forget(20 * second + KEPT_US);
+        assert_eq!(waits.of(7, 19 * second, 21 * second), None);
+        for client in 0..2 * MOST_WAITED as u64 {
+            waits.note(client, true, 1, 1);
+        }
+        assert_eq!(waits.waited.len(), MOST_WAITED);
+    }
 }

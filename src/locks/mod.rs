@@ -83,12 +83,19 @@ pub async fn run(control: Control, derivation: Arc<Derivation>) {
             known.keep(&held);
             found = look(&control, &derivation, &mut posts, &long, &held, least).await;
         }
+        let now_us = process.observer.micros(Instant::now());
         for one in &found {
-            let (first, more) = known.note(one);
-            record(&control, one, first, more);
+            let (first, more_ms) = known.note(one);
+            let more_us = more_ms.saturating_mul(1000);
+            (process.waits.lock()).note(one.waiting.client, first, more_us, now_us);
+            record(&control, one, first, more_us);
         }
         let waiting: Vec<Waiting> = found.into_iter().map(|one| one.waiting).collect();
-        process.waits.lock().now = waiting;
+        {
+            let mut waits = process.waits.lock();
+            waits.now = waiting;
+            waits.forget(now_us);
+        }
         close_unused(&control, &mut posts, wanted).await;
     }
 }
@@ -276,7 +283,7 @@ async fn close_unused(control: &Control, posts: &mut HashMap<Place, Post>, wante
 }
 
 /// Records that a client waits, unless the rule is off for it.
-fn record(control: &Control, found: &Found, first: bool, more_ms: u64) {
+fn record(control: &Control, found: &Found, first: bool, more_us: u64) {
     let process = control.process();
     let waiting = &found.waiting;
     let subject = Subject {
@@ -302,7 +309,7 @@ fn record(control: &Control, found: &Found, first: bool, more_ms: u64) {
         suppressed: None,
         count: u64::from(first),
         cost: Cost {
-            server_us: more_ms.saturating_mul(1000),
+            server_us: more_us,
             ..Cost::default()
         },
     };

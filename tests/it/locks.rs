@@ -19,7 +19,9 @@ fn start(postgres: &Postgres, min_ms: u32, more: impl Fn(Setup) -> Setup) -> (Pg
     let setup = Setup::new()
         .set("pool_mode", "transaction")
         .set("admin_users", "t_trust")
-        .lint(&format!("rules.lock-contention.min_ms = {min_ms}"))
+        .lint(&format!(
+            "rules.lock-contention.min_ms = {min_ms}\nrules.slow-query.min_ms = {min_ms}"
+        ))
         .database("app", postgres, &database);
     (more(setup).start(), database)
 }
@@ -246,5 +248,47 @@ fn who_wants_no_advisor_has_no_server_asked() {
         wait(&mut busy, "SELECT pg_sleep(2.5)");
         busy.until_ready(1);
         assert_eq!(looks(&pgweir, postgres), 0);
+    }
+}
+
+#[test]
+fn a_slow_statement_tells_how_long_it_waited_for_a_lock() {
+    for postgres in each_postgres() {
+        let (pgweir, _) = start(postgres, 300, |setup| setup.set("log_slow_query", "300ms"));
+        let (mut first, mut second) = (login(&pgweir, "night"), login(&pgweir, "till"));
+        first.query("BEGIN");
+        first.query("DELETE FROM account WHERE id = 1");
+        wait(&mut second, "UPDATE account SET v = 1 WHERE id = 1");
+        finding(&pgweir, postgres);
+        first.query("COMMIT");
+        second.until_ready(1);
+        second.query("SELECT pg_sleep(0.4)");
+        let told = |part: &str| {
+            let id = eventually(part, || {
+                let all = console(&pgweir, postgres, "SHOW FINDINGS slow-query app");
+                let line = all.lines().find(|line| line.contains(part))?;
+                Some(line.split('|').next()?.to_owned())
+            });
+            console(&pgweir, postgres, &format!("SHOW FINDING '{id}'"))
+        };
+        let waited = told("update account");
+        has(&waited, &["It waited for a lock for at least "]);
+        let ms = |name: &str| -> u64 {
+            let name = format!("evidence.{name}|");
+            let line = waited.lines().find_map(|line| line.strip_prefix(&*name));
+            line.expect("evidence").parse().expect("a number")
+        };
+        assert!((300..=ms("ms")).contains(&ms("lock_wait_ms")), "{waited}");
+        let slept = told("pg_sleep");
+        assert!(!slept.contains("lock_wait"), "{slept}");
+        let log = pgweir.log();
+        let lines = log.lines().filter(|line| line.contains("slow query"));
+        let (blamed, others): (Vec<&str>, Vec<&str>) =
+            lines.partition(|line| line.contains("lock_wait_ms"));
+        assert!(
+            blamed.len() == 1 && blamed[0].contains("update account"),
+            "{log}"
+        );
+        assert!(others.iter().any(|line| line.contains("pg_sleep")), "{log}");
     }
 }

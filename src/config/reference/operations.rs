@@ -67,7 +67,7 @@ pub(super) const KEYS: &[Key] = &[
         "log_slow_query",
         "0",
         Seconds(|s| &mut s.log_slow_query),
-        "Log each statement that took so long or longer, with the time it waited for a server and the time it took there, without its literals; at most 100 lines a minute. 0: none.",
+        "Log each statement that took so long or longer, with the time it waited for a server, the time it took there and how long of that it was seen waiting for locks, without its literals; at most 100 lines a minute. 0: none.",
     )
     .ours(),
     Key::process(

@@ -132,7 +132,8 @@ rule! {
     /// without waiting for a server connection, which is in the evidence by itself. SHOW STATEMENTS has
     /// the statement's histogram, and the plan as far as the advisor has asked for it.
     ///
-    /// Waiting for locks is in this time and is not told apart. A result of very many rows makes a
+    /// Waiting for locks is in this time; as far as lock-contention saw it, the evidence and the
+    /// slow-query log have it as `lock_wait_ms`. A result of very many rows makes a
     /// query slow too; then the finding points to unbounded-result.
     pub static SLOW = {
         id: "slow-query",
