@@ -100,7 +100,8 @@ impl Lease {
         &self.pool
     }
 
-    /// The server goes back as it came: nothing was asked of it, so nothing is to be reset.
+    /// The server goes back after nothing ran on it but settings of ours, which are known: there is nothing to
+    /// reset, and what `connect_query` has set stays for who comes first.
     pub fn give_back(mut self) {
         if let Some(server) = self.server.take() {
             self.pool.clone().checkin(server, false);

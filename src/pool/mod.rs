@@ -347,7 +347,8 @@ impl Pool {
         }
     }
 
-    /// A lease ended. Called from its drop: nothing here waits.
+    /// A lease ended; `used` is whether a client had it for its queries. Called from its drop: nothing
+    /// here waits.
     fn checkin(self: Rc<Self>, mut server: Box<Server>, used: bool) {
         let now = self.clock.now();
         server.shared.client.set(0);
@@ -363,7 +364,7 @@ impl Pool {
             self.lost(server);
             return;
         }
-        if server.soiled || used && self.needs_reset() {
+        if server.soiled || (used && self.needs_reset()) {
             self.state.borrow_mut().set_aside();
             self.reset(server);
             return;

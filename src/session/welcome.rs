@@ -157,7 +157,9 @@ impl Session {
         if let Some(lease) = &mut self.lease {
             lease.applied = self.vars.clone();
         }
-        self.detach(self.now());
+        if let Some(lease) = self.take_leave(self.now()) {
+            lease.give_back();
+        }
         Ok(())
     }
 
