@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use super::document::{Dialect, Raw};
 use super::{
-    AuthType, ChannelBinding, Origin, PoolMode, ProxyProtocol, Secret, SslMode, member, units,
+    AuthType, ChannelBinding, Origin, PoolMode, ProxyProtocol, Secret, SslMode, TlsVersions,
+    member, units,
 };
 use read::{
     AUTH_TYPES, BINDINGS, MILLISECOND, POOL_MODES, PROXY_MODES, SECOND, SSL_MODES, addresses,
-    auth_type, boolean, count, duration, http_address, mode, names, only_tls13, params, pool_mode,
-    set_param, size, text, word,
+    auth_type, boolean, count, duration, http_address, mode, names, params, pool_mode, set_param,
+    size, text, tls_versions, word,
 };
 
 /// What reading a value needs to know beyond the value.
@@ -87,7 +88,7 @@ pub enum Field<T: 'static> {
     /// What is done about channel binding.
     Binding(fn(&mut T) -> &mut ChannelBinding),
     /// TLS versions; the place holds "only 1.3".
-    Protocols(fn(&mut T) -> &mut bool),
+    Protocols(fn(&mut T) -> &mut TlsVersions),
     /// Whether connections begin with a proxy's header.
     Proxying(fn(&mut T) -> &mut ProxyProtocol),
     /// Networks that are trusted with something.
@@ -132,7 +133,7 @@ impl<T> Field<T> {
             Field::Auth(_) => AUTH_TYPES.map(AuthType::as_str).join(", "),
             Field::Ssl(_) => SSL_MODES.map(SslMode::as_str).join(", "),
             Field::Binding(_) => BINDINGS.map(ChannelBinding::as_str).join(", "),
-            Field::Protocols(_) => "secure, tlsv1.3".into(),
+            Field::Protocols(_) => "secure, tlsv1.2, tlsv1.3".into(),
             Field::Proxying(_) => PROXY_MODES.map(ProxyProtocol::as_str).join(", "),
             Field::Origins(_) => "list of networks as ADDRESS/BITS, and unix".into(),
             Field::Addresses(_) => "list of addresses or *".into(),
@@ -211,7 +212,7 @@ impl<T> Field<T> {
             Field::Auth(at) => *at(target) = auth_type(raw)?,
             Field::Ssl(at) => *at(target) = word(raw, &SSL_MODES, SslMode::as_str)?,
             Field::Binding(at) => *at(target) = word(raw, &BINDINGS, ChannelBinding::as_str)?,
-            Field::Protocols(at) => *at(target) = only_tls13(raw)?,
+            Field::Protocols(at) => *at(target) = tls_versions(raw)?,
             Field::Proxying(at) => *at(target) = word(raw, &PROXY_MODES, ProxyProtocol::as_str)?,
             Field::Origins(at) => {
                 let read = |name: String| Origin::parse(&name);
@@ -268,7 +269,7 @@ impl<T> Field<T> {
             Field::Auth(at) => at(target).as_str().into(),
             Field::Ssl(at) => at(target).as_str().into(),
             Field::Binding(at) => at(target).as_str().into(),
-            Field::Protocols(at) => if *at(target) { "tlsv1.3" } else { "secure" }.into(),
+            Field::Protocols(at) => at(target).as_str().into(),
             Field::Proxying(at) => at(target).as_str().into(),
             Field::Origins(at) => {
                 let all: Vec<&str> = at(target).iter().map(Origin::as_str).collect();

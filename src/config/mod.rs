@@ -240,6 +240,29 @@ impl ProxyProtocol {
     }
 }
 
+/// Versions of TLS; those before 1.2 do not exist here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersions {
+    /// 1.2 and 1.3.
+    Secure,
+    /// 1.2.
+    Only12,
+    /// 1.3.
+    Only13,
+}
+
+impl TlsVersions {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TlsVersions::Secure => "secure",
+            TlsVersions::Only12 => "tlsv1.2",
+            TlsVersions::Only13 => "tlsv1.3",
+        }
+    }
+}
+
 /// TLS settings of one leg; see [`SslMode`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
@@ -253,8 +276,8 @@ pub struct TlsSettings {
     pub cert_file: Option<PathBuf>,
     /// Key of the own certificate (PEM).
     pub key_file: Option<PathBuf>,
-    /// Lowest version: `false` allows TLS 1.2 and 1.3, `true` only 1.3.
-    pub only_tls13: bool,
+    /// TLS versions to offer.
+    pub versions: TlsVersions,
 }
 
 /// Where PostgreSQL listens.

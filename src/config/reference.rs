@@ -23,7 +23,7 @@ use super::document::{Dialect, Raw, Section};
 use super::field::{Field, Reading};
 use super::{
     AuthType, ChannelBinding, Config, Database, PoolMode, ProxyProtocol, Settings, SslMode,
-    TlsSettings, User,
+    TlsSettings, TlsVersions, User,
 };
 
 /// A database while its keys are being read: `host` and `port` are separate keys and make
@@ -278,7 +278,7 @@ fn unset() -> Settings {
         ca_file: None,
         cert_file: None,
         key_file: None,
-        only_tls13: false,
+        versions: TlsVersions::Secure,
     };
     let zero = std::time::Duration::ZERO;
     Settings {

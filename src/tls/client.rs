@@ -14,7 +14,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::material::{self, Roots, TlsError};
-use crate::config::{ChannelBinding, SslMode, TlsSettings};
+use crate::config::{ChannelBinding, SslMode, TlsSettings, TlsVersions};
 
 /// What a login to a server needs to speak TLS.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl ServerLeg {
             algorithms: provider.signature_verification_algorithms,
         };
         let builder = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(material::versions(settings.only_tls13))
+            .with_protocol_versions(material::versions(settings.versions))
             .map_err(|e| TlsError::Library(e.to_string()))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
@@ -91,7 +91,7 @@ pub(super) fn trusting(path: &Path) -> Result<Arc<rustls::ClientConfig>, TlsErro
         algorithms: provider.signature_verification_algorithms,
     };
     let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(material::versions(false))
+        .with_protocol_versions(material::versions(TlsVersions::Secure))
         .map_err(|e| TlsError::Library(e.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))

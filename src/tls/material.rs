@@ -12,6 +12,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use x509_parser::oid_registry as oid;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::config::TlsVersions;
+
 /// Why TLS cannot be set up. The operator's to mend; nothing changes until it is.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -211,11 +213,14 @@ pub fn end_point_hash(cert: &CertificateDer<'_>) -> Option<Vec<u8>> {
 }
 
 /// TLS versions to offer.
-pub(super) fn versions(only_tls13: bool) -> &'static [&'static rustls::SupportedProtocolVersion] {
+pub(super) fn versions(
+    allowed: TlsVersions,
+) -> &'static [&'static rustls::SupportedProtocolVersion] {
+    const ONLY_TLS12: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
     const ONLY_TLS13: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];
-    if only_tls13 {
-        ONLY_TLS13
-    } else {
-        rustls::ALL_VERSIONS
+    match allowed {
+        TlsVersions::Secure => rustls::ALL_VERSIONS,
+        TlsVersions::Only12 => ONLY_TLS12,
+        TlsVersions::Only13 => ONLY_TLS13,
     }
 }

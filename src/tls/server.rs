@@ -67,7 +67,7 @@ impl ClientLeg {
         }
 
         let builder = rustls::ServerConfig::builder_with_provider(material::provider())
-            .with_protocol_versions(material::versions(settings.only_tls13))
+            .with_protocol_versions(material::versions(settings.versions))
             .map_err(|e| TlsError::Library(e.to_string()))?;
         let builder = match settings.ca_file.as_deref() {
             None => builder.with_no_client_auth(),

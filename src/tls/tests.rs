@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::client::server_name;
 use super::*;
-use crate::config::{ChannelBinding, TlsSettings};
+use crate::config::{ChannelBinding, TlsSettings, TlsVersions};
 use crate::net::Stream;
 
 /// Certificate files for tests, made anew for each.
@@ -87,7 +87,7 @@ pub(crate) fn settings(
         ca_file: ca.cloned(),
         cert_file: cert.cloned(),
         key_file: key.cloned(),
-        only_tls13: false,
+        versions: TlsVersions::Secure,
         binding: ChannelBinding::Prefer,
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::pgpass;
-use crate::config::{ChannelBinding, Host, Secret, SslMode, TlsSettings};
+use crate::config::{ChannelBinding, Host, Secret, SslMode, TlsSettings, TlsVersions};
 
 /// The port of pgweir and PgBouncer.
 const PORT: u16 = 6432;
@@ -119,7 +119,7 @@ impl TargetArgs {
                 ca_file: authorities,
                 cert_file: None,
                 key_file: None,
-                only_tls13: false,
+                versions: TlsVersions::Secure,
             },
         })
     }

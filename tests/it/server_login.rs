@@ -6,7 +6,7 @@ use std::time::Duration;
 use pgweir::auth::{ScramKeys, StoredSecret};
 use pgweir::config::document::Dialect;
 use pgweir::config::reference::default_settings;
-use pgweir::config::{ChannelBinding, Host, Secret, SslMode, TlsSettings};
+use pgweir::config::{ChannelBinding, Host, Secret, SslMode, TlsSettings, TlsVersions};
 use pgweir::derivation::Derivation;
 use pgweir::error::ClientFacing;
 use pgweir::server::connect::{ConnectSpec, Connected, Credentials, connect};
@@ -44,7 +44,7 @@ fn leg(mode: SslMode, identity: Option<&Identity>) -> Option<Arc<ServerLeg>> {
         ca_file: Some(certs().ca.clone()),
         cert_file: identity.map(|i| i.cert.clone()),
         key_file: identity.map(|i| i.key.clone()),
-        only_tls13: false,
+        versions: TlsVersions::Secure,
         binding: ChannelBinding::Prefer,
     };
     Some(Arc::new(ServerLeg::build(&settings).expect("good files")))

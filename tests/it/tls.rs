@@ -354,3 +354,43 @@ fn servers_that_let_pgweir_in_without_channel_binding_can_be_refused() {
         }
     }
 }
+
+#[test]
+fn versions_of_the_protocol_that_are_allowed() {
+    for postgres in with_tls() {
+        for (allowed, older, newer) in [
+            ("tlsv1.3", false, true),
+            ("tlsv1.2", true, false),
+            ("secure", true, true),
+        ] {
+            let pgweir = offering(postgres, "require", &certs().server)
+                .set("client_tls_protocols", allowed)
+                .set("server_tls_sslmode", "require")
+                .set("server_tls_protocols", allowed)
+                .start();
+            for (version, works) in [("TLSv1.2", older), ("TLSv1.3", newer)] {
+                let mut psql = psql(&pgweir, postgres, "t_trust", "require");
+                psql.env("PGSSLMINPROTOCOLVERSION", version)
+                    .env("PGSSLMAXPROTOCOLVERSION", version);
+                let output = run(psql);
+                assert_eq!(comes_in(&output), works, "{allowed} {version}: {output:?}");
+            }
+            let mut psql = psql(&pgweir, postgres, "t_trust", "require");
+            psql.args([
+                "-c",
+                "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
+            ]);
+            let output = run(psql);
+            let used = String::from_utf8_lossy(&output.stdout).into_owned();
+            let wanted = match older && !newer {
+                true => "in\nTLSv1.2\n",
+                false => "in\nTLSv1.3\n",
+            };
+            assert_eq!(used, wanted, "towards the server: {allowed} {output:?}");
+        }
+        let output = offering(postgres, "require", &certs().server)
+            .set("client_tls_protocols", "legacy")
+            .run_to_end();
+        assert!(!output.status.success());
+    }
+}

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 
-use pgweir::config::{ChannelBinding, Host, Secret, SslMode, TlsSettings};
+use pgweir::config::{ChannelBinding, Host, Secret, SslMode, TlsSettings, TlsVersions};
 use pgweir::derivation::Derivation;
 use pgweir::top::link::LinkError;
 use pgweir::top::target::Target;
@@ -124,7 +124,7 @@ fn a_connection_that_is_lost_is_made_anew() {
             ca_file: None,
             cert_file: None,
             key_file: None,
-            only_tls13: false,
+            versions: TlsVersions::Secure,
         },
     };
     let mut watch = Watch::new(target, Derivation::new().expect("randomness"));

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::super::document::Raw;
-use super::super::{AuthType, ChannelBinding, PoolMode, ProxyProtocol, SslMode, suggest, units};
+use super::super::{
+    AuthType, ChannelBinding, PoolMode, ProxyProtocol, SslMode, TlsVersions, suggest, units,
+};
 use super::Reading;
 
 /// Microseconds of the unit that plain numbers of a duration have.
@@ -237,12 +239,12 @@ pub(super) fn auth_type(raw: &Raw) -> Result<AuthType, String> {
 }
 
 /// Source: PgBouncer, `client_tls_protocols`.
-pub(super) fn only_tls13(raw: &Raw) -> Result<bool, String> {
-    let mut newest = false;
-    let mut older = false;
+pub(super) fn tls_versions(raw: &Raw) -> Result<TlsVersions, String> {
+    let (mut older, mut newest) = (false, false);
     for version in names(raw)? {
         match version.as_str() {
-            "secure" | "default" | "tlsv1.2" => older = true,
+            "secure" | "default" => (older, newest) = (true, true),
+            "tlsv1.2" => older = true,
             "tlsv1.3" => newest = true,
             "all" | "legacy" | "tlsv1.0" | "tlsv1.1" | "tlsv1" => {
                 return Err(format!(
@@ -251,15 +253,17 @@ pub(super) fn only_tls13(raw: &Raw) -> Result<bool, String> {
             }
             other => {
                 return Err(format!(
-                    "{other:?} is not known; \"secure\" (TLS 1.2 and 1.3) or \"tlsv1.3\""
+                    "{other:?} is not known; \"secure\" (TLS 1.2 and 1.3), \"tlsv1.2\" or \"tlsv1.3\""
                 ));
             }
         }
     }
-    if !newest && !older {
-        return Err("is empty; \"secure\" (TLS 1.2 and 1.3) or \"tlsv1.3\"".into());
+    match (older, newest) {
+        (true, true) => Ok(TlsVersions::Secure),
+        (true, false) => Ok(TlsVersions::Only12),
+        (false, true) => Ok(TlsVersions::Only13),
+        (false, false) => Err("is empty; \"secure\" (TLS 1.2 and 1.3) or \"tlsv1.3\"".into()),
     }
-    Ok(!older)
 }
 
 pub(super) fn addresses(raw: &Raw) -> Result<Vec<IpAddr>, String> {

@@ -125,11 +125,13 @@ fn lists_and_words() {
 
 #[test]
 fn protocols() {
-    assert_eq!(only_tls13(&bare("secure")), Ok(false));
-    assert_eq!(only_tls13(&bare("tlsv1.3")), Ok(true));
-    assert_eq!(only_tls13(&bare("tlsv1.2,tlsv1.3")), Ok(false));
+    assert_eq!(tls_versions(&bare("secure")), Ok(TlsVersions::Secure));
+    assert_eq!(tls_versions(&bare("tlsv1.3")), Ok(TlsVersions::Only13));
+    assert_eq!(tls_versions(&bare("tlsv1.2")), Ok(TlsVersions::Only12));
+    let both = tls_versions(&bare("tlsv1.2,tlsv1.3"));
+    assert_eq!(both, Ok(TlsVersions::Secure));
     for text in ["", "all", "tlsv1.0", "tls"] {
-        assert!(only_tls13(&bare(text)).is_err(), "{text}");
+        assert!(tls_versions(&bare(text)).is_err(), "{text}");
     }
 }
 
@@ -240,7 +242,7 @@ proptest! {
             let _ = duration(&raw, SECOND, ini);
             let _ = mode(&raw);
             let _ = names(&raw);
-            let _ = only_tls13(&raw);
+            let _ = tls_versions(&raw);
         }
     }
 

@@ -251,8 +251,8 @@ pub(super) const KEYS: &[Key] = &[
     Key::process(
         "client_tls_protocols",
         "secure",
-        Protocols(|s| &mut s.client_tls.only_tls13),
-        "TLS versions towards clients: `secure` is 1.2 and 1.3, `tlsv1.3` only that. Older versions do not exist here.",
+        Protocols(|s| &mut s.client_tls.versions),
+        "TLS versions towards clients: `secure` is 1.2 and 1.3, `tlsv1.2` and `tlsv1.3` only that one. Older versions do not exist here.",
     ),
     Key::process(
         "client_channel_binding",
@@ -295,7 +295,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::process(
         "server_tls_protocols",
         "secure",
-        Protocols(|s| &mut s.server_tls.only_tls13),
+        Protocols(|s| &mut s.server_tls.versions),
         "TLS versions towards servers; see `client_tls_protocols`.",
     ),
     Key::process(

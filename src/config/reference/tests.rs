@@ -50,7 +50,7 @@ fn rows_point_to_different_places() {
             "file" => "/x",
             "address:port" => "127.0.0.1:1",
             "list of addresses or *" => "127.0.0.9",
-            "secure, tlsv1.3" => "tlsv1.3",
+            "secure, tlsv1.2, tlsv1.3" => "tlsv1.3",
             "off, on, required" => "on",
             kind if kind.starts_with("list of networks") => "127.0.0.9",
             kind if kind.starts_with("session") => "statement",
