@@ -96,19 +96,23 @@ pub fn raise_open_files() -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::document::Dialect;
+    use crate::config::reference::default_settings;
 
     #[test]
     fn options_reach_the_socket() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let options = TcpOptions {
-            keepalive: true,
-            probes: 4,
-            idle: Duration::from_secs(11),
-            interval: Duration::from_secs(7),
-            user_timeout: Duration::from_secs(33),
-            buffer: 16_384,
+        let settings = Settings {
+            tcp_keepalive: true,
+            tcp_keepcnt: 4,
+            tcp_keepidle: Duration::from_secs(11),
+            tcp_keepintvl: Duration::from_secs(7),
+            tcp_user_timeout: Duration::from_secs(33),
+            tcp_socket_buffer: 16_384,
+            ..default_settings(Dialect::Ini).unwrap()
         };
+        let options = TcpOptions::from(&settings);
         apply_tcp(&socket, &options).unwrap();
         let socket = SockRef::from(&socket);
         assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
@@ -116,12 +120,10 @@ mod tests {
         assert_eq!(socket.recv_buffer_size().unwrap(), 32_768);
         assert_eq!(socket.send_buffer_size().unwrap(), 32_768);
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), options.idle);
-        assert_eq!(socket.tcp_keepalive_interval().unwrap(), options.interval);
-        assert_eq!(
-            socket.tcp_user_timeout().unwrap(),
-            Some(options.user_timeout)
-        );
+        let seconds = Duration::from_secs;
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), seconds(11));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), seconds(7));
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(seconds(33)));
     }
 
     #[test]

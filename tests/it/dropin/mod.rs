@@ -1,6 +1,8 @@
 //! Started as PgBouncer is started, with PgBouncer's files.
 
 mod beside;
+mod covered;
+mod keys;
 mod logs;
 mod original;
 mod peers;
