@@ -68,8 +68,10 @@ pub async fn run(control: Control, derivation: Arc<Derivation>) {
     loop {
         timer::sleep(TICK).await;
         let process = control.process();
-        let settings = process.config.load().settings.clone();
-        let wanted = settings.lint && settings.advisor && !process.phase.shutting_down();
+        let wanted = {
+            let settings = &process.config.load().settings;
+            settings.lint && settings.advisor && !process.phase.shutting_down()
+        };
         let least = Duration::from_millis(process.policy.load().thresholds.lock_ms);
         let long = match wanted {
             true => asked_about(&control, control.running(least).await),
