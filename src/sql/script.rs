@@ -59,7 +59,12 @@ pub fn script(text: &[u8], cut: Cut) -> Vec<Piece> {
             open.take(token, word);
             continue;
         }
-        let end = tail(text, token.end);
+        // The data of a COPY begin with the next line, also within a comment.
+        let line = match open.copies {
+            true => text.get(..line_end(text, token.end)).unwrap_or(text),
+            false => text,
+        };
+        let end = tail(line, token.end);
         if let Some(first) = open.first {
             found.push(Piece { start, first, end });
         }
@@ -260,6 +265,10 @@ mod tests {
         assert_eq!(
             cut("COPY t (a) FROM stdin; -- data\n1\tit's\n2\t(\n\\.\n\nDELETE FROM t;"),
             ["COPY t (a) FROM stdin; -- data", "DELETE FROM t;"]
+        );
+        assert_eq!(
+            cut("COPY t FROM STDIN; /* more\n1 */\n\\.\nSELECT 1;"),
+            ["COPY t FROM STDIN; /* more", "SELECT 1;"]
         );
         assert_eq!(
             cut("COPY t FROM '/x';\nSELECT 1;"),
