@@ -512,3 +512,181 @@ fn what_is_no_test_is_found_out() {
     assert!(says(&text, "CARGO_MANIFEST_DIR"), "by way of words_of");
     assert!(!says(&text, "CARGO_MANIFEST"), "part of a word");
 }
+
+/// The tables that are written by hand: what stands first in a row, the test, what it says.
+const ROWS: &[(&str, &str, &str)] = &[
+    (
+        "`query_timeout=500ms` in `[users]`",
+        "dropin::keys::mistakes::values_that_are_misread_are_refused",
+        "query_timeout=500ms",
+    ),
+    (
+        "`pool_size=abc`",
+        "dropin::keys::mistakes::values_that_are_misread_are_refused",
+        "pool_size=abc",
+    ),
+    (
+        "`pool_size=1.5`",
+        "dropin::keys::mistakes::values_that_are_misread_are_refused",
+        "pool_size=1.5",
+    ),
+    (
+        "`pool_size=010`",
+        "dropin::keys::mistakes::values_that_are_misread_are_refused",
+        "pool_size=010",
+    ),
+    (
+        "an unknown key or section",
+        "dropin::keys::mistakes::values_that_are_misread_are_refused",
+        "did you mean",
+    ),
+    (
+        "HUP",
+        "dropin::a_setting_changes_on_the_console_until_the_next_reload",
+        "HUP",
+    ),
+    (
+        "TERM",
+        "dropin::shutdown::clients_leave_between_their_transactions",
+        "TERM",
+    ),
+    (
+        "INT",
+        "dropin::the_same_command_line_and_the_same_file",
+        "INT",
+    ),
+    (
+        "QUIT",
+        "dropin::beside::differences::the_process_says_that_it_ends",
+        "QUIT",
+    ),
+    (
+        "USR1, USR2",
+        "dropin::beside::differences::signals_pause_and_resume",
+        "USR1",
+    ),
+    (
+        "nothing, or only `;`",
+        "dropin::beside::console::commands_and_their_errors",
+        "no answer",
+    ),
+    (
+        "two commands in one message",
+        "dropin::beside::console::commands_and_their_errors",
+        "only one command at a time",
+    ),
+    (
+        "`RESUME` while single databases are paused",
+        "dropin::beside::console::commands_and_their_errors",
+        "RESUME",
+    ),
+    (
+        "`KILL db` while everything is paused",
+        "dropin::beside::differences::commands_that_differ",
+        "KILL",
+    ),
+    (
+        "`SET` of a key that takes a restart or does nothing",
+        "dropin::a_setting_changes_on_the_console_until_the_next_reload",
+        "listen_port takes a restart",
+    ),
+    (
+        "any other `SET` that fails",
+        "dropin::a_setting_changes_on_the_console_until_the_next_reload",
+        "SET failed: query_timeout",
+    ),
+    (
+        "`SET` of a key in capitals",
+        "dropin::beside::differences::commands_that_differ",
+        "VERBOSE",
+    ),
+    (
+        "`ENABLE pgbouncer`",
+        "dropin::beside::console::commands_and_their_errors",
+        "ENABLE pgbouncer",
+    ),
+    (
+        "`SHOW DNS_HOSTS`, `SHOW DNS_ZONES`",
+        "dropin::beside::differences::commands_that_differ",
+        "DNS_HOSTS",
+    ),
+    (
+        "wrong password with SCRAM",
+        "dropin::beside::clients::logins_that_fail",
+        "SASL authentication failed",
+    ),
+    (
+        "no user, an old protocol, a parameter or option that does not exist",
+        "dropin::beside::clients::startup_packets_that_are_wrong",
+        "old V2 protocol not supported",
+    ),
+    (
+        "after KILL",
+        "dropin::beside::clients::what_clients_are_told",
+        "admin forced disconnect",
+    ),
+    (
+        "a transaction block in statement mode",
+        "dropin::beside::statements::transaction_blocks_are_refused",
+        "BEGIN",
+    ),
+    (
+        "the server ends in a transaction",
+        "dropin::beside::clients::what_clients_are_told",
+        "pg_terminate_backend",
+    ),
+    (
+        "the process ends",
+        "dropin::beside::differences::the_process_says_that_it_ends",
+        "server shutting down",
+    ),
+];
+
+/// What stands first in the rows of a page's tables, except in those that are generated.
+fn first_cells(page: &str) -> Vec<&str> {
+    let (before, rest) = page
+        .split_once("<!-- keys: generated -->")
+        .expect("a table");
+    let (_, after) = rest.split_once("<!-- end of keys -->").expect("its end");
+    let mut cells = Vec::new();
+    for part in [before, after] {
+        let mut lines = part.lines().peekable();
+        while let Some(line) = lines.next() {
+            let is_head = lines.peek().is_some_and(|next| next.starts_with("|---"));
+            let cell = line
+                .strip_prefix("| ")
+                .and_then(|rest| rest.split(" | ").next());
+            if let Some(cell) = cell.filter(|_| !is_head) {
+                cells.push(cell);
+            }
+        }
+    }
+    cells
+}
+
+#[test]
+fn every_row_of_the_page_has_a_test() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pgbouncer.md");
+    let page = std::fs::read_to_string(path).expect("the page");
+    let cells = first_cells(&page);
+    assert!(cells.len() > 20, "{cells:?}");
+    let mut wrong = Vec::new();
+    for cell in &cells {
+        if !ROWS.iter().any(|(row, _, _)| row == cell) {
+            wrong.push(format!("{cell}: no test"));
+        }
+    }
+    for (row, test, text) in ROWS {
+        if !cells.contains(row) {
+            wrong.push(format!("{row}: no row of the page"));
+        }
+        match words_of(test) {
+            None => wrong.push(format!("{test}: there is no such test")),
+            Some(words) if !words.contains(text) => {
+                wrong.push(format!("{test} says nothing of {text}"));
+            }
+            Some(_) => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

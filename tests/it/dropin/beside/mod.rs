@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 mod clients;
 mod closing;
 mod console;
+mod differences;
 mod places;
 mod statements;
 mod watchers;

@@ -10,6 +10,7 @@ use crate::support::scene;
 use crate::support::wait::patient;
 
 mod databases;
+mod mistakes;
 mod network;
 mod process;
 mod users;
