@@ -198,36 +198,38 @@ impl Session {
                     )));
                 }
             };
-            if forward && !self.hold_reply(tag, whole.then(|| &input[at..at + there])) {
+            let mut end = at + there;
+            if forward && !self.hold_reply(tag, whole.then(|| &input[at..end])) {
                 self.put_held(gather);
-                gather.keep(at, at + there);
+                // One row and no more is the most frequent result: that is seen at once.
+                if input.get(end) == Some(&tag)
+                    && whole
+                    && matches!(tag, backend::DATA_ROW | backend::COPY_DATA)
+                {
+                    end += self.rows_behind(tag, &input[end..]);
+                }
+                gather.keep(at, end);
             }
-            at += there;
+            at = end;
             if let Some(lease) = &mut self.lease {
                 lease.body_left = (len - there) as u32;
                 lease.body_forward = forward;
-            }
-            if forward && whole && matches!(tag, backend::DATA_ROW | backend::COPY_DATA) {
-                at += self.rows_behind(tag, &input[at..], at, gather);
             }
             self.put_synthetic(gather);
         }
         Ok(at)
     }
 
-    /// Passes the rows on that come behind one that passed: they belong to the same request, which a row does not
-    /// end. Returns how many bytes they are, of `input`, which is at `at`.
-    #[inline]
-    fn rows_behind(&mut self, tag: u8, input: &[u8], at: usize, gather: &mut Gather<'_>) -> usize {
+    /// How many bytes of rows come behind one that passes: they belong to the same request, which a row does not
+    /// end, and pass too.
+    #[inline(never)]
+    fn rows_behind(&mut self, tag: u8, input: &[u8]) -> usize {
         if self.captures() {
             return 0;
         }
         let bytes = Header::run(input, tag);
-        if bytes > 0 {
-            gather.keep(at, at + bytes);
-            if tag == backend::DATA_ROW {
-                self.watch_row(bytes, &[]);
-            }
+        if tag == backend::DATA_ROW {
+            self.watch_row(bytes, &[]);
         }
         bytes
     }
