@@ -207,6 +207,8 @@ pub enum Command {
     Snapshot(oneshot::Sender<Snapshot>),
     /// Show everything but clients and servers, of which there may be thousands.
     Counts(oneshot::Sender<Snapshot>),
+    /// Show the same, and in each pool who has had a server the longest.
+    Holders(oneshot::Sender<Snapshot>),
     /// Clients whose statement has been running on a server for so long.
     Running(Duration, oneshot::Sender<Vec<Held>>),
     /// All clients that have a server.
@@ -419,6 +421,18 @@ impl Control {
     /// Cancel safe.
     pub async fn counts(&self) -> Snapshot {
         Snapshot::sum(self.ask(Command::Counts).await)
+    }
+
+    /// The same, and if clients wait for servers anywhere, of each pool and worker the server that a client
+    /// has had the longest, and that client. It costs little too: what an overview of an incident needs.
+    ///
+    /// Cancel safe.
+    pub async fn holders(&self) -> Snapshot {
+        let counts = self.counts().await;
+        match counts.pools.iter().any(|pool| pool.cl_waiting > 0) {
+            true => Snapshot::sum(self.ask(Command::Holders).await),
+            false => counts,
+        }
     }
 
     /// Clients whose statement has been running on a server for `least` and longer.
@@ -644,3 +658,6 @@ impl Control {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,7 +181,9 @@ pub(crate) fn control(quiet: Arc<tokio::sync::Notify>) -> Control {
         while let Some(command) = mailbox.recv().await {
             match command {
                 Command::Snapshot(answer) => drop(answer.send(snapshot())),
-                Command::Counts(answer) => drop(answer.send(snapshot())),
+                Command::Counts(answer) | Command::Holders(answer) => {
+                    drop(answer.send(snapshot()));
+                }
                 Command::Pause(_, done) => {
                     let quiet = quiet.clone();
                     tokio::spawn(async move {

@@ -145,31 +145,44 @@ impl Pool {
             .map(|idle| idle.server.shared.id)
             .collect();
         let row = |server: &ServerShared| {
-            let (addr, port) = server.address();
-            ServerRow {
-                key: self.key.clone(),
-                id: server.id,
-                state: match used.contains(&server.id) {
-                    true => ServerState::Used,
-                    false => server.state.get(),
-                },
-                addr,
-                port,
-                connected: server.connected,
-                requested: SystemTime::now()
-                    .checked_sub(server.requested.get().elapsed())
-                    .unwrap_or(server.connected),
-                close_needed: server.close_needed.get(),
-                client: server.client.get(),
-                pid: server.pid,
-                tls: server.tls.clone(),
-                prepared: server.prepared.get(),
-            }
+            let state = match used.contains(&server.id) {
+                true => ServerState::Used,
+                false => server.state.get(),
+            };
+            self.server_row(server, state)
         };
         self.servers
             .borrow()
             .values()
             .map(|server| row(server))
             .collect()
+    }
+
+    /// The server that a client has had the longest, if any has one.
+    pub fn longest_lent(&self) -> Option<ServerRow> {
+        let servers = self.servers.borrow();
+        let lent = servers.values().filter(|server| server.client.get() != 0);
+        let first = lent.min_by_key(|server| server.requested.get())?;
+        Some(self.server_row(first, first.state.get()))
+    }
+
+    fn server_row(&self, server: &ServerShared, state: ServerState) -> ServerRow {
+        let (addr, port) = server.address();
+        ServerRow {
+            key: self.key.clone(),
+            id: server.id,
+            state,
+            addr,
+            port,
+            connected: server.connected,
+            requested: SystemTime::now()
+                .checked_sub(server.requested.get().elapsed())
+                .unwrap_or(server.connected),
+            close_needed: server.close_needed.get(),
+            client: server.client.get(),
+            pid: server.pid,
+            tls: server.tls.clone(),
+            prepared: server.prepared.get(),
+        }
     }
 }

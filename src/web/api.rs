@@ -166,7 +166,7 @@ impl Reader<'_> {
                 Ok(list(total, rows))
             }
             Source::Overview => {
-                let snapshot = self.env.control.snapshot().await;
+                let snapshot = self.env.control.holders().await;
                 Ok(self.overview(&snapshot))
             }
             Source::History => {

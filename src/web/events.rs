@@ -57,11 +57,10 @@ impl Hub {
     pub async fn run(&self, env: &Env) {
         loop {
             let listened = self.listeners.load(Ordering::Acquire) > 0;
-            let mut snapshot = env.control.counts().await;
-            // Who has the servers that others wait for is only asked if somebody waits.
-            if listened && snapshot.pools.iter().any(|pool| pool.cl_waiting > 0) {
-                snapshot = env.control.snapshot().await;
-            }
+            let snapshot = match listened {
+                true => env.control.holders().await,
+                false => env.control.counts().await,
+            };
             let (moment, now) = (Instant::now(), SystemTime::now());
             self.history.lock().take(&snapshot, moment, now);
             if listened {

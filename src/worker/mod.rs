@@ -7,27 +7,27 @@
 mod login;
 mod lookup;
 mod replication;
+mod snapshot;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
-use crate::control::{ClientRow, Command, Control, Held, SideSpec, Snapshot};
-use crate::net::PeerAddr;
+use crate::control::{Command, Control, SideSpec};
 use crate::net::listener::Listeners;
 use crate::pool::process::Process;
 use crate::session::cancel::{CancelKeys, cancel};
-use crate::session::clients::{ClientShared, ClientState, Signal};
+use crate::session::clients::Signal;
 use crate::session::context::Context;
-use crate::session::pin::Pins;
 use crate::session::timeouts::{TimeLimits, due};
 use crate::shutdown::Phase;
 use crate::timer;
 pub use login::Arrival;
 use login::Logins;
+use snapshot::{counts, held, holders, snapshot};
 
 /// Time between two rounds of upkeep.
 const TICK: Duration = Duration::from_millis(100);
@@ -231,6 +231,9 @@ fn obey(context: &Rc<Context>, command: Command) {
         Command::Counts(answer) => {
             let _ = answer.send(counts(context));
         }
+        Command::Holders(answer) => {
+            let _ = answer.send(holders(context));
+        }
         Command::Running(least, answer) => {
             let long = |since: Option<Instant>| since.is_some_and(|at| at.elapsed() >= least);
             let _ = answer.send(held(context, |client| long(client.query_since.get())));
@@ -320,95 +323,5 @@ fn obey(context: &Rc<Context>, command: Command) {
             });
         }
         Command::Phase(_) => {}
-    }
-}
-
-fn snapshot(context: &Rc<Context>) -> Snapshot {
-    let now = Instant::now();
-    let pools = context.pools.all();
-    let mut clients = Vec::with_capacity(context.clients.len());
-    context.clients.each(|client| {
-        let waiting = client.state.get() == ClientState::Waiting;
-        let (addr, port) = match client.addr {
-            PeerAddr::Tcp(addr) => (addr.ip().to_string(), addr.port()),
-            PeerAddr::Unix | PeerAddr::Gone => ("unix".to_owned(), 0),
-        };
-        let ago = |then: Instant| now.saturating_duration_since(then);
-        clients.push(ClientRow {
-            id: client.id,
-            user: client.user.clone(),
-            database: client.database.clone(),
-            state: client.state.get(),
-            addr,
-            port,
-            local_port: client.local_port,
-            connected: client.connected,
-            requested: SystemTime::now()
-                .checked_sub(ago(client.requested.get()))
-                .unwrap_or(client.connected),
-            wait_us: match waiting {
-                true => ago(client.since.get()).as_micros() as u64,
-                false => 0,
-            },
-            server: client
-                .server
-                .borrow()
-                .as_ref()
-                .map_or(0, |server| server.id),
-            tls: client.tls.to_string(),
-            application_name: client.application_name.borrow().to_string(),
-            prepared: client.prepared.get(),
-            replication: client.replication.get(),
-            pins: Pins(client.pins.get()).names(),
-        });
-    });
-    Snapshot {
-        servers: pools
-            .iter()
-            .flat_map(|pool| pool.server_rows(now))
-            .collect(),
-        clients,
-        ..counts(context)
-    }
-}
-
-/// Those of the clients that have a server which are `wanted`.
-fn held(context: &Rc<Context>, wanted: impl Fn(&ClientShared) -> bool) -> Vec<Held> {
-    let mut held = Vec::new();
-    for pool in context.pools.all() {
-        pool.each_server(|server| {
-            let Some(client) = context.clients.get(server.client.get()) else {
-                return;
-            };
-            if server.pid == 0 || !wanted(&client) {
-                return;
-            }
-            held.push(Held {
-                pool: pool.key.clone(),
-                host: server.host.clone(),
-                place: server.addr,
-                pid: server.pid,
-                client: client.id,
-                user: client.user.clone(),
-                database: client.database.clone(),
-                application_name: client.application_name.borrow().clone(),
-                addr: client.addr,
-                query_since: client.query_since.get(),
-                xact_since: client.xact_since.get(),
-            });
-        });
-    }
-    held
-}
-
-/// The same without clients and servers.
-fn counts(context: &Rc<Context>) -> Snapshot {
-    let now = Instant::now();
-    let pools = context.pools.all();
-    Snapshot {
-        pools: pools.iter().map(|pool| pool.row(now)).collect(),
-        analyses: context.analyses.borrow().stats(),
-        texts: context.reports.texts.borrow().stats,
-        ..Snapshot::default()
     }
 }

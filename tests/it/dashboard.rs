@@ -1,5 +1,7 @@
 //! The page of pgweir in a real browser, under traffic with problems in it.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -112,6 +114,50 @@ fn every_view_shows_what_is_wrong_and_complains_of_nothing() {
     });
     let _waiting = application(&pgweir, postgres, MARKUP, &["SELECT 1"]);
     browse(http, None);
+}
+
+fn overview(http: u16) -> String {
+    let mut socket = TcpStream::connect(("127.0.0.1", http)).expect("HTTP");
+    let asked = "GET /api/v1/overview HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    socket.write_all(asked.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("text");
+    answer
+}
+
+#[test]
+fn the_overview_names_who_has_had_a_server_the_longest() {
+    for postgres in each_postgres() {
+        let database = postgres.database();
+        let http = free_port().expect("a free port");
+        let pgweir = Setup::new()
+            .set("workers", 2)
+            .set("pool_mode", "transaction")
+            .set("default_pool_size", 2)
+            .set("http_listen", format!("127.0.0.1:{http}"))
+            .database("shop", postgres, &database)
+            .start();
+        let lent = |count: usize| {
+            eventually("servers are lent", || {
+                let servers = pgweir.psql(postgres, "postgres", "pgweir", "SHOW SERVERS");
+                (servers.matches("|active|").count() == count).then_some(())
+            });
+        };
+        let sleep = &["SELECT pg_sleep(600)"];
+        let _first = application(&pgweir, postgres, "first", sleep);
+        lent(1);
+        let _second = application(&pgweir, postgres, "second", sleep);
+        lent(2);
+        let told = overview(http);
+        assert!(!told.contains("\"kind\":\"waiting\""), "{told}");
+        let _waiting = application(&pgweir, postgres, "waiting", &["SELECT 1"]);
+        let told = eventually("the holder is named", || {
+            let told = overview(http);
+            told.contains("since its last request").then_some(told)
+        });
+        assert!(told.contains("(first) has one since"), "{told}");
+        assert!(told.contains("1 client waits for a server"), "{told}");
+    }
 }
 
 /// Asks with TLS, with a name and a password or without: prints the status.
