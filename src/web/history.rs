@@ -51,17 +51,20 @@ pub struct Gauges {
 impl Gauges {
     /// Sums the pools up.
     pub fn of(snapshot: &Snapshot) -> Self {
-        snapshot
+        let mut sum = snapshot
             .pools
             .iter()
             .fold(Self::default(), |sum, pool| Self {
-                cl_active: sum.cl_active + pool.clients.saturating_sub(pool.cl_waiting),
+                // Pools of replicas have the clients of their primary's, who are not there twice.
+                cl_active: sum.cl_active + pool.key.replica.as_ref().map_or(pool.clients, |_| 0),
                 cl_waiting: sum.cl_waiting + pool.cl_waiting,
                 maxwait_us: sum.maxwait_us.max(pool.maxwait_us),
                 sv_active: sum.sv_active + pool.sv_active,
                 sv_idle: sum.sv_idle + pool.sv_idle + pool.sv_used,
                 sv_login: sum.sv_login + pool.sv_login,
-            })
+            });
+        sum.cl_active = sum.cl_active.saturating_sub(sum.cl_waiting);
+        sum
     }
 }
 
@@ -148,6 +151,23 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clients_of_a_cluster_are_counted_once_wherever_they_wait() {
+        let mut snapshot = crate::admin::tests::snapshot();
+        let before = Gauges::of(&snapshot);
+        let mut replica = snapshot.pools[0].clone();
+        replica.key.replica = Some("b".into());
+        replica.cl_waiting = 0;
+        snapshot.pools.push(replica);
+        let after = Gauges::of(&snapshot);
+        assert_eq!(after.cl_active, before.cl_active);
+        assert!(after.sv_active > before.sv_active);
+        snapshot.pools[2].cl_waiting = 1;
+        let waits = Gauges::of(&snapshot);
+        assert_eq!(waits.cl_waiting, before.cl_waiting + 1);
+        assert_eq!(waits.cl_active, before.cl_active - 1);
+    }
 
     #[test]
     fn points_tell_what_happened_since_the_one_before() {

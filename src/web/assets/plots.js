@@ -10,7 +10,7 @@ const PLOTS = [
   times("query", "Query"),
   times("xact", "Transaction"),
   { name: "Wait for a server", show: time, tell: took, least: 100, keys: [["wait_p95_us", "95 %"], ["wait_p99_us", "99 %"], ["maxwait_us", "first in line"]] },
-  { name: "Clients", show: count, keys: [["cl_active", "connected"], ["cl_waiting", "waiting"]] },
+  { name: "Clients", show: count, keys: [["cl_active", "not waiting"], ["cl_waiting", "waiting"]] },
   { name: "Servers", show: count, keys: [["sv_active", "in use"], ["sv_idle", "idle"]] },
   times("connect", "Connecting to a server"),
   { name: "Errors per second", show: count, keys: [["errors", "to clients"], ["failed", "server logins"]] },
