@@ -31,6 +31,9 @@ pub(crate) const DATABASE: &str = "shop";
 /// The name under which pgweir offers the replicas alone.
 const REPLICA: &str = "shop_ro";
 
+/// How often the shop is run at most.
+const SHOP_RUNS: u32 = 3;
+
 /// Longest start of pgweir.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -148,8 +151,7 @@ fn play() -> Result<(), Failure> {
     shop::initialize(&target, DATABASE)?;
     // Another session than the one that wrote may read what a replica has not got yet.
     replayed()?;
-    shop::run(&target, DATABASE)?;
-    println!("{}", table::findings(&wait_findings(&target)?));
+    println!("{}", table::findings(&found_in_shop(&target)?));
 
     println!(
         "\nreading and writing under one name, and making a replica the primary meanwhile …\n"
@@ -300,21 +302,31 @@ fn wait_ready(pooler: &mut Pooler, primary: &Cluster, password: &str) -> Result<
     }
 }
 
-/// Waits for what is found in the shop's statements, which is worked out after them.
-fn wait_findings(target: &load::Target<'_>) -> Result<Vec<shop::Told>, Failure> {
+/// Runs the shop and gives what is found in its statements. On a machine that is busy with something else its
+/// statements may be too far apart to be one loop: then it is run again.
+fn found_in_shop(target: &load::Target<'_>) -> Result<Vec<shop::Told>, Failure> {
+    for _ in 0..SHOP_RUNS {
+        shop::run(target, DATABASE)?;
+        if let Some(found) = wait_findings(target)? {
+            return Ok(found);
+        }
+    }
+    Err("pgweir found no N+1 in the shop's statements".into())
+}
+
+/// Waits for what is found in the shop's statements, which is worked out after them; `None` if no loop is among it.
+fn wait_findings(target: &load::Target<'_>) -> Result<Option<Vec<shop::Told>>, Failure> {
     let begin = Instant::now();
-    loop {
+    while begin.elapsed() < Duration::from_secs(5) {
         let found = shop::findings(target)?;
         if found.iter().any(|told| told.rule == "n-plus-one") {
             // The last statements are still being looked at.
             std::thread::sleep(Duration::from_millis(500));
-            return shop::findings(target);
-        }
-        if begin.elapsed() > Duration::from_secs(10) {
-            return Err("pgweir found no N+1 in the shop's statements".into());
+            return shop::findings(target).map(Some);
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+    Ok(None)
 }
 
 /// Waits until the replica shows what the primary has now.
