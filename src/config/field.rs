@@ -142,6 +142,17 @@ impl<T> Field<T> {
         }
     }
 
+    /// What the numbers of [`show`](Self::show) count where they have a unit; `None` if they have none, or if
+    /// it stands with them.
+    pub fn unit(&self) -> Option<&'static str> {
+        match self {
+            Field::Seconds(_) | Field::SomeSeconds(_) | Field::OptSeconds(_) => Some("s"),
+            Field::Millis(_) => Some("ms"),
+            Field::Size32(..) => Some("bytes"),
+            _ => None,
+        }
+    }
+
     /// Whether TOML writes the value without quotes.
     pub fn is_bare_in_toml(&self, value: &str) -> bool {
         match self {

@@ -231,6 +231,8 @@ pub struct ShowRow {
     pub default: &'static str,
     /// Whether a reload changes it.
     pub changeable: bool,
+    /// What both count: `s`, `ms` or `bytes`.
+    pub unit: Option<&'static str>,
 }
 
 /// The rows of SHOW CONFIG, by name: all process settings, and with a `pgbouncer.ini` also those
@@ -245,6 +247,7 @@ pub fn show_config(config: &Config) -> Vec<ShowRow> {
                 value: field.show(&mut settings),
                 default: key.default_in(dialect),
                 changeable: key.reloadable,
+                unit: field.unit(),
             }),
             _ => None,
         })
@@ -262,6 +265,7 @@ pub fn show_config(config: &Config) -> Vec<ShowRow> {
                 value: set.unwrap_or_else(|| key.default.to_owned()),
                 default: key.default,
                 changeable: is_file,
+                unit: None,
             }
         }));
     }

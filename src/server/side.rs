@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Debug, thiserror::Error)]
 pub enum SideError {
     /// No connection.
-    #[error("cannot connect: {0}")]
+    #[error("{0}")]
     Connect(#[from] ConnectError),
     /// The server refused; the transaction has failed, the connection is usable.
     #[error("{0}")]

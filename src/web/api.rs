@@ -17,6 +17,7 @@ use crate::admin::execute::Env;
 use crate::admin::show::{self, Show, View};
 use crate::admin::table;
 use crate::calendar::rfc3339;
+use crate::config::reference;
 use crate::control::Snapshot;
 
 /// Why there is no answer: the status, and what is wrong, for people.
@@ -74,6 +75,16 @@ pub fn pools(view: &View<'_>, tracks: &Tracks) -> Vec<Map<String, Value>> {
         row.insert("paused".to_owned(), pool.paused.into());
         row.insert("replica".to_owned(), pool.key.replica.as_deref().into());
         tracks.quantiles(&pool.key).add_to(row);
+    }
+    rows
+}
+
+/// The rows of SHOW CONFIG, with what their numbers count.
+fn settings(show: &Show, view: &View<'_>) -> Vec<Map<String, Value>> {
+    let mut rows = objects(show, view);
+    // Both are in the order of the keys.
+    for (row, setting) in (rows.iter_mut()).zip(reference::show_config(view.config)) {
+        row.insert("unit".to_owned(), setting.unit.into());
     }
     rows
 }
@@ -159,6 +170,7 @@ impl Reader<'_> {
                 };
                 let rows = self.view(&snapshot, |view| match (show, endpoints::show(show)) {
                     ("pools", _) => pools(view, &self.history.lock().pools),
+                    ("config", Some(show)) => settings(show, view),
                     (_, Some(show)) => objects(show, view),
                     (_, None) => Vec::new(),
                 });

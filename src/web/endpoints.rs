@@ -2,7 +2,8 @@
 //! `docs/` are made from it.
 
 use super::fields::{
-    AUDIT, FINDING, Field, HISTOGRAM, OVERVIEW, POINT, POOL, POOL_POINT, SESSION, Type, field,
+    AUDIT, FINDING, Field, HISTOGRAM, OVERVIEW, POINT, POOL, POOL_POINT, SESSION, SETTING, Type,
+    field,
 };
 use super::quantiles;
 use crate::admin::show::{self, SHOWS};
@@ -186,7 +187,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "/config",
         "config",
         false,
-        &[],
+        &[SETTING],
         "Settings in force, as in `SHOW CONFIG`.",
     ),
     Endpoint {

@@ -47,6 +47,13 @@ pub const POOL: &[Field] = &[
     ),
 ];
 
+/// What a setting has beyond its SHOW.
+pub const SETTING: &[Field] = &[field(
+    "unit",
+    Type::Text,
+    "What `value` and `default` count where they are plain numbers: `s`, `ms` or `bytes`; else `null`.",
+)];
+
 /// Fields of the overview.
 pub const OVERVIEW: &[Field] = &[
     field("at", Type::Text, "When it was taken."),

@@ -136,6 +136,14 @@ fn time(us: u64) -> String {
     }
 }
 
+/// A number of things, whose plural ends with an s.
+fn number(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
+}
+
 fn clients(count: u64) -> String {
     match count {
         1 => "1 client waits".to_owned(),
@@ -174,10 +182,10 @@ pub fn problems(facts: &Facts<'_>) -> Vec<Problem> {
             app => app,
         };
         let text = format!(
-            "{}: {} {} round trips and {} of servers in {}.",
+            "{}: {} {} and {} of servers in {}.",
             finding.rule,
             finding.message,
-            finding.round_trips,
+            number(finding.round_trips, "round trip"),
             time(finding.server_us),
             time(u64::try_from(finding.since.as_micros()).unwrap_or(u64::MAX)),
         );
@@ -225,8 +233,8 @@ fn process(facts: &Facts<'_>, all: &mut Vec<Problem>) {
     }
     if facts.unwritten > 0 {
         let text = format!(
-            "{} lines of the audit trail could not be written; the log tells why",
-            facts.unwritten
+            "{} of the audit trail could not be written; the log tells why",
+            number(facts.unwritten, "line")
         );
         all.push(Problem::new(
             Severity::Critical,
@@ -447,7 +455,7 @@ mod tests {
         assert_eq!(
             told(&facts),
             [
-                "critical audit audit trail: 1 lines of the audit trail could not be written; the log tells why",
+                "critical audit audit trail: 1 line of the audit trail could not be written; the log tells why",
                 "critical no_primary shop: no server is the primary: writes wait",
                 "critical fenced shop on a: fenced, it gets nothing: x",
                 "critical server_login servers: logins to servers fail: 2.0 per second; the log tells why",

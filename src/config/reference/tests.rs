@@ -141,6 +141,14 @@ fn show_config_has_every_process_key_in_order() {
         ("1.5", "0")
     );
     assert_eq!(row("max_client_conn").value, "10000");
+    let units = [
+        "query_timeout",
+        "cluster_check_interval",
+        "max_packet_size",
+        "workers",
+    ];
+    let units = units.map(|name| row(name).unit);
+    assert_eq!(units, [Some("s"), Some("ms"), Some("bytes"), None]);
     assert!(row("max_client_conn").changeable && !row("listen_port").changeable);
     assert_eq!(row("log_stats").value, "1");
     // A value that is the default looks like the default.

@@ -52,6 +52,11 @@ export function count(n) {
   return Number.isInteger(n) ? String(n) : n.toFixed(n < 10 ? 2 : 1);
 }
 
+// A number of things, whose plural ends with an s unless it is told.
+export function many(n, one, more) {
+  return count(n) + " " + (n === 1 ? one : more ?? one + "s");
+}
+
 export function bytes(n) {
   if (n === null || n === undefined) return "–";
   const units = ["B", "kB", "MB", "GB", "TB"];

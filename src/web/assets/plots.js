@@ -2,14 +2,14 @@
 import { h, count, time, took } from "./dom.js";
 
 // Times of which nothing is known, as nothing happened, leave a hole.
-const times = (of, name) => ({ name, show: time, tell: took, least: 100, keys: [[of + "_p50_us", "50 %"], [of + "_p95_us", "95 %"], [of + "_p99_us", "99 %"]] });
+const times = (of, name) => ({ name, show: time, tell: took, least: 100, keys: [[of + "_p50_us", "median"], [of + "_p95_us", "95 %"], [of + "_p99_us", "99 %"]] });
 
 // Of all pools together and of one.
 const PLOTS = [
   { name: "Throughput per second", show: count, keys: [["query_count", "queries"], ["xact_count", "transactions"]] },
   times("query", "Query"),
   times("xact", "Transaction"),
-  { name: "Wait for a server", show: time, tell: took, least: 100, keys: [["wait_p95_us", "95 %"], ["wait_p99_us", "99 %"], ["maxwait_us", "first in line"]] },
+  { name: "Wait for a server", show: time, tell: took, least: 100, keys: [["wait_p95_us", "95 %"], ["wait_p99_us", "99 %"], ["maxwait_us", "longest now"]] },
   { name: "Clients", show: count, keys: [["cl_active", "not waiting"], ["cl_waiting", "waiting"]] },
   { name: "Servers", show: count, keys: [["sv_active", "in use"], ["sv_idle", "idle"]] },
   times("connect", "Connecting to a server"),

@@ -1,6 +1,6 @@
 // The views. Each is { path, name, load(parts, state), draw(data, state, act) }; `load` is called again and
 // again while the view is seen.
-import { h, svg, link, badge, meter, count, bytes, time, took, ago, table, sql } from "./dom.js";
+import { h, svg, link, badge, meter, count, many, bytes, time, took, ago, table, sql } from "./dom.js";
 import { Plots } from "./plots.js";
 
 const LIMIT = 200;
@@ -40,15 +40,15 @@ const query = (text) => h("code", { class: "sql", title: text }, text);
 const wait = (row) => row.maxwait * 1e6 + row.maxwait_us;
 const POOLS = [
   { key: "database", name: "pool", cell: (r) => link(["pools", r.database, r.user, ...(r.replica ? [r.replica] : [])], r.database + "/" + r.user, r.replica && sub("on " + r.replica)) },
-  { key: "cl_waiting", name: "waiting", num: true, bad: (r) => r.cl_waiting > 0 },
-  { key: "maxwait_us", name: "longest wait", num: true, sort: false, cell: (r) => time(wait(r)), bad: (r) => wait(r) >= 1e6 },
+  { key: "cl_waiting", name: "clients waiting", num: true, bad: (r) => r.cl_waiting > 0 },
+  { key: "maxwait_us", name: "longest wait now", num: true, sort: false, cell: (r) => time(wait(r)), bad: (r) => wait(r) >= 1e6 },
   { key: "query_p95_us", name: "query, 95 %", num: true, cell: (r) => took(r.query_p95_us) },
   { key: "xact_p95_us", name: "transaction, 95 %", num: true, cell: (r) => took(r.xact_p95_us) },
   { key: "wait_p95_us", name: "wait, 95 %", num: true, cell: (r) => took(r.wait_p95_us) },
   { key: "sv_active", name: "servers in use", num: true, cell: (r) => [meter(r.sv_active / r.pool_size), `${r.sv_active} of ${r.pool_size}`] },
   { key: "sv_idle", name: "idle", num: true },
   { key: "sv_login", name: "logging in", num: true },
-  { key: "cl_active", name: "clients", num: true },
+  { key: "cl_active", name: "clients not waiting", num: true },
   { key: "pool_mode", name: "mode", cell: (r) => [r.pool_mode, r.paused && [" ", badge("paused")]] },
 ];
 
@@ -87,8 +87,8 @@ function pool({ one, past }, state) {
   return [h("h1", null, "Pool ", h("code", null, name), one.replica && " on " + one.replica),
     h("div", { class: "cards" },
       h("div", { class: "card" }, h("h2", null, "Now"), facts([
-        ["clients waiting", `${one.cl_waiting}${one.cl_waiting ? ", the first for " + time(wait(one)) : ""}`], ["clients that do not wait", count(one.cl_active)],
-        ["servers in use", `${one.sv_active} of ${one.pool_size}`], ["idle", count(one.sv_idle)], ["logging in", count(one.sv_login)],
+        ["clients not waiting", count(one.cl_active)], ["clients waiting", count(one.cl_waiting)], ["longest wait now", one.cl_waiting > 0 && time(wait(one))],
+        ["servers in use", `${one.sv_active} of ${one.pool_size}`], ["servers idle", count(one.sv_idle)], ["servers logging in", count(one.sv_login)],
         ["mode", one.pool_mode + (one.paused ? ", paused" : "")]])),
       h("div", { class: "card" }, h("h2", null, "How long things took in the last ten seconds"), table([
         { key: "what", name: "", cell: (r) => r[1] },
@@ -218,14 +218,18 @@ function histogram(ranges, key, kind) {
   const first = ranges.indexOf(any[0]);
   const part = ranges.slice(first, ranges.indexOf(any[any.length - 1]) + 1);
   const most = Math.max(...part.map((range) => range[key]));
-  const width = 600 / Math.max(part.length, 12);
+  // The scale stands left of the bars.
+  const left = 52;
+  const width = (600 - left) / Math.max(part.length, 12);
+  const scale = [[most, 10], [most / 2, 55], [0, 100]].filter(([n]) => Number.isInteger(n) || most > 20).flatMap(([n, y]) => [
+    svg("line", { x1: left, x2: 600, y1: y, y2: y }), svg("text", { x: left - 5, y: y + 3.5, "text-anchor": "end" }, count(Math.round(n)))]);
   const bars = part.map((range, at) => {
     const height = range[key] ? Math.max(1.5, range[key] / most * 90) : 0;
-    return [svg("rect", { class: kind, x: at * width + 1, y: 100 - height, width: width - 2, height, rx: 1.5 },
-      svg("title", null, `${count(range[key])} up to ${time(range.up_to_us)}`)),
-    svg("text", { x: at * width + width / 2, y: 114, "text-anchor": "middle" }, part.length > 16 && at % 2 ? "" : time(range.up_to_us))];
+    return [svg("rect", { class: kind, x: left + at * width + 1, y: 100 - height, width: width - 2, height, rx: 1.5 },
+      svg("title", null, `${many(range[key], "execution")} up to ${time(range.up_to_us)}`)),
+    svg("text", { x: left + at * width + width / 2, y: 114, "text-anchor": "middle" }, part.length > 16 && at % 2 ? "" : time(range.up_to_us))];
   });
-  return svg("svg", { class: "histogram", viewBox: "0 0 600 120", role: "img", "aria-label": part.map((range) => `${range[key]} up to ${time(range.up_to_us)}`).join(", ") }, bars);
+  return svg("svg", { class: "histogram", viewBox: "0 0 600 120", role: "img", "aria-label": part.map((range) => `${range[key]} up to ${time(range.up_to_us)}`).join(", ") }, scale, bars);
 }
 
 function statement({ one, plan, ranges }) {
@@ -241,14 +245,14 @@ function statement({ one, plan, ranges }) {
       h("div", { class: "card" }, h("h2", null, "How long it takes"), h("div", { class: "bars" },
         bar("median", one.server_p50_us), bar("95 %", one.server_p95_us), bar("longest", one.server_max_us), bar("waits, 95 %", one.wait_p95_us, "w")))),
     h("div", { class: "cards" },
-      h("div", { class: "card" }, h("h2", null, "Executions by time of the server"), histogram(ranges, "server", "server")),
-      h("div", { class: "card" }, h("h2", null, "Executions by time of waiting for a server"), histogram(ranges, "wait", "gap"))),
+      h("div", { class: "card" }, h("h2", null, "How many executions took the server how long"), histogram(ranges, "server", "server")),
+      h("div", { class: "card" }, h("h2", null, "How many executions waited how long for a server"), histogram(ranges, "wait", "gap"))),
     h("div", { class: "card" }, h("h2", null, "Plan"), plan
-      ? h("pre", null, plan.rows.filter((row) => row.database === one.database && row.user === one.user).map((row) => row.plan).join("\n"))
+      ? h("pre", { class: "plan" }, plan.rows.filter((row) => row.database === one.database && row.user === one.user).map((row) => row.plan).join("\n"))
       : h("p", { class: "quiet" }, "None is known. The catalogue advisor asks for plans; ", h("code", null, "ADVISE " + one.database), " has it look now."))];
 }
 
-const facts = (pairs) => h("dl", { class: "facts" }, pairs.filter(([, value]) => value !== null && value !== undefined && value !== "")
+const facts = (pairs) => h("dl", { class: "facts" }, pairs.filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== false)
   .map(([name, value]) => [h("dt", null, name), h("dd", null, value)]));
 
 // --- findings ---------------------------------------------------------------------------------------------
@@ -303,8 +307,8 @@ function finding(one, state) {
     h("div", { class: "card" }, h("h2", null, one.message), facts([
       ["application", one.app || "–"], ["database, user", one.db + ", " + one.user],
       ["status", one.status + (one.reason ? ": " + one.reason : "") + (one.suppression?.reason ? ": " + one.suppression.reason : "")],
-      ["seen", h("span", null, `${count(one.count)} ${one.count === 1 ? "time" : "times"} in ${one.scopes}${one.scopes >= 256 ? " or more requests" : one.scopes === 1 ? " request" : " requests"}, first `, since(one.first_seen), ", last ", since(one.last_seen))],
-      ["cost", `${count(cost.round_trips)} round trips, ${time(cost.server_ms * 1e3)} of servers, ${time(cost.client_gap_ms * 1e3)} in between, ${count(cost.rows)} rows, ${bytes(cost.bytes)}${cost.blocked ? `, ${cost.blocked} times refused` : ""}`],
+      ["seen", h("span", null, `${many(one.count, "time")} in ${one.scopes}${one.scopes >= 256 ? " or more requests" : one.scopes === 1 ? " request" : " requests"}, first `, since(one.first_seen), ", last ", since(one.last_seen))],
+      ["cost", `${many(cost.round_trips, "round trip")}, ${time(cost.server_ms * 1e3)} of servers, ${time(cost.client_gap_ms * 1e3)} in between, ${many(cost.rows, "row")}, ${bytes(cost.bytes)}${cost.blocked ? `, ${many(cost.blocked, "time")} refused` : ""}`],
       ["confidence", one.confidence], ["action", one.action], ["object", one.object], ["trace id", one.trace_id]]),
       acknowledge && h("p", null, acknowledge)),
     h("div", { class: "cards" },
@@ -368,7 +372,7 @@ function average(one) {
     svg("text", { x: 120, y: height - 6 }, "0"), svg("text", { x: 780, y: height - 6, "text-anchor": "end" }, time(total * 1e3)));
   return h("div", { class: "card" }, h("h2", null, `An average request: ${each} lookups one after the other`),
     svg("svg", { class: "water", viewBox: `0 0 800 ${height}`, role: "img", "aria-label": `${each} lookups in ${time(total * 1e3)}` }, parts),
-    h("p", { class: "quiet" }, `Drawn from averages over ${count(one.count)} times: ${time(server * 1e3)} of the server (blue) and ${time(gap * 1e3)} in between (orange) for each lookup.`));
+    h("p", { class: "quiet" }, `Drawn from averages over ${many(one.count, "time")}: ${time(server * 1e3)} of the server (blue) and ${time(gap * 1e3)} in between (orange) for each lookup.`));
 }
 
 // --- firewall, audit, configuration ----------------------------------------------------------------
@@ -414,6 +418,8 @@ const config = {
   load: (api) => api("/config?limit=1000"),
   draw: (answer, state) => {
     const changed = (r) => r.value !== r.default;
+    // Zero is "off" for most.
+    const unit = (r, value) => r.unit && /^[0-9.]*[1-9][0-9.]*$/.test(value ?? "") ? value + " " + r.unit : value ?? "";
     const only = state.changed ?? true;
     const rows = answer.rows.filter((r) => (!only || changed(r)) && r.key.includes(state.search ?? ""));
     return [h("h1", null, "Configuration"),
@@ -423,8 +429,8 @@ const config = {
         h("span", { class: "grow" }), state.operator && h("button", { type: "button", onclick: () => state.act("reload", {}, "RELOAD") }, "RELOAD")),
       h("div", { class: "card" }, table([
         { key: "key", cell: (r) => h("code", null, r.key) },
-        { key: "value", wide: true, cell: (r) => [changed(r) && [badge("changed"), " "], h("code", null, r.value ?? "")] },
-        { key: "default", wide: true, cell: (r) => h("code", { class: "quiet" }, r.default ?? "") },
+        { key: "value", wide: true, cell: (r) => [changed(r) && [badge("changed"), " "], h("code", null, unit(r, r.value))] },
+        { key: "default", wide: true, cell: (r) => h("code", { class: "quiet" }, unit(r, r.default)) },
         { key: "changeable", name: "reload applies it", cell: (r) => r.changeable },
       ], rows, null, null, (r) => changed(r) && "changed"), h("p", { class: "quiet" }, `${rows.length} of ${answer.total} settings`))];
   },
