@@ -140,6 +140,11 @@ impl<E> Ledger<E> {
         self.queue.is_empty()
     }
 
+    /// Whether replies are owed, and all of them come without anything more being sent.
+    pub fn is_coming_to_rest(&self) -> bool {
+        !self.queue.is_empty() && !self.open && !self.copy_in
+    }
+
     /// Number of requests and markers in the ledger.
     pub fn len(&self) -> usize {
         self.queue.len()
@@ -164,6 +169,23 @@ impl<E> Ledger<E> {
     /// What the request whose reply comes next changes in our books.
     pub fn front_effect(&self) -> Option<&E> {
         self.queue.front()?.effect.as_ref()
+    }
+
+    /// Whether the last entry that `what` is true for was sent in an earlier batch than what is sent now.
+    pub fn is_before_sync(&self, what: impl Fn(&E) -> bool) -> bool {
+        let mut synced = false;
+        for entry in self.queue.iter().rev() {
+            synced |= entry.kind == Kind::Sync;
+            if entry.effect.as_ref().is_some_and(&what) {
+                return synced;
+            }
+        }
+        false
+    }
+
+    /// What the requests that are owed a reply change in our books.
+    pub fn effects_mut(&mut self) -> impl Iterator<Item = &mut E> {
+        (self.queue.iter_mut()).filter_map(|entry| entry.effect.as_mut())
     }
 
     /// Whether a message that can come at any time (notice, notification, parameter) is meant for

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 
+use crate::error::SqlState;
 use crate::sql::Analysis;
+use crate::wire::read;
 
 /// First bytes of the names under which servers know shared statements. A client's own names with
 /// this prefix never reach a server as they are.
@@ -322,6 +324,8 @@ pub enum Effect {
         name: Box<[u8]>,
         /// What it meant.
         statement: Arc<Statement>,
+        /// Its Parse has not been answered: if the Close is skipped, nobody knows whether it means it.
+        pending: bool,
     },
     /// We closed a statement on the server to make room.
     Evicted(Arc<Statement>),
@@ -343,9 +347,18 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Refusal {
     /// SQLSTATE.
-    pub state: crate::error::SqlState,
+    pub state: SqlState,
     /// Text.
     pub text: String,
     /// What to do about it; empty for nothing.
     pub hint: String,
+}
+
+impl Refusal {
+    /// Whether the server's own error is what PostgreSQL would say here too: that the transaction
+    /// has failed. It looks for a statement's name before that.
+    pub fn yields_to(&self, error: &[u8]) -> bool {
+        self.state != SqlState::INVALID_STATEMENT_NAME
+            && read::error_field(error, b'C') == Some(b"25P02")
+    }
 }

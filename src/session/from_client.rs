@@ -215,6 +215,10 @@ impl Session {
         if self.visit.counts && !self.may_visit(tag) {
             return Ok(Step::Wait);
         }
+        if self.name_is_in_doubt(frame)? {
+            self.visit.held = true;
+            return Ok(Step::Wait);
+        }
         self.attached_message(frame, gather)
     }
 

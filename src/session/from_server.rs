@@ -322,13 +322,14 @@ impl Session {
             }
             Verdict::Failed(entry) => {
                 match entry.effect {
-                    Some(Effect::FailAs(refusal)) if status != TxStatus::Failed => {
+                    Some(Effect::FailAs(refusal)) if !refusal.yields_to(body) => {
                         let hint = (b'H', refusal.hint.as_str());
                         let more = match refusal.hint.is_empty() {
                             true => &[][..],
                             false => &[hint],
                         };
                         let (state, text) = (refusal.state, refusal.text.as_str());
+                        self.put_held(gather);
                         write::error_with(gather.put(), Severity::Error, state, text, more);
                         self.watch_refused();
                         return Ok(false);
@@ -343,8 +344,10 @@ impl Session {
                     Some(effect) => {
                         if let (Kind::Parse, Reply::Swallow, Some(lease)) =
                             (entry.kind, entry.reply, &self.lease)
+                            && status != TxStatus::Failed
                         {
-                            // We had answered the client's Parse ourselves: its name is free.
+                            // We had answered the client's Parse ourselves: its name is free. (A
+                            // failed transaction refuses everything, whatever it is.)
                             lease.prepared.refused(entry.statement);
                         }
                         if entry.kind == Kind::Parse
@@ -422,7 +425,7 @@ impl Session {
     /// Passes an error on with the client's name of a statement in place of ours. `false` if ours
     /// does not occur.
     fn put_renamed(
-        &self,
+        &mut self,
         id: u32,
         name: Option<&[u8]>,
         body: &[u8],
@@ -433,12 +436,13 @@ impl Session {
         let Some(at) = body.windows(wire.len()).position(|part| part == wire) else {
             return false;
         };
-        let Some(name) = name.or_else(|| self.name_of(id)) else {
+        let Some(name) = name.or_else(|| self.name_of(id)).map(<[u8]>::to_vec) else {
             return false;
         };
+        self.put_held(gather);
         write::message(gather.put(), backend::ERROR, |out| {
             out.extend(&body[..at]);
-            out.extend(name);
+            out.extend(&name);
             out.extend(&body[at + wire.len()..]);
         });
         true

@@ -170,6 +170,11 @@ struct Rare(Option<Box<RareState>>);
 struct RareState {
     /// Named statements.
     statements: HashMap<Box<[u8]>, Named, foldhash::fast::RandomState>,
+    /// The last names that were closed, or whose Parse failed, while something was under way that may
+    /// still name them in its answer, and what they meant.
+    former: Vec<(u32, Box<[u8]>)>,
+    /// How many requests under way close a name whose Parse has not been answered.
+    closing: u32,
     /// Parameters the transaction may have changed, and whether by RESET.
     touched: Vec<(Box<str>, bool)>,
     question: Question,

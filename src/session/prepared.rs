@@ -14,9 +14,9 @@ use std::sync::Arc;
 use super::from_client::{Frame, Step};
 use super::gather::Gather;
 use super::watch::annotate::annotated;
-use super::{Named, Session, Stop};
+use super::{Named, RareState, Session, Stop};
 use crate::error::SqlState;
-use crate::server::inflight::{Entry, Kind, Reply};
+use crate::server::inflight::{Entry, Kind, Ledger, Reply};
 use crate::server::statements::{Effect, Refusal, Statement, Unnamed, WIRE_PREFIX, push_wire_name};
 use crate::sql::{Analysis, Flags};
 use crate::wire::tag::{backend, frontend};
@@ -24,6 +24,15 @@ use crate::wire::{FrameError, Header, TxStatus, limits, read, write};
 
 /// Name of the statement that is sent to fail; see [`Session::refuse`].
 const REFUSED: &[u8] = b"_pgweir_refused";
+
+/// Name of a statement that is sent to see whether it may be prepared now.
+const ASKED: &[u8] = b"_pgweir_asked";
+
+/// How many names that are no more a client may still be told of in its own words.
+const MOST_FORMER: usize = 4;
+
+/// Definition of the statement that is sent to fail. It can be parsed, so that a failed transaction says that it is one.
+const REFUSING: &[u8] = b"SELECT pgweir_refuses_this\0\0\0";
 
 /// The definition of a statement with a comment behind its text.
 fn with_comment(parse: &read::Parse<'_>, comment: &str) -> Vec<u8> {
@@ -41,6 +50,25 @@ fn entry(kind: Kind, reply: Reply, statement: u32, effect: Option<Effect>) -> En
         statement,
         effect,
     }
+}
+
+/// The statement that a message names; `None` if it names none.
+fn statement_of(frame: Frame<'_>) -> Result<Option<&[u8]>, Stop> {
+    let tag = frame.header.tag;
+    Ok(match tag {
+        frontend::PARSE if frame.is_whole() => Some(read::parse(frame.body)?.name),
+        frontend::BIND => read::bind_names(frame.body).map(|names| names.statement),
+        frontend::DESCRIBE | frontend::CLOSE => {
+            let target = read::target(tag, frame.body)?;
+            (target.kind == b'S').then_some(target.name)
+        }
+        _ => None,
+    })
+}
+
+/// Whether a request replaces the client's unnamed statement.
+fn is_unnamed(effect: &Effect) -> bool {
+    matches!(effect, Effect::Unnamed(_))
 }
 
 impl Session {
@@ -191,6 +219,31 @@ impl Session {
         ));
     }
 
+    /// Whether only the answers to earlier batches can tell what the name in this message means: one of
+    /// them prepares it, unless it fails before.
+    #[inline]
+    pub(super) fn name_is_in_doubt(&self, frame: Frame<'_>) -> Result<bool, Stop> {
+        let lease = (self.lease.as_ref()).filter(|lease| lease.ledger.is_coming_to_rest());
+        match lease.filter(|_| self.tracks()) {
+            Some(lease) => self.is_in_doubt(&lease.ledger, frame),
+            None => Ok(false),
+        }
+    }
+
+    fn is_in_doubt(&self, ledger: &Ledger<Effect>, frame: Frame<'_>) -> Result<bool, Stop> {
+        Ok(match statement_of(frame)? {
+            Some(b"") if matches!(frame.header.tag, frontend::BIND | frontend::DESCRIBE) => {
+                ledger.is_before_sync(is_unnamed)
+            }
+            Some(name) => {
+                let statements = self.rare.get().map(|rare| &rare.statements);
+                let named = statements.and_then(|statements| statements.get(name));
+                named.is_some_and(|named| named.pending)
+            }
+            None => false,
+        })
+    }
+
     fn parse_named(
         &mut self,
         name: &[u8],
@@ -200,12 +253,6 @@ impl Session {
     ) {
         self.pool.stats.update(|totals| totals.client_parses += 1);
         let taken = self.named(name).is_some_and(|known| !known.is_refused());
-        if taken && self.status() != TxStatus::Failed {
-            let name = String::from_utf8_lossy(name);
-            let text = format!("prepared statement \"{name}\" already exists");
-            self.refuse(SqlState(*b"42P05"), text, gather);
-            return;
-        }
         let limit = self.pool.prepared_memory();
         let interned = self
             .context
@@ -219,6 +266,15 @@ impl Session {
                 return;
             }
         };
+        if taken {
+            // PostgreSQL looks at the name last: a text that it cannot parse, or that names what
+            // is not there, is told first, and in a failed transaction nothing else is.
+            self.ensure(&statement, gather);
+            let name = String::from_utf8_lossy(name);
+            let text = format!("prepared statement \"{name}\" already exists");
+            self.refuse(SqlState(*b"42P05"), text, gather);
+            return;
+        }
         let named = Named {
             statement: statement.clone(),
             pending: true,
@@ -230,12 +286,22 @@ impl Session {
         let Some(lease) = &mut self.lease else { return };
         let id = statement.id;
         if lease.prepared.touch(id) {
+            let failed = lease.status == TxStatus::Failed;
             let effect = Effect::Parse {
                 sent: None,
                 name: Some(name.into()),
             };
-            let made_up = Kind::Synthetic(backend::PARSE_COMPLETE);
-            self.owe(entry(made_up, Reply::Forward, id, Some(effect)));
+            let kind = match failed {
+                true => Kind::Parse,
+                false => Kind::Synthetic(backend::PARSE_COMPLETE),
+            };
+            self.owe(entry(kind, Reply::Forward, id, Some(effect)));
+            if failed {
+                // The server has it, but a failed transaction lets little be prepared: it is asked.
+                write::parse(gather.put(), ASKED, definition);
+                write::target(gather.put(), frontend::CLOSE, b'S', ASKED);
+                self.owe(entry(Kind::Close, Reply::Swallow, 0, None));
+            }
         } else {
             self.give_statement(&statement, Some(name.into()), gather);
         }
@@ -366,7 +432,7 @@ impl Session {
 
     /// The same with a hint.
     pub(super) fn refuse_with(&mut self, refusal: Refusal, gather: &mut Gather<'_>) {
-        write::parse(gather.put(), REFUSED, b"pgweir refuses this\0\0\0");
+        write::parse(gather.put(), REFUSED, REFUSING);
         let effect = Effect::FailAs(Box::new(refusal));
         self.owe(entry(Kind::Parse, Reply::Forward, 0, Some(effect)));
     }
@@ -457,9 +523,11 @@ impl Session {
     /// Makes sure that the server's unnamed statement is the client's, or that there is none.
     fn ensure_unnamed(&mut self, gather: &mut Gather<'_>) {
         let Some(lease) = &mut self.lease else { return };
+        // If the batch that made it there failed before, another client's may be there instead.
+        let doubted = lease.ledger.is_before_sync(is_unnamed);
         match (&self.unnamed, &lease.unnamed) {
-            (Some(mine), Some(there)) if Rc::ptr_eq(mine, there) => {}
-            (None, None) => {}
+            (Some(mine), Some(there)) if Rc::ptr_eq(mine, there) && !doubted => {}
+            (None, None) if !doubted => {}
             (Some(mine), _) if !mine.definition.is_empty() => {
                 let mine = mine.clone();
                 write::parse(gather.put(), b"", &mine.definition);
@@ -528,24 +596,34 @@ impl Session {
             self.pass(frame, gather, Some(Kind::Close));
             return Ok(());
         }
-        let effect = self
-            .forget_name(target.name)
-            .map(|statement| Effect::Closed {
-                name: target.name.into(),
-                statement,
-            });
+        let named = self.forget_name(target.name);
+        if named.as_ref().is_some_and(|named| named.pending) {
+            self.rare.get_mut().closing += 1;
+        }
+        let effect = named.map(|named| Effect::Closed {
+            name: target.name.into(),
+            statement: named.statement,
+            pending: named.pending,
+        });
         let made_up = Kind::Synthetic(backend::CLOSE_COMPLETE);
         self.owe(entry(made_up, Reply::Forward, 0, effect));
         Ok(())
     }
 
     /// The client's name means nothing any more.
-    pub(super) fn forget_name(&mut self, name: &[u8]) -> Option<Arc<Statement>> {
+    pub(super) fn forget_name(&mut self, name: &[u8]) -> Option<Named> {
         self.rare.get()?;
-        let statements = &mut self.rare.get_mut().statements;
-        let named = statements.remove(name)?;
+        let in_flight = (self.lease.as_ref()).is_some_and(|lease| !lease.ledger.is_empty());
+        let RareState {
+            statements, former, ..
+        } = self.rare.get_mut();
+        let (name, named) = statements.remove_entry(name)?;
         self.me.prepared.set(statements.len() as u32);
-        Some(named.statement)
+        if in_flight {
+            former.truncate(MOST_FORMER - 1);
+            former.insert(0, (named.statement.id, name));
+        }
+        Some(named)
     }
 
     /// The text of a `DEALLOCATE` with the server's name for a statement of the client, which the
@@ -581,10 +659,10 @@ impl Session {
             front.and_then(|ledger| ledger.front_effect())
         {
             let name = name.clone();
-            if let Some(statement) = self.forget_name(&name)
+            if let Some(named) = self.forget_name(&name)
                 && let Some(lease) = &mut self.lease
             {
-                lease.prepared.deallocated(statement.id);
+                lease.prepared.deallocated(named.statement.id);
             }
         }
     }
@@ -633,16 +711,51 @@ impl Session {
 
     /// A request was carried out: what it changed in our books stands.
     pub(super) fn confirm(&mut self, effect: Effect) {
-        if let Effect::Parse { sent, name } = effect {
-            if let (Some(id), Some(lease)) = (sent, &mut self.lease) {
-                lease.prepared.confirmed(id);
+        match effect {
+            Effect::Parse { sent, name } => {
+                if let (Some(id), Some(lease)) = (sent, &mut self.lease) {
+                    lease.prepared.confirmed(id);
+                }
+                if let Some(name) = name
+                    && !self.closed_was_prepared(&name)
+                    && let Some(named) = self.rare.get_mut().statements.get_mut(&name)
+                {
+                    named.pending = false;
+                }
             }
-            if let Some(name) = name
-                && let Some(named) = self.rare.get_mut().statements.get_mut(&name)
-            {
-                named.pending = false;
-            }
+            Effect::Closed { pending: true, .. } => self.closing_less(),
+            _ => {}
         }
+    }
+
+    fn closing_less(&mut self) {
+        let rare = self.rare.get_mut();
+        rare.closing = rare.closing.saturating_sub(1);
+    }
+
+    /// A name was prepared. `true` if that is the one that a Close under way has taken out of our books,
+    /// not one that was prepared again behind it.
+    fn closed_was_prepared(&mut self, name: &[u8]) -> bool {
+        let Some(lease) = &mut self.lease else {
+            return false;
+        };
+        if self.rare.get().is_none_or(|rare| rare.closing == 0) {
+            return false;
+        }
+        let pending = lease.ledger.effects_mut().find_map(|effect| match effect {
+            Effect::Closed {
+                name: closed,
+                pending,
+                ..
+            } if *pending && **closed == *name => Some(pending),
+            _ => None,
+        });
+        let Some(pending) = pending else {
+            return false;
+        };
+        *pending = false;
+        self.closing_less();
+        true
     }
 
     /// A request failed or was skipped: what it changed in our books is taken back.
@@ -656,7 +769,12 @@ impl Session {
                     self.forget_name(&name);
                 }
             }
-            Effect::Closed { name, statement } => {
+            Effect::Closed { pending: true, .. } => self.closing_less(),
+            Effect::Closed {
+                name,
+                statement,
+                pending: _,
+            } => {
                 let named = Named {
                     statement,
                     pending: false,
@@ -699,10 +817,12 @@ const LEXING: crate::sql::Lexing = crate::sql::Lexing {
 impl Session {
     /// The client's own words for statement `id`, to put its name where the server said ours.
     pub(super) fn name_of(&self, id: u32) -> Option<&[u8]> {
-        let statements = &self.rare.get()?.statements;
-        let (name, _) = statements
-            .iter()
-            .find(|(_, named)| named.statement.id == id)?;
-        Some(name)
+        let rare = self.rare.get()?;
+        let mut named = rare.statements.iter();
+        let known = named.find(|(_, named)| named.statement.id == id);
+        let former = || rare.former.iter().find(|(former, _)| *former == id);
+        known
+            .map(|(name, _)| name.as_ref())
+            .or_else(|| former().map(|(_, name)| name.as_ref()))
     }
 }

@@ -51,7 +51,7 @@ pub(super) struct Visit {
     /// What was sent may end that transaction, and a batch of it is complete: what follows has to wait.
     ends: bool,
     complete: bool,
-    /// What came behind it waits until the replica has answered.
+    /// What the client sent next waits until its server has answered everything.
     pub(super) held: bool,
     /// Shape of what was sent there, if it was one statement; else 0.
     pub(super) shape: u64,

@@ -318,6 +318,131 @@ fn a_name_that_is_taken_is_refused_and_the_session_goes_on() {
     }
 }
 
+/// The same by PostgreSQL itself: the name is looked at last.
+#[test]
+fn a_name_that_is_taken_is_refused_after_whatever_else_is_wrong() {
+    for postgres in each_postgres() {
+        let (pgweir, database) = scene::start(postgres, "transaction", 1);
+        let direct = Peer::login(
+            ([127, 0, 0, 1], postgres.port()).into(),
+            "t_trust",
+            &database,
+        );
+        for mut peer in [direct, scene::client(&pgweir)] {
+            let refused = |peer: &mut Peer, sql: &str| {
+                let answer = ask(peer, &[message::parse("s", sql)]);
+                assert_eq!(tags(&answer), "EZ", "{sql}: {answer:?}");
+                the_error(&answer).sqlstate().to_owned()
+            };
+            prepare(&mut peer, "s", "SELECT 'the first'");
+            assert_eq!(refused(&mut peer, "SELEC 'the second'"), "42601");
+            assert_eq!(refused(&mut peer, "SELECT missing"), "42703");
+            for _ in 0..2 {
+                assert_eq!(refused(&mut peer, "SELECT 'the third'"), "42P05");
+            }
+            peer.query("BEGIN");
+            peer.query("SELECT 1/0");
+            for sql in ["SELECT 'the first'", "SELECT 'the fourth'"] {
+                assert_eq!(refused(&mut peer, sql), "25P02");
+            }
+            peer.query("ROLLBACK");
+            assert_eq!(call(&mut peer, "s"), "the first");
+        }
+    }
+}
+
+/// Names are the client's own in errors, also of what was never prepared; and a failed transaction
+/// prepares nothing, whatever the server has from others.
+#[test]
+fn what_is_not_prepared_keeps_its_name_and_is_not_said_to_be() {
+    for postgres in each_postgres() {
+        let (pgweir, database) = scene::start(postgres, "transaction", 1);
+        let mut other = scene::client(&pgweir);
+        prepare(&mut other, "theirs", "SELECT 'known'");
+        assert_eq!(call(&mut other, "theirs"), "known");
+        let direct = Peer::login(
+            ([127, 0, 0, 1], postgres.port()).into(),
+            "t_trust",
+            &database,
+        );
+        for mut peer in [direct, scene::client(&pgweir)] {
+            // Skipped, and asked for in the same write.
+            peer.send(&[
+                message::parse("", "SELEC"),
+                message::parse("mine", "SELECT 'skipped'"),
+                message::sync(),
+                message::bind("", "mine", &[]),
+                message::sync(),
+            ]);
+            let answer = peer.until_ready(2);
+            assert_eq!(tags(&answer), "EZEZ", "{answer:?}");
+            let report = answer[2].report();
+            assert_eq!(
+                report.message(),
+                "prepared statement \"mine\" does not exist"
+            );
+            // Skipped, each after the other: what was there before is.
+            prepare(&mut peer, "old", "SELECT 'old'");
+            prepare(&mut peer, "", "SELECT 'kept'");
+            let answer = ask(
+                &mut peer,
+                &[
+                    message::bind("", "missing", &[]),
+                    message::close_statement("old"),
+                    message::parse("old", "SELECT 'new'"),
+                    message::parse("", "SELECT 'a'"),
+                    message::parse("", "SELECT 'b'"),
+                ],
+            );
+            assert_eq!(tags(&answer), "EZ", "{answer:?}");
+            assert_eq!(call(&mut peer, ""), "kept");
+            assert_eq!(call(&mut peer, "old"), "old");
+            // Skipped, and prepared by the next batch of the same write; then taken.
+            for text in ["SELEC", "SELECT 'works'"] {
+                let mut batch = vec![
+                    message::parse("", text),
+                    message::parse("twice", "SELECT 'skipped'"),
+                    message::sync(),
+                    message::parse("twice", "SELECT 'prepared'"),
+                ];
+                batch.extend(run("twice", &[]));
+                batch.extend([message::close_statement("twice"), message::sync()]);
+                peer.send(&batch);
+                let answer = peer.until_ready(2);
+                match text {
+                    "SELEC" => {
+                        assert_eq!(tags(&answer), "EZ12DC3Z", "{answer:?}");
+                        assert_eq!(values(&answer), ["prepared"]);
+                    }
+                    _ => {
+                        assert_eq!(tags(&answer), "11ZEZ", "{answer:?}");
+                        assert_eq!(the_error(&answer).sqlstate(), "42P05");
+                    }
+                }
+            }
+            peer.query("BEGIN");
+            peer.query("SELECT 1/0");
+            let answer = ask(&mut peer, &[message::parse("s", "SELECT 'known'")]);
+            assert_eq!(tags(&answer), "EZ", "{answer:?}");
+            assert_eq!(the_error(&answer).sqlstate(), "25P02");
+            // What ends it may be prepared, again and again.
+            for _ in 0..2 {
+                let end = [message::parse("end", "ROLLBACK")];
+                let answer = ask(&mut peer, &end);
+                assert_eq!(tags(&answer), "1Z", "{answer:?}");
+                let answer = ask(&mut peer, &run("end", &[]));
+                assert_eq!(tags(&answer), "2CZ", "{answer:?}");
+                ask(&mut peer, &[message::close_statement("end")]);
+                peer.query("BEGIN");
+                peer.query("SELECT 1/0");
+            }
+            peer.query("ROLLBACK");
+            prepare(&mut peer, "s", "SELECT 'known'");
+            assert_eq!(call(&mut peer, "s"), "known");
+        }
+    }
+}
+
 #[test]
 fn unknown_names_are_answered_as_by_postgresql() {
     for postgres in each_postgres() {

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::message::{self, Message};
+use crate::support::peer::Peer;
 use crate::support::postgres::Version;
+use crate::support::scene::{tags, the_error, values};
 use crate::support::site::{
     Site, WHERE, ask, connect, eventually_async, first, runtime, site, within,
 };
@@ -404,6 +407,35 @@ fn what_a_replica_refuses_is_asked_of_the_primary() {
             assert_eq!(error.code().map(|code| code.code()), Some("22012"));
         });
     }
+}
+
+/// An error that pgweir says itself comes where PostgreSQL would say it: behind the replies that were
+/// held back in case the replica cannot run the batch.
+#[test]
+fn what_is_refused_on_a_replica_keeps_its_place() {
+    let Some(site) = site(Version::V15, 1, &[]) else {
+        return;
+    };
+    site.settle(1);
+    let mut peer = Peer::login(site.pgweir.address(), "t_trust", "app");
+    let mut ask = |messages: &[Message]| {
+        peer.send(&[messages, &[message::sync()]].concat());
+        peer.until_ready(1)
+    };
+    let prepared = ask(&[message::parse("s", WHERE)]);
+    assert_eq!(tags(&prepared), "1Z", "{prepared:?}");
+    let bind = message::bind("", "s", &[]);
+    let ran = ask(&[bind.clone(), message::execute("", 0)]);
+    let replica = site.replicas[0].port().to_string();
+    assert_eq!(values(&ran), [replica], "{ran:?}");
+    site.console("SET RULE 'select-star' ACTION 'block'");
+    let refused = ask(&[
+        message::parse("", WHERE),
+        message::bind("", "", &[]),
+        message::parse("", "SELECT * FROM item"),
+    ]);
+    assert_eq!(tags(&refused), "12EZ", "{refused:?}");
+    assert!(the_error(&refused).sqlstate().starts_with("QL"));
 }
 
 /// A client says where a read goes; a write goes where it can.

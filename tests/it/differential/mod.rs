@@ -35,6 +35,7 @@ fn play(address: SocketAddr, database: &str, batches: &[Batch], seed: u64) -> Ve
     let mut peer = Peer::login(address, "t_trust", database);
     let mut random = Random(seed ^ 0x5eed);
     let mut answers = Vec::new();
+    let mut failed = false;
     for batch in batches {
         send_in_pieces(&mut peer, batch, &mut random);
         let mut heard = Vec::new();
@@ -43,7 +44,13 @@ fn play(address: SocketAddr, database: &str, batches: &[Batch], seed: u64) -> Ve
             match peer.hear(patient(Duration::from_secs(15))) {
                 Heard::Message(message) => {
                     left -= usize::from(message.tag == b'Z');
-                    heard.push(normal(message));
+                    if message.tag == b'Z' {
+                        failed = message.body == *b"E";
+                    }
+                    heard.push(match failed && message.tag == b'E' {
+                        true => in_failed_transaction(message),
+                        false => normal(message),
+                    });
                 }
                 Heard::Closed => {
                     answers.push(heard);
@@ -58,6 +65,7 @@ fn play(address: SocketAddr, database: &str, batches: &[Batch], seed: u64) -> Ve
                 }
             }
         }
+        sort_parameters(&mut heard);
         answers.push(heard);
     }
     peer.send(&[message::terminate()]);
@@ -81,6 +89,24 @@ fn send_in_pieces(peer: &mut Peer, batch: &Batch, random: &mut Random) {
         if !rest.is_empty() {
             std::thread::sleep(Duration::from_micros(300));
         }
+    }
+}
+
+/// An error in a transaction that has failed already. PostgreSQL finds that a statement is not there, or
+/// takes another number of values, before it looks at the transaction. A server that was not given the
+/// statement before cannot be given it now, and says 25P02 to that.
+fn in_failed_transaction(message: Message) -> Message {
+    match message.report().sqlstate() {
+        "08P01" | "26000" | "25P02" => Message::new(b'E', b"25P02".as_slice()),
+        _ => normal(message),
+    }
+}
+
+/// Several values that change at once are told in the order of a list that PostgreSQL keeps per
+/// connection, from what changed there before: other clients' doings in a pool.
+fn sort_parameters(answers: &mut [Message]) {
+    for run in answers.chunk_by_mut(|a, b| a.tag == b'S' && b.tag == b'S') {
+        run.sort_by(|a, b| a.body.cmp(&b.body));
     }
 }
 
