@@ -7,7 +7,9 @@ use std::time::{Instant, SystemTime};
 
 use crate::audit::chain::Key;
 use crate::audit::findings::{Cost, Seen, announce, judged, may_tell};
+use crate::audit::findings_file::FindingsFile;
 use crate::audit::inbox::Letter;
+use crate::audit::kept::Kept;
 use crate::audit::observer::{Report, Sink};
 use crate::audit::policy as audit;
 use crate::audit::slow::SlowLog;
@@ -27,6 +29,8 @@ use crate::pool::process::Process;
 pub struct Recorder {
     process: Arc<Process>,
     trail: Option<Trail>,
+    /// Where findings outlive the process.
+    file: Option<FindingsFile>,
     /// Reports that never came here, of which the trail was told.
     dropped: u64,
     /// The configuration that the trail's policy is from.
@@ -40,7 +44,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Opens the audit trail, if the settings ask for one.
+    /// Opens the audit trail and the file of findings, if the settings ask for them, and takes up what
+    /// is in the latter.
     ///
     /// # Errors
     /// The trail's file cannot be used.
@@ -62,11 +67,17 @@ impl Recorder {
             };
             Trail::open(settings, policy)
         });
+        let file = settings.findings_file.as_deref().map(|path| {
+            let (file, kept) = FindingsFile::open(path);
+            take_up(process, settings, kept);
+            file
+        });
         Ok(Self {
             process: process.clone(),
             audited: config,
             dropped: 0,
             trail: trail.transpose()?,
+            file,
             slow: SlowLog::default(),
             last: None,
             waited: HashMap::new(),
@@ -221,12 +232,44 @@ impl Sink for Recorder {
         engine.thresholds = policy.thresholds;
         engine.sensitive = policy.sensitive.clone();
         self.process.wall.load().save(false);
+        self.save(false);
         self.flush();
     }
 
     fn end(&mut self) {
         self.close();
     }
+}
+
+/// Goes on with what a file of findings holds.
+fn take_up(process: &Process, settings: &Settings, kept: Kept) {
+    let all = kept.findings.len();
+    let mut findings = process.findings.lock();
+    let taken = (kept.findings.into_iter())
+        .filter_map(|finding| findings.restore(finding).then_some(()))
+        .count();
+    drop(findings);
+    if all > 0 {
+        tracing::info!("{taken} of {all} findings are known from before");
+    }
+    if kept.rules.is_empty() || !settings.lint {
+        return;
+    }
+    let mut policy = process.policy.load().as_ref().clone();
+    for one in &kept.rules {
+        let name = match &*one.kind {
+            "" => one.rule.clone(),
+            kind => format!("{}:{kind}", one.rule),
+        };
+        match policy.change(one) {
+            Ok(()) => tracing::info!(
+                "SET RULE '{name}' ACTION '{}' holds again, until the next RELOAD",
+                one.action
+            ),
+            Err(why) => tracing::warn!("SET RULE '{name}' of before does not hold: {why}"),
+        }
+    }
+    process.policy.store(Arc::new(policy));
 }
 
 /// How long the server took.
@@ -294,9 +337,18 @@ impl Recorder {
         }
     }
 
+    /// Keeps findings for a later process.
+    fn save(&mut self, now_in_any_case: bool) {
+        if let Some(file) = &mut self.file {
+            let policy = self.process.policy.load_full();
+            file.save(&self.process.findings, &policy, now_in_any_case);
+        }
+    }
+
     /// Writes what is left and waits for the disk.
     fn close(&mut self) {
         self.process.wall.load().save(true);
+        self.save(true);
         if let Some(trail) = &mut self.trail
             && let Err(error) = trail.end()
         {

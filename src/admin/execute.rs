@@ -116,7 +116,7 @@ pub(super) async fn set(env: &Env, argument: &Argument) -> Result {
     match argument {
         Argument::Rule(change) => {
             let mut policy = env.control.process().policy.load().as_ref().clone();
-            policy.set(change).map_err(ConsoleError::Rule)?;
+            policy.change(change).map_err(ConsoleError::Rule)?;
             tracing::info!(
                 rule = change.rule,
                 action = change.action,

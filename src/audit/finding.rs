@@ -10,7 +10,7 @@ use super::sample::Sample;
 use crate::calendar;
 use crate::lint::hit::{Hit, Value};
 use crate::lint::observe::Subject;
-use crate::lint::rule::Action;
+use crate::lint::rule::{Action, Rule};
 use crate::sql::{self, Lexing};
 
 /// Longest normalised text that is kept, in bytes.
@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_secs(3600);
 const FORGIVEN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Requests that a finding remembers.
-const MOST_SCOPES: usize = 256;
+pub(super) const MOST_SCOPES: usize = 256;
 
 /// What it cost, as far as it was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -55,10 +55,14 @@ pub struct Finding {
     pub query: Box<str>,
     /// The parent of a sequence, for people; empty for none.
     pub parent: Box<str>,
+    /// Shape of the parent; 0 for none.
+    pub parent_shape: u64,
     /// A statement of that shape, as it was written.
     pub sample: Sample,
     /// Requests that it was seen in, each once, at most [`MOST_SCOPES`].
-    scopes: Vec<u64>,
+    pub(super) scopes: Vec<u64>,
+    /// How many there were in processes before this one: their numbers mean nothing here.
+    pub(super) scopes_before: usize,
     /// Why a comment keeps the rule silent, if the last hit was silenced so.
     pub suppressed: Option<Box<str>>,
     /// Hits that refused their statement.
@@ -99,15 +103,17 @@ impl Finding {
             hit.suggestion.framework = sample.eager_loading();
         }
         Finding {
-            id: id(seen),
+            id: seen.id(),
             hit,
             subject: seen.subject.clone(),
             action: seen.action,
             shape: seen.shape,
             query: readable(seen.text),
             parent: readable(seen.parent.1),
+            parent_shape: seen.parent.0,
             sample,
             scopes: Vec::new(),
+            scopes_before: 0,
             suppressed: None,
             blocked: 0,
             count: 0,
@@ -128,7 +134,7 @@ impl Finding {
         self.action = seen.action;
         self.blocked += u64::from(seen.action == Action::Block);
         self.suppressed = seen.suppressed.map(Box::from);
-        if self.scopes.len() < MOST_SCOPES && !self.scopes.contains(&seen.scope) {
+        if self.scopes() < MOST_SCOPES && !self.scopes.contains(&seen.scope) {
             self.scopes.push(seen.scope);
         }
         let cost = &mut self.cost;
@@ -168,11 +174,16 @@ impl Finding {
         }
     }
 
+    /// Requests that it was seen in, at most [`MOST_SCOPES`].
+    pub(super) fn scopes(&self) -> usize {
+        self.scopes_before + self.scopes.len()
+    }
+
     /// One JSON object.
     #[must_use]
     pub fn json(&self) -> Json {
         let evidence: serde_json::Map<String, Json> = (self.hit.evidence.iter())
-            .map(|(name, value)| ((*name).to_owned(), self::json(value)))
+            .map(|(name, value)| (name.to_string(), self::json(value)))
             .collect();
         json!({
             "v": 1,
@@ -203,7 +214,7 @@ impl Finding {
             "parent_query": self.parent,
             "object": self.hit.object,
             "count": self.count,
-            "scopes": self.scopes.len(),
+            "scopes": self.scopes(),
             "first_seen": calendar::rfc3339(self.first),
             "last_seen": calendar::rfc3339(self.last),
             "cost": {
@@ -242,25 +253,33 @@ fn json(value: &Value) -> Json {
     }
 }
 
+/// What tells findings apart, besides the rule and its kind.
+pub(super) struct Identity<'a> {
+    /// Database.
+    pub database: &'a str,
+    /// Application.
+    pub app: &'a str,
+    /// Table, index or role.
+    pub object: Option<&'a str>,
+    /// Shape of the statement.
+    pub shape: u64,
+    /// Shape of the parent; 0 for none.
+    pub parent: u64,
+}
+
 /// The same for the same thing in every process: the rule and twelve digits.
-pub(super) fn id(seen: &Seen<'_>) -> Box<str> {
+pub(super) fn id(rule: &Rule, kind: &str, of: &Identity<'_>) -> Box<str> {
     let mut context = Context::new(&SHA256);
-    let object = seen.hit.object.as_deref().unwrap_or_default();
-    for part in [
-        seen.hit.rule.id,
-        seen.hit.kind,
-        &seen.subject.database,
-        &seen.subject.app,
-        object,
-    ] {
+    let object = of.object.unwrap_or_default();
+    for part in [rule.id, kind, of.database, of.app, object] {
         context.update(part.as_bytes());
         context.update(&[0]);
     }
-    context.update(&seen.shape.to_be_bytes());
-    context.update(&seen.parent.0.to_be_bytes());
+    context.update(&of.shape.to_be_bytes());
+    context.update(&of.parent.to_be_bytes());
     let digest = context.finish();
     let digits: String = (digest.as_ref().iter().take(6))
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    format!("{}-{digits}", seen.hit.rule.id).into()
+    format!("{}-{digits}", rule.id).into()
 }

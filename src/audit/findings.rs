@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 pub use super::finding::Cost;
-use super::finding::Finding;
+use super::finding::{Finding, Identity};
 use super::tally::Tally;
 use crate::lint::hit::Hit;
 use crate::lint::observe::{Detection, Subject};
@@ -72,7 +72,14 @@ impl Seen<'_> {
     /// The name of its finding.
     #[must_use]
     pub fn id(&self) -> Box<str> {
-        super::finding::id(self)
+        let of = Identity {
+            database: &self.subject.database,
+            app: &self.subject.app,
+            object: self.hit.object.as_deref(),
+            shape: self.shape,
+            parent: self.parent.0,
+        };
+        super::finding::id(self.hit.rule, self.hit.kind, &of)
     }
 }
 
@@ -89,6 +96,10 @@ pub struct Findings {
     lines: (SystemTime, u32, HashMap<u8, u32>),
     /// Lines that were held back.
     held_back: u64,
+    /// Grows with everything that changes.
+    revision: u64,
+    /// What it was when somebody gave a command.
+    commanded: u64,
 }
 
 impl Findings {
@@ -104,23 +115,17 @@ impl Findings {
             blocked: 0,
             lines: (SystemTime::UNIX_EPOCH, 0, HashMap::new()),
             held_back: 0,
+            revision: 0,
+            commanded: 0,
         }
     }
 
     /// Records a hit. The finding, if a line about it is due: at the 1st, 10th, 100th… time, when
     /// it became worse or surer, and once an hour.
     pub fn record(&mut self, seen: &Seen<'_>, now: SystemTime) -> Option<&Finding> {
-        use std::hash::BuildHasher;
         self.tally.add(seen);
-        let key = self.hasher.hash_one((
-            seen.hit.rule.number,
-            seen.hit.kind,
-            &seen.subject.database,
-            &seen.subject.app,
-            seen.shape,
-            seen.parent.0,
-            &seen.hit.object,
-        ));
+        self.revision += 1;
+        let key = self.key(seen.hit, seen.subject, seen.shape, seen.parent.0);
         self.blocked += u64::from(seen.action == Action::Block);
         if !self.map.contains_key(&key) {
             if self.map.len() >= self.max {
@@ -146,6 +151,43 @@ impl Findings {
         *all += 1;
         finding.logged = now;
         Some(finding)
+    }
+
+    /// Under which a finding is kept in this process.
+    fn key(&self, hit: &Hit, subject: &Subject, shape: u64, parent: u64) -> u64 {
+        use std::hash::BuildHasher;
+        self.hasher.hash_one((
+            hit.rule.number,
+            hit.kind,
+            &subject.database,
+            &subject.app,
+            shape,
+            parent,
+            &hit.object,
+        ))
+    }
+
+    /// Takes up a finding of a process before this one. `false` if there is no room.
+    pub fn restore(&mut self, finding: Finding) -> bool {
+        if self.map.len() >= self.max {
+            return false;
+        }
+        let (shape, parent) = (finding.shape, finding.parent_shape);
+        let key = self.key(&finding.hit, &finding.subject, shape, parent);
+        self.map.insert(key, finding);
+        true
+    }
+
+    /// A number that grows with everything that changes, and what it was after the last ACK or RESET.
+    #[must_use]
+    pub fn revision(&self) -> (u64, u64) {
+        (self.revision, self.commanded)
+    }
+
+    /// A command changed something.
+    fn command(&mut self) {
+        self.revision += 1;
+        self.commanded = self.revision;
     }
 
     /// Forgets the tenth that was seen the longest time ago.
@@ -179,15 +221,19 @@ impl Findings {
     /// such finding.
     pub fn acknowledge(&mut self, id: &str, until: SystemTime, reason: &str) -> bool {
         let found = self.map.values_mut().find(|finding| *finding.id == *id);
+        let Some(finding) = found else {
+            return false;
+        };
         let reason = reason.chars().take(LONGEST_REASON).collect::<String>();
-        found
-            .map(|finding| finding.acknowledged = Some((until, reason.into())))
-            .is_some()
+        finding.acknowledged = Some((until, reason.into()));
+        self.command();
+        true
     }
 
     /// Forgets everything.
     pub fn reset(&mut self) {
         self.map.clear();
+        self.command();
     }
 
     /// Findings that made room, hits that refused a statement, log lines held back.

@@ -3,11 +3,14 @@
 pub mod chain;
 pub mod finding;
 pub mod findings;
+pub mod findings_file;
 pub mod inbox;
+pub mod kept;
 pub mod lines;
 pub mod observer;
 pub mod outbox;
 pub mod policy;
+pub mod replace;
 pub mod sample;
 pub mod slow;
 pub mod spans;

@@ -3,15 +3,14 @@
 //! Which profile is whose is decided once per client. A list is written every half minute if it has
 //! changed, and when the process ends: to a new file of mode 0600 that takes the old one's place.
 
-use std::io::Write;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 
+use super::replace::replace;
 use crate::config::{Config, ConfigError, ConfigErrors, FirewallSettings};
 use crate::lint::firewall::{Mode, Profile};
 
@@ -253,25 +252,6 @@ fn load(path: Option<&Path>) -> Result<Profile, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
     (profile.read(&text)).map_err(|(line, what)| format!("{shown}:{line}: {what}"))?;
     Ok(profile)
-}
-
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    // Left over from a process that ended in the middle.
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = (std::fs::OpenOptions::new())
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_data()?;
-    std::fs::rename(&new, path)
 }
 
 #[cfg(test)]

@@ -117,6 +117,7 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
     to.pidfile.clone_from(&from.pidfile);
     to.lint_inline_suppress = from.lint_inline_suppress;
     to.lint_inline_suppress_security = from.lint_inline_suppress_security;
+    to.findings_file.clone_from(&from.findings_file);
     to.audit_file.clone_from(&from.audit_file);
     to.audit_on_full.clone_from(&from.audit_on_full);
     to.audit_key_file.clone_from(&from.audit_key_file);
@@ -232,7 +233,7 @@ mod tests {
         const TLS: &str = "client_tls_sslmode = \"allow\"\nclient_tls_cert_file = \"/dev/null\"\nclient_tls_key_file = \"/dev/null\"\n";
         let old = config(TLS);
         let new = config(&format!(
-            "{TLS}listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_targets = [\"7001=any\"]\nlisten_backlog = 5\nso_reuseport = true\npeer_id = 3\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nunix_socket_group = \"1\"\nuser = \"x\"\nhttp_listen = \"\"\nhttp_login = true\nhttp_tls = true\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlint_inline_suppress = false\nlint_inline_suppress_security = true\naudit_file = \"/x/a\"\naudit_on_full = \"block\"\naudit_key_file = \"/x/k\"\naudit_max_size = 1\naudit_max_age = 1\nlog_stats = false\n",
+            "{TLS}listen_addr = \"127.0.0.2\"\nlisten_port = 7000\nlisten_targets = [\"7001=any\"]\nlisten_backlog = 5\nso_reuseport = true\npeer_id = 3\nunix_socket_dir = \"/x\"\nunix_socket_mode = \"0700\"\nunix_socket_group = \"1\"\nuser = \"x\"\nhttp_listen = \"\"\nhttp_login = true\nhttp_tls = true\nworkers = 3\nlog_json = true\npidfile = \"/x/p\"\nlint_inline_suppress = false\nlint_inline_suppress_security = true\nfindings_file = \"/x/f\"\naudit_file = \"/x/a\"\naudit_on_full = \"block\"\naudit_key_file = \"/x/k\"\naudit_max_size = 1\naudit_max_age = 1\nlog_stats = false\n",
         ));
         let asked: BTreeSet<_> = diff(&old, &new).needs_restart.into_iter().collect();
         let all: BTreeSet<_> = reference::keys()

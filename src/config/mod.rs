@@ -653,6 +653,8 @@ pub struct Settings {
     pub advisor: bool,
     /// How often.
     pub advisor_interval: Duration,
+    /// Where findings are kept over a restart; none: nowhere.
+    pub findings_file: Option<PathBuf>,
     /// The audit trail's file; none: there is no trail.
     pub audit_file: Option<PathBuf>,
     /// What is written to it: `all`, `writes`, `ddl`.

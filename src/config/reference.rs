@@ -391,6 +391,7 @@ fn unset() -> Settings {
         zone: String::new(),
         advisor: false,
         advisor_interval: zero,
+        findings_file: None,
         audit_file: None,
         audit_policy: String::new(),
         audit_sample: 0,

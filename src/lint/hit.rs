@@ -1,5 +1,7 @@
 //! A rule and the place where it was hit.
 
+use std::borrow::Cow;
+
 use super::rule::{Confidence, Rule, Severity};
 
 /// Bytes of a text.
@@ -77,7 +79,7 @@ pub struct Hit {
     /// What is wrong, for people. Holds no literal of the text.
     pub message: Box<str>,
     /// Numbers and names behind it.
-    pub evidence: Vec<(&'static str, Value)>,
+    pub evidence: Vec<(Cow<'static, str>, Value)>,
     /// Of a sequence: when its first statements were sent, since the first, and how long the server
     /// took, in microseconds.
     pub times: Box<[(u32, u32)]>,
@@ -145,7 +147,7 @@ impl Hit {
     /// With one more piece of evidence.
     #[must_use]
     pub fn evidence(mut self, name: &'static str, value: impl Into<Value>) -> Self {
-        self.evidence.push((name, value.into()));
+        self.evidence.push((Cow::Borrowed(name), value.into()));
         self
     }
 

@@ -71,7 +71,12 @@ pub struct Policy {
     pub strict: bool,
     /// What cannot be analysed is refused wherever a rule refuses statements: `lint_fail_closed`.
     pub fail_closed: bool,
+    /// What SET RULE has changed since the configuration was read, a later change of the same last.
+    pub changed: Vec<RuleAction>,
 }
+
+/// Changes of SET RULE that are remembered.
+const MOST_CHANGED: usize = 1000;
 
 /// Rules and kinds that a strict policy refuses. `injection-shape:tautology` is not among them: a
 /// generated condition may look like one.
@@ -104,6 +109,7 @@ impl Default for Policy {
             scopes: Vec::new(),
             strict: false,
             fail_closed: false,
+            changed: Vec::new(),
         }
     }
 }
@@ -188,6 +194,28 @@ impl Policy {
         let scope = self.scope(&one.database, &one.user, &one.app);
         (scope.actions).retain(|(known, kind, _)| **known != *rule || **kind != *one.kind);
         scope.actions.push((rule, one.kind.as_str().into(), action));
+        Ok(())
+    }
+
+    /// SET RULE: as [`Self::set`], and remembers it in [`Self::changed`].
+    ///
+    /// # Errors
+    /// As those of [`Self::set`], or too many changes; nothing has changed then.
+    pub fn change(&mut self, one: &RuleAction) -> Result<(), String> {
+        let of = |one: &RuleAction| {
+            let scope = [&one.database, &one.user, &one.app].map(Clone::clone);
+            (scope, one.rule.clone(), one.kind.clone())
+        };
+        let mut changed = self.changed.clone();
+        changed.retain(|known| of(known) != of(one));
+        if changed.len() >= MOST_CHANGED {
+            return Err(format!(
+                "SET RULE has changed {MOST_CHANGED} actions since the configuration was read, which is the most; write them into it and RELOAD"
+            ));
+        }
+        self.set(one)?;
+        changed.push(one.clone());
+        self.changed = changed;
         Ok(())
     }
 
@@ -449,8 +477,26 @@ mod tests {
         assert_eq!(policy.overrides(&MISSING_WHERE), 1);
         one.action = "shout".to_owned();
         let before = policy.clone();
-        assert!(policy.set(&one).is_err());
+        assert!(policy.set(&one).is_err() && policy.change(&one).is_err());
         assert_eq!(policy, before);
+    }
+
+    #[test]
+    fn changes_are_remembered_each_once_and_no_more_than_a_thousand() {
+        let mut policy = policy("").expect("valid");
+        let one = |app: usize, action: &str| RuleAction {
+            rule: "missing-where".to_owned(),
+            action: action.to_owned(),
+            app: Some(format!("app{app}")),
+            ..RuleAction::default()
+        };
+        assert_eq!(policy.change(&one(1, "off")), Ok(()));
+        assert_eq!(policy.change(&one(2, "off")), Ok(()));
+        assert_eq!(policy.change(&one(1, "block")), Ok(()));
+        assert_eq!(policy.changed, [one(2, "off"), one(1, "block")]);
+        let most = (0..MOST_CHANGED + 5).filter(|n| policy.change(&one(*n, "log")).is_ok());
+        assert_eq!(most.count(), MOST_CHANGED);
+        assert_eq!(policy.changed.len(), MOST_CHANGED);
     }
 
     #[test]

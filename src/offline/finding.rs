@@ -14,7 +14,7 @@ pub fn evidence(hit: &Hit) -> Json {
             Value::Text(text) => json!(text),
             Value::Flag(flag) => json!(flag),
         };
-        object.insert((*name).to_owned(), value);
+        object.insert(name.to_string(), value);
     }
     Json::Object(object)
 }

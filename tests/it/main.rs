@@ -30,6 +30,7 @@ mod functions;
 mod harness;
 mod hba;
 mod identity;
+mod kept;
 mod ldap;
 mod licences;
 mod limits;

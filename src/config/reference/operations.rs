@@ -157,6 +157,14 @@ pub(super) const KEYS: &[Key] = &[
     .needs_restart()
     .ours(),
     Key::process(
+        "findings_file",
+        "",
+        File(|s| &mut s.findings_file),
+        "Keep findings in this file, so that they outlive a restart with their counts, times and ACKs; so do changes by SET RULE, until a RELOAD. It is written every 30 seconds, soon after ACK and RESET FINDINGS, and at the end, with mode 0600 and at most 64 MB; statements are in it as SHOW FINDINGS shows them. A file that is damaged is told in the log and renamed to `FILE.bad`, and pgweir starts without findings. Each process needs a file of its own.",
+    )
+    .needs_restart()
+    .ours(),
+    Key::process(
         "zone",
         "",
         Text(|s| &mut s.zone),
