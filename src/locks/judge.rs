@@ -201,7 +201,8 @@ pub fn hit(waiting: &Waiting) -> Hit {
 }
 
 /// Somebody in words.
-fn who(holder: &Holder) -> String {
+#[must_use]
+pub fn who(holder: &Holder) -> String {
     let what = match (holder.pid, holder.client) {
         (0, _) => return "a prepared transaction".to_owned(),
         (pid, 0) => format!("process {pid}, which did not come through here"),

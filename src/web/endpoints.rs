@@ -122,6 +122,13 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "Client connections, as in `SHOW CLIENTS`.",
     ),
     table(
+        "/locks",
+        "locks",
+        false,
+        &[],
+        "Clients that wait for a lock and who is in their way, as in `SHOW LOCKS`.",
+    ),
+    table(
         "/stats",
         "stats",
         true,

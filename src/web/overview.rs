@@ -11,6 +11,7 @@ use super::problems::{Costliest, Facts, problems};
 use crate::admin::show::View;
 use crate::calendar::rfc3339;
 use crate::lint::rule::Severity;
+use crate::lint::rules::runtime::CONTENTION;
 use crate::pool::process::Process;
 
 /// Pools in it.
@@ -20,12 +21,14 @@ const MOST_SERVERS: usize = 100;
 /// A finding that was not seen for so long is not what is wrong now.
 const LATELY: Duration = Duration::from_secs(600);
 
-/// The costliest finding that is open, at least a warning and seen lately.
-fn costliest(process: &Process, now: SystemTime) -> Option<Costliest> {
+/// The costliest finding that is open, at least a warning and seen lately. While clients wait for `locks`, which
+/// is told by itself, none about such waits.
+fn costliest(process: &Process, now: SystemTime, locks: bool) -> Option<Costliest> {
     let findings = process.findings.lock();
     let all = findings.all().into_iter();
     let open = all.filter(|finding| {
         finding.hit.severity >= Severity::Warn
+            && !(locks && finding.hit.rule.id == CONTENTION.id)
             && now.duration_since(finding.last).unwrap_or_default() < LATELY
             && finding.status(now) == "open"
     });
@@ -87,6 +90,8 @@ pub fn overview(view: &View<'_>, history: &History) -> Value {
             (row.clone(), lag)
         })
         .collect();
+    // Copied, since the thread that looks should not wait for this one.
+    let locks = process.waits.lock().now.clone();
     let problems = problems(&Facts {
         snapshot: view.snapshot,
         cluster: &with_lag,
@@ -94,8 +99,9 @@ pub fn overview(view: &View<'_>, history: &History) -> Value {
         paused,
         clients: (process.places_taken().into(), max_client_conn.into()),
         failed: last.map_or(0.0, |point| point.failed),
-        costliest: costliest(process, now),
+        costliest: costliest(process, now, !locks.is_empty()),
         unwritten: process.observer.unwritten(),
+        locks: &locks,
     });
     let problems: Vec<Value> = problems
         .iter()

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::audit::waits::Waiting;
 use crate::control::{ClientRow, Snapshot};
+use crate::locks::judge::who;
 use crate::pool::snapshot::PoolRow;
 use crate::session::clients::ClientState;
 use crate::shutdown::Phase;
@@ -17,6 +19,9 @@ const SHORT: u64 = 50_000;
 
 /// From here on a wait is what users notice.
 const LONG: u64 = 1_000_000;
+
+/// From here on a wait for a lock is none that goes away by itself, in milliseconds.
+const LONG_LOCK: u64 = 5_000;
 
 /// How bad it is; the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,6 +130,8 @@ pub struct Facts<'a> {
     pub costliest: Option<Costliest>,
     /// Lines that the audit trail could not write.
     pub unwritten: u64,
+    /// Clients that wait for locks.
+    pub locks: &'a [Waiting],
 }
 
 fn time(us: u64) -> String {
@@ -158,6 +165,7 @@ pub fn problems(facts: &Facts<'_>) -> Vec<Problem> {
     for pool in facts.snapshot.whole_pools() {
         all.extend(waiting(&pool, facts));
     }
+    locks(facts.locks, &mut all);
     clusters(facts.cluster, &mut all);
     if facts.failed > 0.0 {
         let text = format!(
@@ -305,6 +313,44 @@ fn waiting(pool: &PoolRow, facts: &Facts<'_>) -> Option<Problem> {
     Some(Problem::new(severity, "waiting", &subject, text, "pools"))
 }
 
+/// A line for each database in which clients wait for locks, with who is at the head of the longest wait.
+fn locks(waiting: &[Waiting], all: &mut Vec<Problem>) {
+    let mut databases: Vec<&str> = waiting.iter().map(|one| &*one.database).collect();
+    databases.sort_unstable();
+    databases.dedup();
+    for database in databases {
+        let here = || waiting.iter().filter(|one| &*one.database == database);
+        let Some(longest) = here().max_by_key(|one| one.waited_ms) else {
+            continue;
+        };
+        let us = |ms: u64| time(ms.saturating_mul(1_000));
+        let mut text = format!(
+            "{} for {}, the first for {}",
+            clients(here().count() as u64),
+            if here().nth(1).is_some() {
+                "locks"
+            } else {
+                "a lock"
+            },
+            us(longest.waited_ms)
+        );
+        if !longest.relation.is_empty() {
+            text.push_str(&format!(" on {}", longest.relation));
+        }
+        if let Some(head) = longest.root.as_ref().or(longest.blocker.as_ref()) {
+            text.push_str(&format!("; {} is in the way", who(head)));
+            if let (false, Some(ms)) = (head.state.is_empty(), head.state_ms) {
+                text.push_str(&format!(", {} for {}", head.state, us(ms)));
+            }
+        }
+        let severity = match longest.waited_ms >= LONG_LOCK {
+            true => Severity::Critical,
+            false => Severity::Warn,
+        };
+        all.push(Problem::new(severity, "locks", database, text, "locks"));
+    }
+}
+
 fn clusters(rows: &[(Map<String, Value>, u64)], all: &mut Vec<Problem>) {
     let text = |row: &Map<String, Value>, name: &str| {
         let value = row.get(name).and_then(Value::as_str);
@@ -365,106 +411,4 @@ fn clusters(rows: &[(Map<String, Value>, u64)], all: &mut Vec<Problem>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::SystemTime;
-
-    fn facts<'a>(snapshot: &'a Snapshot, cluster: &'a [(Map<String, Value>, u64)]) -> Facts<'a> {
-        Facts {
-            snapshot,
-            cluster,
-            phase: Phase::Running,
-            paused: false,
-            clients: (5, 100),
-            failed: 0.0,
-            costliest: None,
-            unwritten: 0,
-        }
-    }
-
-    fn told(facts: &Facts<'_>) -> Vec<String> {
-        let line = |p: Problem| {
-            format!(
-                "{} {} {}: {}",
-                p.severity.as_str(),
-                p.kind,
-                p.subject,
-                p.text
-            )
-        };
-        problems(facts).into_iter().map(line).collect()
-    }
-
-    #[test]
-    fn a_pool_that_waits_is_told_with_who_keeps_it_waiting() {
-        let mut snapshot = crate::admin::tests::snapshot();
-        snapshot.clients[0].requested = SystemTime::now() - Duration::from_secs(95);
-        assert_eq!(
-            told(&facts(&snapshot, &[])),
-            [
-                "critical waiting app/svc: 4 clients wait for a server, the first for 2.0 s; 2 of 7 servers are in use; client 5 (psql) has one since its last request 95.0 s ago"
-            ]
-        );
-        let set = |snapshot: &mut Snapshot, us: u64| {
-            snapshot
-                .pools
-                .iter_mut()
-                .for_each(|pool| pool.maxwait_us = us);
-        };
-        set(&mut snapshot, 60_000);
-        assert!(told(&facts(&snapshot, &[]))[0].starts_with("warn waiting app/svc"));
-        set(&mut snapshot, 6_000);
-        assert!(told(&facts(&snapshot, &[])).is_empty());
-        snapshot.pools[0].paused = true;
-        assert_eq!(
-            told(&facts(&snapshot, &[])),
-            ["warn paused app/svc: paused, and 4 clients wait; RESUME ends it"]
-        );
-    }
-
-    #[test]
-    fn the_worst_comes_first() {
-        let snapshot = Snapshot::default();
-        let row = |server: &str, role: &str, lag: u64| {
-            let row = json!({"database": "shop", "server": server, "role": role, "lag_ms": lag, "reason": "x"});
-            (row.as_object().cloned().unwrap_or_default(), 500)
-        };
-        let mut cluster = [
-            row("a", "fenced", 0),
-            row("b", "replica", 700),
-            row("c", "replica", 500),
-            row("d", "down", 0),
-            row("e", "replica", 0),
-        ];
-        cluster[4].0.insert("state".to_owned(), "banned".into());
-        let mut facts = facts(&snapshot, &cluster);
-        facts.clients = (95, 100);
-        facts.failed = 2.0;
-        facts.unwritten = 1;
-        facts.costliest = Some(Costliest {
-            id: "n-plus-one-1".to_owned(),
-            app: "till".to_owned(),
-            database: "shop".to_owned(),
-            rule: "n-plus-one",
-            message: "It loops.".to_owned(),
-            since: Duration::from_secs(720),
-            round_trips: 7,
-            server_us: 1_500_000,
-            critical: false,
-        });
-        assert_eq!(
-            told(&facts),
-            [
-                "critical audit audit trail: 1 line of the audit trail could not be written; the log tells why",
-                "critical no_primary shop: no server is the primary: writes wait",
-                "critical fenced shop on a: fenced, it gets nothing: x",
-                "critical server_login servers: logins to servers fail: 2.0 per second; the log tells why",
-                "warn clients pgweir: 95 of 100 client connections are taken (max_client_conn)",
-                "warn lag shop on b: 700 ms behind its primary, more than 500 ms: it gets no reads",
-                "warn down shop on d: does not answer: x",
-                "warn banned shop on e: gets no reads x",
-                "warn finding till: n-plus-one: It loops. 7 round trips and 1.5 s of servers in 12 min.",
-            ]
-        );
-    }
-}
+mod tests;

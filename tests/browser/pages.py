@@ -12,7 +12,7 @@ import sys
 
 from chromium import Browser, Failure, Page
 
-VIEWS = ["overview", "pools", "servers", "clients", "statements", "findings", "audit", "firewall", "config"]
+VIEWS = ["overview", "pools", "servers", "clients", "locks", "statements", "findings", "audit", "firewall", "config"]
 READY = "document.querySelector('#main').dataset.view === location.hash.slice(1) && document.querySelector('#main h1') && !document.querySelector('#main .note.error') && " \
         "document.querySelector('#live').className.includes('on')"
 
@@ -52,10 +52,10 @@ def views(browser, url):
     expect(page, "waits", "Clients waiting", "Query, 95 %", "median", "Statements that take the most time", "n-plus-one")
     if page.js("document.documentElement.scrollWidth > innerWidth"):
         raise Failure("the overview is wider than the window")
-    for number, view in enumerate(VIEWS, 1):
+    for key, view in zip("1234567890-", VIEWS, strict=False):
         # By keyboard, as somebody would who knows it.
-        page.call("Input.dispatchKeyEvent", type="keyDown", key=str(number), text=str(number))
-        page.call("Input.dispatchKeyEvent", type="keyUp", key=str(number))
+        page.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key)
+        page.call("Input.dispatchKeyEvent", type="keyUp", key=key)
         page.wait(view, f"location.hash === '#{view}' && {READY}")
     visit(page, url, "pools")
     page.js("document.querySelector('#main td a').click()")
@@ -64,6 +64,15 @@ def views(browser, url):
     page.wait("its plots", "document.querySelectorAll('.plot canvas').length === 8")
     # A pool has a point each ten seconds, from its second look on.
     page.wait("a point", "[...document.querySelectorAll('.plot')].find(plot => plot.innerText.startsWith('Clients')).querySelector('b').innerText !== '–'")
+    page.wait("the lock", "document.querySelector('#wrong').innerText.includes('2 clients wait for locks')")
+    page.js("[...document.querySelectorAll('#wrong a')].find(a => a.innerText.includes('locks')).click()")
+    page.wait("locks", f"location.hash === '#locks' && {READY} && document.querySelectorAll('#main tbody').length === 2")
+    expect(page, "night-batch", "idle in transaction", "public.author", "update author set name = ? where id = ?", "till-1", "till-2")
+    if "hush-4711" in text(page):
+        raise Failure("a constant is on the page")
+    behind = page.js("document.querySelector('#main td.num.bad').innerText")
+    if behind != "2":
+        raise Failure(f"{behind} wait for who is at the head")
     visit(page, url, "clients")
     # It was sent as the name of an application, and is nothing but text.
     page.wait("the name with markup", "document.querySelector('#main').innerText.includes('<img src=x')")

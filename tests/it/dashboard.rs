@@ -9,6 +9,8 @@ use pgweir::demo::cluster::free_port;
 use tempfile::TempDir;
 
 use crate::support::certs::certs;
+use crate::support::message;
+use crate::support::peer::Peer;
 use crate::support::pgweir::{Pgweir, Setup, clean_environment, succeed};
 use crate::support::postgres::{PASSWORD, Postgres, Version, each_postgres};
 use crate::support::wait::eventually;
@@ -64,7 +66,10 @@ fn start(postgres: &Postgres, dir: &Path) -> (Pgweir, u16) {
         .set("audit_file", dir.join("audit.jsonl").display().to_string())
         .set("audit_policy", "all")
         .set("http_listen", format!("127.0.0.1:{http}"))
+        .lint("rules.lock-contention.min_ms = 200")
         .database("shop", postgres, &database)
+        .database("till", postgres, &database)
+        .database_set("till", "pool_size", 3)
         .start();
     let tables = "CREATE TABLE author AS SELECT n AS id, 'author ' || n AS name FROM generate_series(1, 500) n; \
                   CREATE TABLE post AS SELECT n AS id, n AS author_id FROM generate_series(1, 500) n";
@@ -113,7 +118,28 @@ fn every_view_shows_what_is_wrong_and_complains_of_nothing() {
         pools.contains("|active|").then_some(())
     });
     let _waiting = application(&pgweir, postgres, MARKUP, &["SELECT 1"]);
+    let _locks = locked(&pgweir);
     browse(http, None);
+}
+
+/// Two clients that wait for a row which a third one has changed and keeps. The value is a secret.
+fn locked(pgweir: &Pgweir) -> [Peer; 3] {
+    let login = |name: &str| {
+        let parameters = [
+            ("user", "t_trust"),
+            ("database", "till"),
+            ("application_name", name),
+        ];
+        Peer::login_with(pgweir.address(), &parameters)
+    };
+    let mut all = [login("night-batch"), login("till-1"), login("till-2")];
+    let update = "UPDATE author SET name = 'hush-4711' WHERE id = 7";
+    all[0].query("BEGIN");
+    all[0].query(update);
+    for waits in &mut all[1..] {
+        waits.send(&[message::query(update)]);
+    }
+    all
 }
 
 fn overview(http: u16) -> String {

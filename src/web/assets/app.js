@@ -141,7 +141,7 @@ function go() {
 
 // --- what is wrong now ----------------------------------------------------------------------------------
 
-const KINDS = { waiting: "waits", no_primary: "no primary", server_login: "logins fail", finding: "costliest" };
+const KINDS = { waiting: "waits", locks: "locked", no_primary: "no primary", server_login: "logins fail", finding: "costliest" };
 
 function wrong() {
   const problems = seen.problems;
@@ -229,8 +229,8 @@ addEventListener("hashchange", go);
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA|BUTTON|A)$/.test(event.target.tagName)) return;
   if (event.key === " ") { event.preventDefault(); hold(!held); }
-  const number = Number(event.key);
-  if (number >= 1 && number <= VIEWS.length) location.hash = VIEWS[number - 1].path;
+  const view = VIEWS["1234567890-".indexOf(event.key)];
+  if (view) location.hash = view.path;
 });
 setInterval(() => { if (!held && !document.hidden) load(); }, EVERY);
 

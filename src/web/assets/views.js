@@ -1,39 +1,9 @@
 // The views. Each is { path, name, load(parts, state), draw(data, state, act) }; `load` is called again and
 // again while the view is seen.
 import { h, svg, link, badge, meter, count, many, bytes, time, took, ago, table, sql } from "./dom.js";
+import { listed, shown, filter, sub, query } from "./lists.js";
+import { locks } from "./locks.js";
 import { Plots } from "./plots.js";
-
-const LIMIT = 200;
-
-function listed(path, sort, more) {
-  return (api, parts, state) => {
-    const query = new URLSearchParams({ limit: String(state.limit ?? LIMIT) });
-    const sorted = state.sort ?? sort;
-    if (sorted) query.set("sort", (sorted[1] ? "-" : "") + sorted[0]);
-    for (const [name, value] of Object.entries(state.only ?? {})) if (value) query.append(name, value);
-    return api(path + "?" + query + (more ?? ""));
-  };
-}
-
-function shown(answer, what) {
-  const { total, rows } = answer;
-  if (rows.length === 0) return h("p", { class: "note" }, "No " + what + ".");
-  if (rows.length < total) return h("p", { class: "quiet" }, `The first ${rows.length} of ${total} in this order.`);
-  return null;
-}
-
-function filter(state, names) {
-  state.only ??= {};
-  const inputs = names.map(([key, name]) => h("label", null, name, h("input", {
-    type: "search", size: "12", value: state.only[key] ?? "", "data-keep": "only-" + key, autocomplete: "off", spellcheck: "false",
-    title: "An exact value; * at its end stands for any rest",
-    onchange: (event) => { state.only[key] = event.target.value.trim(); state.again(); },
-  })));
-  return h("div", { class: "bar" }, inputs);
-}
-
-const sub = (text) => h("span", { class: "sub" }, text);
-const query = (text) => h("code", { class: "sql", title: text }, text);
 
 // --- pools ----------------------------------------------------------------------------------------------
 
@@ -479,4 +449,4 @@ const overview = {
   },
 };
 
-export const VIEWS = [overview, pools, servers, clients, statements, findings, audit, firewall, config];
+export const VIEWS = [overview, pools, servers, clients, locks, statements, findings, audit, firewall, config];
