@@ -185,6 +185,13 @@ pub const ENDPOINTS: &[Endpoint] = &[
         &[],
         "Statements that the firewall did not know, as in `SHOW FIREWALL_UNKNOWN`.",
     ),
+    table(
+        "/mirrors",
+        "mirrors",
+        false,
+        &[],
+        "Databases that run what others ran, and how both compare, as in `SHOW MIRRORS`.",
+    ),
     Endpoint {
         path: "/audit",
         source: Source::Audit,

@@ -35,6 +35,11 @@ pub const ASSETS: &[Asset] = &[
     asset("/assets/dom.js", SCRIPT, include_str!("assets/dom.js")),
     asset("/assets/lists.js", SCRIPT, include_str!("assets/lists.js")),
     asset("/assets/locks.js", SCRIPT, include_str!("assets/locks.js")),
+    asset(
+        "/assets/mirrors.js",
+        SCRIPT,
+        include_str!("assets/mirrors.js"),
+    ),
     asset("/assets/plots.js", SCRIPT, include_str!("assets/plots.js")),
     asset("/assets/views.js", SCRIPT, include_str!("assets/views.js")),
     asset("/assets/style.css", STYLE, include_str!("assets/style.css")),

@@ -142,6 +142,7 @@ async fn answers_are_what_the_description_says() {
     let member = crate::config::Member::parse("db1 weight=2 zone=a", 5432).expect("a server");
     let cluster = Arc::new(crate::pool::cluster::Cluster::new(&[member], "a"));
     process.clusters.insert("app".into(), cluster);
+    process.mirrors.insert("app".into(), Arc::default());
     process.waits.lock().now = vec![crate::audit::waits::Waiting::default()];
     {
         let mut usage = process.usage.lock();

@@ -12,7 +12,7 @@ import sys
 
 from chromium import Browser, Failure, Page
 
-VIEWS = ["overview", "pools", "servers", "clients", "locks", "statements", "findings", "audit", "firewall", "config"]
+VIEWS = ["overview", "pools", "servers", "clients", "locks", "statements", "findings", "audit", "firewall", "mirrors", "config"]
 READY = "document.querySelector('#main').dataset.view === location.hash.slice(1) && document.querySelector('#main h1') && !document.querySelector('#main .note.error') && " \
         "document.querySelector('#live').className.includes('on')"
 
@@ -93,6 +93,11 @@ def views(browser, url):
     page.wait("findings", f"location.hash === '#findings' && {READY}")
     page.js("[...document.querySelectorAll('#main td a')].find(a => a.innerText.includes('leading-wildcard-like')).click()")
     page.wait("the place", "document.querySelector('#main pre mark')?.innerText === 'name'")
+    visit(page, url, "mirrors")
+    page.wait("the mirror", "document.querySelector('#main table')?.innerText.includes('played to next')")
+    page.wait("a difference", "/0 rows, and 1 on the mirror/.test(document.querySelector('#main table').innerText)")
+    page.js("document.querySelector('#main td a').click()")
+    page.wait("its statement", "document.querySelector('#main pre')?.innerText.includes('select id from only_there')")
     visit(page, url, "config")
     expect(page, "http_listen", "changed")
     check(page, url)

@@ -70,6 +70,8 @@ fn start(postgres: &Postgres, dir: &Path) -> (Pgweir, u16) {
         .database("shop", postgres, &database)
         .database("till", postgres, &database)
         .database_set("till", "pool_size", 3)
+        .database_set("till", "mirror", "next")
+        .database("next", postgres, &postgres.database())
         .start();
     let tables = "CREATE TABLE author AS SELECT n AS id, 'author ' || n AS name FROM generate_series(1, 500) n; \
                   CREATE TABLE post AS SELECT n AS id, n AS author_id FROM generate_series(1, 500) n";
@@ -118,8 +120,19 @@ fn every_view_shows_what_is_wrong_and_complains_of_nothing() {
         pools.contains("|active|").then_some(())
     });
     let _waiting = application(&pgweir, postgres, MARKUP, &["SELECT 1"]);
+    differ(&pgweir, postgres);
     let _locks = locked(&pgweir);
     browse(http, None);
+}
+
+/// A query of which the mirror has one row more.
+fn differ(pgweir: &Pgweir, postgres: &Postgres) {
+    for (database, rows) in [("till", 0), ("next", 1)] {
+        let table =
+            format!("CREATE TABLE only_there AS SELECT n AS id FROM generate_series(1, {rows}) n");
+        pgweir.psql(postgres, "t_trust", database, &table);
+    }
+    pgweir.psql(postgres, "t_trust", "till", "SELECT id FROM only_there");
 }
 
 /// Two clients that wait for a row which a third one has changed and keeps. The value is a secret.

@@ -3,6 +3,7 @@
 import { h, svg, link, badge, meter, count, many, bytes, time, took, ago, table, sql } from "./dom.js";
 import { listed, shown, filter, sub, query } from "./lists.js";
 import { locks } from "./locks.js";
+import { mirrors } from "./mirrors.js";
 import { Plots } from "./plots.js";
 
 // --- pools ----------------------------------------------------------------------------------------------
@@ -168,7 +169,9 @@ const statements = {
   load: async (api, parts, state) => {
     if (parts.length === 0) return listed("/statements", BY_TIME)(api, parts, state);
     const [shape, database, user] = parts;
-    const picked = new URLSearchParams({ shape, database: database ?? "", user: user ?? "" });
+    const picked = new URLSearchParams({ shape });
+    if (database) picked.set("database", database);
+    if (user) picked.set("user", user);
     const one = (await api("/statements?" + picked)).rows[0] ?? null;
     const ranges = one ? (await api("/statements/" + encodeURIComponent(shape) + "/histogram")).rows : [];
     return { one, ranges, plan: one?.plan ? await api("/statements/" + encodeURIComponent(shape) + "/plan") : null };
@@ -449,4 +452,4 @@ const overview = {
   },
 };
 
-export const VIEWS = [overview, pools, servers, clients, locks, statements, findings, audit, firewall, config];
+export const VIEWS = [overview, pools, servers, clients, locks, statements, findings, audit, firewall, mirrors, config];
