@@ -134,6 +134,8 @@ function go() {
   const now = route();
   document.title = "pgweir: " + now.view.name;
   nav(now.view);
+  // On a small screen only some names of views are seen at once.
+  at("nav").querySelector("[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
   if (shown?.key !== now.key) put(at("main"), [h("p", { class: "note" }, "Loading …")]);
   scrollTo(0, 0);
   load(true);

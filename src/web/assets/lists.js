@@ -26,7 +26,7 @@ export function shown(answer, what) {
 export function filter(state, names) {
   state.only ??= {};
   const inputs = names.map(([key, name]) => h("label", null, name, h("input", {
-    type: "search", size: "12", value: state.only[key] ?? "", "data-keep": "only-" + key, autocomplete: "off", spellcheck: "false",
+    type: "search", size: "12", placeholder: "all", value: state.only[key] ?? "", "data-keep": "only-" + key, autocomplete: "off", spellcheck: "false",
     title: "An exact value; * at its end stands for any rest",
     onchange: (event) => { state.only[key] = event.target.value.trim(); state.again(); },
   })));

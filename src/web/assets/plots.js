@@ -30,7 +30,9 @@ function alone(chart, line) {
 const GAP = 25;
 
 export class Plots {
-  constructor() {
+  // `often`: how far apart points are, in words.
+  constructor(often) {
+    this.often = often;
     this.points = [];
     this.span = 300;
     this.drawn = [];
@@ -63,7 +65,7 @@ export class Plots {
         this.refresh();
       } }, name));
     this.grid = h("div", { class: "plots" });
-    this.root = h("section", { "aria-label": "Plots" }, h("div", { class: "bar", role: "group", "aria-label": "Time span" }, spans, h("span", { class: "quiet" }, "times in UTC")), this.grid);
+    this.root = h("section", { "aria-label": "Plots" }, h("div", { class: "bar", role: "group", "aria-label": "Time span" }, spans, h("span", { class: "quiet" }, [this.often, "times in UTC"].filter(Boolean).join(", "))), this.grid);
     this.draw();
     return this.root;
   }

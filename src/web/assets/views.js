@@ -52,7 +52,7 @@ const TIMES = [["query", "query"], ["xact", "transaction"], ["wait", "wait for a
 
 function pool({ one, past }, state) {
   if (!one) return h("p", { class: "note" }, "This pool is not there any more.");
-  state.own ??= new Plots();
+  state.own ??= new Plots("a point each ten seconds");
   state.own.begin(past);
   const name = one.database + "/" + one.user;
   return [h("h1", null, "Pool ", h("code", null, name), one.replica && " on " + one.replica),
@@ -193,9 +193,9 @@ function histogram(ranges, key, kind) {
   const most = Math.max(...part.map((range) => range[key]));
   // The scale stands left of the bars.
   const left = 52;
-  const width = (600 - left) / Math.max(part.length, 12);
+  const width = (584 - left) / Math.max(part.length, 12);
   const scale = [[most, 10], [most / 2, 55], [0, 100]].filter(([n]) => Number.isInteger(n) || most > 20).flatMap(([n, y]) => [
-    svg("line", { x1: left, x2: 600, y1: y, y2: y }), svg("text", { x: left - 5, y: y + 3.5, "text-anchor": "end" }, count(Math.round(n)))]);
+    svg("line", { x1: left, x2: 584, y1: y, y2: y }), svg("text", { x: left - 5, y: y + 3.5, "text-anchor": "end" }, count(Math.round(n)))]);
   const bars = part.map((range, at) => {
     const height = range[key] ? Math.max(1.5, range[key] / most * 90) : 0;
     return [svg("rect", { class: kind, x: left + at * width + 1, y: 100 - height, width: width - 2, height, rx: 1.5 },
@@ -203,6 +203,12 @@ function histogram(ranges, key, kind) {
     svg("text", { x: left + at * width + width / 2, y: 114, "text-anchor": "middle" }, part.length > 16 && at % 2 ? "" : time(range.up_to_us))];
   });
   return svg("svg", { class: "histogram", viewBox: "0 0 600 120", role: "img", "aria-label": part.map((range) => `${range[key]} up to ${time(range.up_to_us)}`).join(", ") }, scale, bars);
+}
+
+// A node of a plan, with its conditions on lines of their own as in EXPLAIN.
+function node(line) {
+  const indent = /^ */.exec(line)[0] + "      ";
+  return line.replace(/ ((?:Index|Hash|Merge) Cond|(?:Join )?Filter): /g, `\n${indent}$1: `);
 }
 
 function statement({ one, plan, ranges }) {
@@ -221,7 +227,7 @@ function statement({ one, plan, ranges }) {
       h("div", { class: "card" }, h("h2", null, "How many executions took the server how long"), histogram(ranges, "server", "server")),
       h("div", { class: "card" }, h("h2", null, "How many executions waited how long for a server"), histogram(ranges, "wait", "gap"))),
     h("div", { class: "card" }, h("h2", null, "Plan"), plan
-      ? h("pre", { class: "plan" }, plan.rows.filter((row) => row.database === one.database && row.user === one.user).map((row) => row.plan).join("\n"))
+      ? h("pre", { class: "plan" }, plan.rows.filter((row) => row.database === one.database && row.user === one.user).map((row) => node(row.plan)).join("\n"))
       : h("p", { class: "quiet" }, "None is known. The catalogue advisor asks for plans; ", h("code", null, "ADVISE " + one.database), " has it look now."))];
 }
 
