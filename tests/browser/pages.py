@@ -113,6 +113,7 @@ def operator(browser, url):
     page.wait("the operator", "document.querySelector('#session').innerText.includes('operator')")
     visit(page, url, "audit")
     page.wait("the trail", "document.querySelector('#main table')?.innerText.includes('select id, name from author')")
+    trail(page)
     visit(page, url, "findings")
     page.js("[...document.querySelectorAll('#main td a')].find(a => a.innerText.includes('n-plus-one')).click()")
     page.wait("the N+1", "document.querySelector('#main').innerText.includes('Acknowledge')")
@@ -122,6 +123,24 @@ def operator(browser, url):
     visit(page, url, "audit")
     page.wait("the command in the trail", "document.querySelector('#main table')?.innerText.includes('ACK')")
     check(page, url)
+
+
+def trail(page):
+    """The filters of the audit trail leave what they say, and say so where that is nothing."""
+    def only(field, value):
+        page.js(f"(input => {{ input.value = {value!r}; input.dispatchEvent(new Event('change')); }})"
+                f"(document.querySelector('[data-keep=only-{field}]'))")
+
+    apps = "[...document.querySelectorAll('#main tbody tr')].map(row => row.children[2].innerText.split('\\n')[0])"
+    only("app", "shop-*")
+    page.wait("one application", f"(apps => apps.length > 0 && apps.every(app => app === 'shop-web'))({apps})")
+    only("event", "login")
+    page.wait("its logins", "(rows => rows.length > 0 && rows.every(row => row.children[1].innerText === 'login'))"
+                            "([...document.querySelectorAll('#main tbody tr')])")
+    only("event", "nothing")
+    page.wait("none", "document.querySelector('#main .note')?.innerText.includes('No lines')")
+    only("event", "")
+    only("app", "")
 
 
 def login(page):
@@ -143,39 +162,42 @@ def phone(browser, url):
 
 def pictures(browser, url, directory):
     directory.mkdir(parents=True, exist_ok=True)
-    light = Page(browser, width=1280, height=860)
-    for view in VIEWS:
-        if view == "audit":
-            continue
+    wide = {"width": 1400, "height": 900}
+    light = Page(browser, **wide)
+
+    def take(name, seconds=1):
+        browser.listen(seconds)
+        light.picture(directory / f"{name}.png")
+
+    def follow(view, what, wanted):
         visit(light, url, view)
-        browser.listen(3)
-        light.picture(directory / f"{view}.png")
-    visit(light, url, "findings")
-    light.js("[...document.querySelectorAll('#main td a')].find(a => a.innerText.includes('n-plus-one')).click()")
-    light.wait("the N+1", "document.querySelector('#main').innerText.includes('What to do')")
-    browser.listen(1)
-    light.picture(directory / "finding.png")
-    visit(light, url, "pools")
-    light.js("document.querySelector('#main td a[href=\"#pools/shop/shop\"]').click()")
-    light.wait("the pool", "document.querySelector('#main h1')?.innerText.startsWith('Pool ')")
-    browser.listen(1)
-    light.picture(directory / "pool.png")
-    visit(light, url, "statements")
-    light.js("document.querySelector('#main td a').click()")
-    light.wait("one statement", "document.querySelector('#main').innerText.includes('How long it takes')")
-    light.picture(directory / "statement.png")
+        light.js(f"[...document.querySelectorAll('#main td a')].find(a => {what}).click()")
+        light.wait(wanted, f"document.querySelector('#main').innerText.includes({wanted!r})")
+
+    for view in VIEWS:
+        if view != "audit":
+            visit(light, url, view)
+            take(view, 3)
+    follow("findings", "a.innerText.includes('n-plus-one')", "What to do")
+    take("finding")
+    follow("pools", "a.hash === '#pools/shop/shop'", "How long things took")
+    take("pool")
+    follow("statements", "a.innerText.includes('like')", "How long it takes")
+    take("statement")
+    # Before other tabs are in front of it.
     login(light)
     visit(light, url, "audit")
-    browser.listen(3)
-    light.picture(directory / "audit.png")
-    dark = Page(browser, width=1280, height=860, dark=True)
-    visit(dark, url, "overview")
-    browser.listen(3)
-    dark.picture(directory / "overview-dark.png")
-    phone = Page(browser, width=390, height=844, phone=True)
-    visit(phone, url, "overview")
-    browser.listen(2)
-    phone.picture(directory / "phone.png", whole=False)
+    take("audit", 3)
+    for view in ["overview", "locks"]:
+        dark = Page(browser, dark=True, **wide)
+        visit(dark, url, view)
+        browser.listen(3)
+        dark.picture(directory / f"{view}-dark.png")
+    for name, view in [("phone", "overview"), ("phone-locks", "locks")]:
+        phone = Page(browser, width=390, height=844, phone=True)
+        visit(phone, url, view)
+        browser.listen(2)
+        phone.picture(directory / f"{name}.png", whole=False)
 
 
 def main():

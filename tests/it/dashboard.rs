@@ -11,9 +11,10 @@ use tempfile::TempDir;
 use crate::support::certs::certs;
 use crate::support::message;
 use crate::support::peer::Peer;
-use crate::support::pgweir::{Pgweir, Setup, clean_environment, succeed};
+use crate::support::pgweir::{Pgweir, Setup, clean_environment, client, succeed};
 use crate::support::postgres::{PASSWORD, Postgres, Version, each_postgres};
 use crate::support::wait::eventually;
+use crate::support::wire::Wire;
 
 /// Name of an application that would be an image with a script, were it ever taken for markup.
 const MARKUP: &str = "<img src=x onerror=alert(1)>";
@@ -257,7 +258,7 @@ fn traffic(scene: &Scene, name: &str, connections: u32, rate: u32, script: &str)
     std::fs::write(&path, script).expect("a script");
     let mut pgbench = scene.pgweir.client(&scene.postgres, "pgbench", "shop");
     pgbench
-        .args(["-n", "-T", "120", "-c", &connections.to_string()])
+        .args(["-n", "-T", "150", "-c", &connections.to_string()])
         .args(["-R", &rate.to_string(), "-f"])
         .arg(&path)
         .arg("shop")
@@ -284,14 +285,25 @@ fn pictures() {
     let postgres = Postgres::own(Version::V18).expect("PostgreSQL 18");
     let password = PASSWORD.replace('\'', "''");
     let role = format!("CREATE ROLE shop LOGIN PASSWORD '{password}'");
-    for sql in [&*role, "CREATE DATABASE shop OWNER shop"] {
+    for sql in [
+        &*role,
+        "CREATE DATABASE shop OWNER shop",
+        "CREATE DATABASE shop_next OWNER shop",
+    ] {
         postgres.psql("postgres", sql);
     }
-    let (replica, mut other) = (postgres.replica(), postgres.replica());
-    let servers: Vec<String> = [postgres.port(), replica.port(), other.port()]
-        .iter()
-        .map(|port| format!("127.0.0.1:{port}"))
-        .collect();
+    let replicas = [postgres.replica(), postgres.replica(), postgres.replica()];
+    // The last one will take no logins.
+    let wire = Wire::to(replicas[2].port());
+    let servers: Vec<String> = [
+        postgres.port(),
+        replicas[0].port(),
+        replicas[1].port(),
+        wire.port(),
+    ]
+    .iter()
+    .map(|port| format!("127.0.0.1:{port}"))
+    .collect();
     let http = free_port().expect("a free port");
     let dir = tempfile::tempdir().expect("a directory");
     let setup = Setup::new()
@@ -308,6 +320,10 @@ fn pictures() {
         .set("audit_policy", "all")
         .database_set("shop", "dbname", "shop")
         .database_set("shop", "servers", servers)
+        .database_set("shop", "mirror", "shop_next")
+        .database_set("shop", "mirror_share", 60)
+        .database("shop_next", &postgres, "shop_next")
+        .database("stock", &postgres, "shop")
         .database("billing", &postgres, "shop")
         .database_set("billing", "pool_size", 2)
         .lint("[[firewall]]\nname = \"billing\"\ndatabase = \"billing\"\nmode = \"learn\"");
@@ -322,10 +338,18 @@ fn pictures() {
          INSERT INTO author SELECT n, 'author ' || n, n || '@example.org' FROM generate_series(1, 2000) n; \
          INSERT INTO post SELECT n, n % 2000 + 1, 'post ' || n, repeat('text ', 60) FROM generate_series(1, 20000) n; \
          INSERT INTO invoice SELECT n, false, n FROM generate_series(1, 5000) n";
-    scene.postgres.psql("shop", tables);
-    scene
-        .postgres
-        .psql("shop", "GRANT ALL ON author, post, invoice TO shop");
+    for database in ["shop", "shop_next"] {
+        scene.postgres.psql(database, tables);
+        let grant = "GRANT ALL ON author, post, invoice TO shop";
+        scene.postgres.psql(database, grant);
+    }
+    // What a move has forgotten: some rows and an index.
+    for sql in [
+        "DELETE FROM post WHERE id % 500 = 0",
+        "ALTER TABLE author DROP CONSTRAINT author_pkey",
+    ] {
+        scene.postgres.psql("shop_next", sql);
+    }
     let tags = "/*controller='posts',action='index',framework='django'*/";
     let mut loops = format!(
         "\\set first random(1, 19000)\nSELECT id, title, author_id FROM post WHERE id > :first ORDER BY id LIMIT 20 {tags};\n"
@@ -382,6 +406,43 @@ fn pictures() {
         billing("month-end-report", &[report]),
     ];
     std::thread::sleep(std::time::Duration::from_secs(25));
+    succeed(
+        client(&scene.postgres, "psql", "postgres", replicas[1].port()).args([
+            "-d",
+            "shop",
+            "-c",
+            "SELECT pg_wal_replay_pause()",
+        ]),
+    );
+    // Keeps what it changed, and waits for its next command.
+    let mut import = scene.pgweir.client(&scene.postgres, "psql", "shop");
+    import.args(["-AtX", "-d", "stock"]);
+    import.env("PGAPPNAME", "nightly-import");
+    import.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut import = Running(import.spawn().expect("psql"));
+    let commands = b"BEGIN;\nUPDATE invoice SET total = 1 WHERE id = 6000;\nUPDATE author SET name = 'x' WHERE id = 7;\n";
+    let mut stdin = import.0.stdin.take().expect("a pipe");
+    stdin.write_all(commands).expect("sent");
+    eventually("it has changed a row", || {
+        let clients = ask("pgweir", "SHOW CLIENTS");
+        (clients.contains("nightly-import")).then_some(())
+    });
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let stock = |name: &str, sql: &str| {
+        let mut psql = scene.pgweir.client(&scene.postgres, "psql", "shop");
+        psql.args(["-AtX", "-d", "stock", "-c", sql]);
+        psql.env("PGAPPNAME", name).stdout(Stdio::null());
+        Running(psql.spawn().expect("psql"))
+    };
+    let rename = "UPDATE author SET name = 'author 7' WHERE id = 7";
+    let _locks = [
+        stock("warehouse-api", rename),
+        stock("warehouse-api", rename),
+        stock(
+            "labels",
+            "SELECT name, email FROM author WHERE id = 7 FOR UPDATE",
+        ),
+    ];
     let _waits: Vec<Running> = (0..7)
         .map(|_| {
             billing(
@@ -390,7 +451,8 @@ fn pictures() {
             )
         })
         .collect();
-    other.kill();
+    wire.lead_to(1);
+    ask("pgweir", "RECONNECT shop");
     std::thread::sleep(std::time::Duration::from_secs(12));
     browse(http, Some(Path::new(&directory)));
 }
