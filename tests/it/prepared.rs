@@ -443,6 +443,44 @@ fn what_is_not_prepared_keeps_its_name_and_is_not_said_to_be() {
     }
 }
 
+/// What a client counts on and was skipped must not be found to be another client's.
+#[test]
+fn an_unnamed_statement_that_was_skipped_is_not_another_clients() {
+    for postgres in each_postgres() {
+        let pgweir = start(postgres, "transaction", 1);
+        let mut other = scene::client(&pgweir);
+        let mut peer = scene::client(&pgweir);
+        // The second is opened by something else, so that it cannot wait for the first.
+        for opens in [false, true] {
+            let theirs = ask(&mut other, &[message::parse("", "SELECT 'theirs'")]);
+            assert_eq!(tags(&theirs), "1Z", "{theirs:?}");
+            let mut batches = vec![
+                message::bind("", "missing", &[]),
+                message::parse("", "SELECT 'mine'"),
+                message::sync(),
+            ];
+            if opens {
+                batches.push(message::close_portal("none"));
+            }
+            batches.extend(run("", &[]));
+            batches.push(message::sync());
+            peer.send(&batches);
+            let answer = peer.until_ready(2);
+            let values = values(&answer);
+            assert!(!values.contains(&"theirs".to_owned()), "{answer:?}");
+            // PostgreSQL would say that there is none; it is told the one that was meant if the
+            // second batch was under way.
+            match opens {
+                true => assert_eq!(tags(&answer), "EZ32DCZ", "{answer:?}"),
+                false => {
+                    assert_eq!(tags(&answer), "EZEZ", "{answer:?}");
+                    assert_eq!(answer[2].report().sqlstate(), "26000");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn unknown_names_are_answered_as_by_postgresql() {
     for postgres in each_postgres() {
