@@ -3,7 +3,7 @@
 //! Nothing is counted here. Workers count in their own cells; at a scrape the rows read copies of
 //! them, so a query pays nothing for being measured. Labels are databases and server users of the
 //! pools there are, never what a client made up without logging in. A pool that is forgotten (see
-//! `autodb_idle_timeout`) takes its series along; should it come back, its counters begin at zero,
+//! `pool_idle_timeout`) takes its series along; should it come back, its counters begin at zero,
 //! which Prometheus understands.
 
 #[cfg(test)]

@@ -13,6 +13,19 @@ use super::process::{Level, Process};
 use crate::config::{Config, Database, Host};
 use crate::derivation::Derivation;
 
+/// How long a pool of `database` may be unused before it is forgotten; `None`: for ever.
+/// `autodb_idle_timeout` concerns only databases that no entry but `*` makes.
+fn forgotten_after(config: &Config, database: &str) -> Option<Duration> {
+    let settings = &config.settings;
+    let automatic = !config.databases.contains_key(database);
+    let of_automatic = automatic.then_some(settings.autodb_idle_timeout);
+    [Some(settings.pool_idle_timeout), of_automatic]
+        .into_iter()
+        .flatten()
+        .filter(|idle| !idle.is_zero())
+        .min()
+}
+
 /// See the module.
 pub struct Pools {
     process: Arc<Process>,
@@ -104,11 +117,11 @@ impl Pools {
             pool.tick(now);
         }
         self.look_up_names(now);
-        let settings = &self.process.config.load().settings;
-        let idle = [settings.autodb_idle_timeout, settings.pool_idle_timeout];
-        let idle = (idle.into_iter().filter(|idle| !idle.is_zero()).min()).unwrap_or(Duration::MAX);
+        let config = self.process.config.load();
         self.map.borrow_mut().retain(|key, pool| {
-            let unused = pool.is_unused(now, idle) && Rc::strong_count(pool) == 1;
+            let idle = forgotten_after(&config, &key.database);
+            let unused = idle.is_some_and(|idle| pool.is_unused(now, idle));
+            let unused = unused && Rc::strong_count(pool) == 1;
             if unused {
                 self.process.placement.remove(key);
             }
@@ -148,6 +161,31 @@ impl Pools {
                 // Its clients are told at their next transaction; nothing new is opened.
                 None => pool.reload(config.clone(), pool.database(), true),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_databases_of_the_fallback_are_forgotten_by_themselves() {
+        for (pool, automatic, configured, other) in [
+            ("0", "0", None, None),
+            ("0", "70", None, Some(70)),
+            ("50", "70", Some(50), Some(50)),
+            ("90", "70", Some(90), Some(70)),
+            ("90", "0", Some(90), Some(90)),
+        ] {
+            let text = format!(
+                "[pgweir]\npool_idle_timeout = {pool}\nautodb_idle_timeout = {automatic}\n\
+                 [databases.app]\nhost = \"h\"\n[databases.\"*\"]\nhost = \"h\"\n"
+            );
+            let config = Config::from_toml(&text).expect("a good file");
+            let after = |database| forgotten_after(&config, database).map(|idle| idle.as_secs());
+            assert_eq!(after("app"), configured, "{text}");
+            assert_eq!(after("some"), other, "{text}");
         }
     }
 }

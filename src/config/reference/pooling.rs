@@ -207,12 +207,12 @@ pub(super) const KEYS: &[Key] = &[
         "pool_idle_timeout",
         "0",
         Seconds(|s| &mut s.pool_idle_timeout),
-        "A pool that has neither clients nor servers for this time is forgotten, and SHOW POOLS no longer lists it. 0: only `autodb_idle_timeout` does that.",
+        "A pool that has neither clients nor servers for this time is forgotten, and SHOW POOLS no longer lists it. 0: never, but for pools of databases that came about through `*`, see `autodb_idle_timeout`.",
     ),
     Key::process(
         "autodb_idle_timeout",
         "3600",
         Seconds(|s| &mut s.autodb_idle_timeout),
-        "A database that came about through `*` and is not used for this time is forgotten, and so is any pool without clients and servers. 0: never.",
+        "A database that came about through `*` and is not used for this time is forgotten. 0: only `pool_idle_timeout` does that.",
     ),
 ];

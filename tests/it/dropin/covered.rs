@@ -44,8 +44,13 @@ const KEYS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "pgbouncer",
+        "dropin::keys::process::databases_that_are_configured_stay",
+        &["autodb_idle_timeout"],
+    ),
+    (
+        "pgbouncer",
         "dropin::keys::process::pools_that_nobody_uses_go",
-        &["autodb_idle_timeout", "pool_idle_timeout"],
+        &["pool_idle_timeout"],
     ),
     (
         "pgbouncer",

@@ -1,6 +1,6 @@
 //! `[pgbouncer]`: pools, sessions and what has nothing to do here.
 
-use super::{console, first, ini, last_words, refusal, row};
+use super::{console, first, ini, last_words, refusal, row, rows};
 use crate::dropin::original::PgBouncer;
 use crate::support::message::{self, Message};
 use crate::support::peer::Peer;
@@ -76,6 +76,41 @@ fn pools_that_nobody_uses_go() {
         assert!(pool().is_some(), "{key}");
         drop(peer);
         eventually(key, || pool().is_none().then_some(()));
+    }
+}
+
+/// The pool of the configured database is older than the one that goes. On PgBouncer too.
+#[test]
+fn databases_that_are_configured_stay() {
+    let Some(postgres) = first() else { return };
+    let database = postgres.database();
+    let more = "server_idle_timeout = 0.2\nautodb_idle_timeout = 1";
+    let text = ini(postgres, &database, "", more);
+    let place = format!(
+        "* = host=127.0.0.1 port={} dbname={database}\n",
+        postgres.port()
+    );
+    let text = text.replacen("[pgbouncer]", &format!("{place}[pgbouncer]"), 1);
+    let Some(theirs) = PgBouncer::start(&text) else {
+        return;
+    };
+    let ours = Pgweir::start_ini(&text, &[]);
+    for (who, address) in [("PgBouncer", theirs.address()), ("pgweir", ours.address())] {
+        let mut console = Peer::login(address, "postgres", "pgbouncer");
+        let mut pools = || -> Vec<String> {
+            let shown = rows(&console.query("SHOW POOLS"));
+            let names = shown.into_iter().map(|row| row["database"].clone());
+            names.filter(|name| name != "pgbouncer").collect()
+        };
+        for name in ["app", "some"] {
+            let mut peer = Peer::login(address, "t_trust", name);
+            assert_eq!(peer.value("SELECT 1"), "1", "{who}");
+        }
+        assert_eq!(pools(), ["app", "some"], "{who}");
+        eventually(who, || {
+            (!pools().iter().any(|name| name == "some")).then_some(())
+        });
+        assert_eq!(pools(), ["app"], "{who}");
     }
 }
 
