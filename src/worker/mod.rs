@@ -194,16 +194,21 @@ fn general_limits(config: &Config) -> TimeLimits {
     }
 }
 
+/// Limits of a client that logged in as `user`. How long queries and transactions may take is said of
+/// the user that the server sees, as what they cost is the server's; how long somebody may be idle or
+/// wait, of the user who is.
 fn time_limits(config: &Config, general: TimeLimits, database: &str, user: &str) -> TimeLimits {
     let entry = config.databases.get(database).or(config.fallback.as_ref());
+    let forced = entry.and_then(|entry| entry.user.as_deref());
+    let server_user = forced.unwrap_or(user);
     TimeLimits {
         client_idle: config.client_idle_timeout(user),
-        query: config.query_timeout(user),
+        query: config.query_timeout(server_user),
         query_wait: entry.map_or(general.query_wait, |entry| {
             config.query_wait_timeout(entry, user)
         }),
-        idle_transaction: config.idle_transaction_timeout(user),
-        transaction: config.transaction_timeout(user),
+        idle_transaction: config.idle_transaction_timeout(server_user),
+        transaction: config.transaction_timeout(server_user),
         ..general
     }
 }
@@ -323,5 +328,47 @@ fn obey(context: &Rc<Context>, command: Command) {
             });
         }
         Command::Phase(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_have_the_limits_of_the_servers_user() {
+        let config = Config::from_toml(
+            r#"
+            [databases.own]
+            [databases.forced]
+            user = "server"
+            [users.server]
+            query_timeout = 11
+            idle_transaction_timeout = 12
+            transaction_timeout = 13
+            client_idle_timeout = 14
+            query_wait_timeout = 15
+            [users.client]
+            query_timeout = 21
+            idle_transaction_timeout = 22
+            transaction_timeout = 23
+            client_idle_timeout = 24
+            query_wait_timeout = 25
+            "#,
+        )
+        .expect("valid");
+        let of = |database, user| {
+            let limits = time_limits(&config, general_limits(&config), database, user);
+            [
+                limits.query,
+                limits.idle_transaction,
+                limits.transaction,
+                limits.client_idle,
+                limits.query_wait,
+            ]
+            .map(|limit| limit.as_secs())
+        };
+        assert_eq!(of("own", "client"), [21, 22, 23, 24, 25]);
+        assert_eq!(of("forced", "client"), [11, 12, 13, 24, 25]);
     }
 }

@@ -259,7 +259,7 @@ pub(super) const USER: &[Key] = &[
     user(
         "query_timeout",
         OptSeconds(|u| &mut u.query_timeout),
-        "Longest query; 0: no limit. Not set: the global setting.",
+        "Longest query; 0: no limit. In a database with a `user` of its own, that user's counts. Not set: the global setting.",
     ),
     user(
         "query_wait_timeout",
@@ -269,12 +269,12 @@ pub(super) const USER: &[Key] = &[
     user(
         "idle_transaction_timeout",
         OptSeconds(|u| &mut u.idle_transaction_timeout),
-        "Longest time idle in a transaction; 0: no limit. Not set: the global setting.",
+        "Longest time idle in a transaction; 0: no limit. In a database with a `user` of its own, that user's counts. Not set: the global setting.",
     ),
     user(
         "transaction_timeout",
         OptSeconds(|u| &mut u.transaction_timeout),
-        "Longest transaction; 0: no limit. Not set: the global setting.",
+        "Longest transaction; 0: no limit. In a database with a `user` of its own, that user's counts. Not set: the global setting.",
     ),
     user(
         "client_idle_timeout",

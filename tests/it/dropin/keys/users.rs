@@ -82,3 +82,16 @@ fn sizes_and_limits_of_a_user() {
         Some("transaction")
     );
 }
+
+/// The server's user is another than the client's.
+#[test]
+fn time_limits_of_a_forced_user() {
+    let Some(postgres) = first() else { return };
+    let database = postgres.database();
+    let users = "[users]\nt_trust = query_timeout=1";
+    let text = ini(postgres, &database, "user=t_trust", users);
+    let pgweir = Pgweir::start_ini(&text, &[]);
+    let mut peer = Peer::login(pgweir.address(), "t_scram", "app");
+    peer.send(&[message::query("SELECT pg_sleep(20)")]);
+    assert_eq!(last_words(&mut peer), "query timeout");
+}
