@@ -184,8 +184,24 @@ const BETTER: &[(&str, &str)] = &[
         "seldom needed: parameters that PgBouncer does not know are tracked and given to the server instead of refused",
     ),
     (
+        "max_db_client_connections",
+        "0 in an entry of `[databases]` lifts the limit for it; in PgBouncer it means the general limit",
+    ),
+    (
+        "max_db_connections",
+        "0 in an entry of `[databases]` lifts the limit for it; in PgBouncer it means the general limit",
+    ),
+    (
         "max_prepared_statements",
         "statement names that are taken or not there are PostgreSQL's errors 42P05 and 26000, not the end of the connection; a failed Parse leaves its name free",
+    ),
+    (
+        "max_user_client_connections",
+        "0 in `[users]` lifts the limit for that user; in PgBouncer it means the general limit",
+    ),
+    (
+        "max_user_connections",
+        "0 in `[users]` lifts the limit for that user; in PgBouncer it means the general limit",
     ),
     (
         "min_pool_size",

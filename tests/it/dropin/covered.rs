@@ -307,7 +307,7 @@ const KEYS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "databases",
-        "dropin::keys::databases::what_an_entry_sets_on_its_servers",
+        "dropin::keys::overrides::what_one_entry_sets_on_its_servers",
         &[
             "application_name",
             "client_encoding",
@@ -333,18 +333,43 @@ const KEYS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "databases",
+        "dropin::keys::overrides::clients_of_a_database_and_of_a_user",
+        &["max_db_client_connections"],
+    ),
+    (
+        "databases",
+        "dropin::keys::overrides::server_connections_of_a_database_and_of_a_user",
+        &["max_db_connections"],
+    ),
+    (
+        "databases",
+        "dropin::keys::overrides::servers_that_a_database_keeps",
+        &["min_pool_size"],
+    ),
+    (
+        "databases",
+        "dropin::keys::overrides::pool_mode_of_a_database_and_of_a_user",
+        &["pool_mode"],
+    ),
+    (
+        "databases",
+        "dropin::keys::overrides::sizes_of_pools",
+        &["pool_size", "reserve_pool_size"],
+    ),
+    (
+        "databases",
+        "dropin::keys::overrides::wait_for_a_server_of_a_database",
+        &["query_wait_timeout"],
+    ),
+    (
+        "databases",
         "dropin::keys::databases::sizes_and_limits_of_an_entry",
-        &[
-            "max_db_client_connections",
-            "max_db_connections",
-            "min_pool_size",
-            "pool_mode",
-            "pool_size",
-            "query_wait_timeout",
-            "reserve_pool",
-            "reserve_pool_size",
-            "server_lifetime",
-        ],
+        &["reserve_pool"],
+    ),
+    (
+        "databases",
+        "dropin::keys::overrides::lifetime_of_a_databases_servers",
+        &["server_lifetime"],
     ),
     (
         "users",
@@ -359,14 +384,23 @@ const KEYS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "users",
-        "dropin::keys::users::sizes_and_limits_of_a_user",
-        &[
-            "max_user_client_connections",
-            "max_user_connections",
-            "pool_mode",
-            "pool_size",
-            "reserve_pool_size",
-        ],
+        "dropin::keys::overrides::clients_of_a_database_and_of_a_user",
+        &["max_user_client_connections"],
+    ),
+    (
+        "users",
+        "dropin::keys::overrides::server_connections_of_a_database_and_of_a_user",
+        &["max_user_connections"],
+    ),
+    (
+        "users",
+        "dropin::keys::overrides::pool_mode_of_a_database_and_of_a_user",
+        &["pool_mode"],
+    ),
+    (
+        "users",
+        "dropin::keys::overrides::sizes_of_pools",
+        &["pool_size", "reserve_pool_size"],
     ),
     (
         "peers",

@@ -12,6 +12,7 @@ use crate::support::wait::patient;
 mod databases;
 mod mistakes;
 mod network;
+mod overrides;
 mod process;
 mod users;
 

@@ -30,29 +30,38 @@ fn time_limits_of_a_user() {
         for (key, queries, words) in TIMES {
             scope.spawn(move || {
                 let database = postgres.database();
-                let users = format!("pool_mode = transaction\n[users]\nt_trust = {key}=1");
-                let pgweir = Pgweir::start_ini(&ini(postgres, &database, "", &users), &[]);
-                let [mut theirs, mut other] =
-                    ["t_trust", "t_scram"].map(|user| Peer::login(pgweir.address(), user, "app"));
+                let text = |user: &str| {
+                    let users = format!("pool_mode = transaction\n[users]\n{user} = {key}=1");
+                    ini(postgres, &database, "", &users)
+                };
+                let pgweir = Pgweir::start_ini(&text("t_trust"), &[]);
                 let mut console = console(&pgweir);
-                if key == "query_wait_timeout" {
-                    console.query("PAUSE app");
-                }
-                for peer in [&mut theirs, &mut other] {
-                    if let Some((last, before)) = queries.split_last() {
-                        before.iter().for_each(|query| drop(peer.query(query)));
-                        peer.send(&[message::query(last)]);
+                // A reload takes the limit from one and gives it to the other.
+                for (limited, free) in [("t_trust", "t_scram"), ("t_scram", "t_trust")] {
+                    pgweir.rewrite_ini(&text(limited));
+                    let answer = console.query("RELOAD");
+                    assert!(scene::error_in(&answer).is_none(), "{answer:?}");
+                    let [mut other, mut theirs] =
+                        [free, limited].map(|user| Peer::login(pgweir.address(), user, "app"));
+                    if key == "query_wait_timeout" {
+                        console.query("PAUSE app");
                     }
+                    for peer in [&mut other, &mut theirs] {
+                        if let Some((last, before)) = queries.split_last() {
+                            before.iter().for_each(|query| drop(peer.query(query)));
+                            peer.send(&[message::query(last)]);
+                        }
+                    }
+                    assert_eq!(last_words(&mut theirs), words, "{key}");
+                    if key == "query_wait_timeout" {
+                        console.query("RESUME app");
+                    }
+                    if !queries.is_empty() {
+                        let answer = other.until_ready(1);
+                        assert!(scene::error_in(&answer).is_none(), "{key}: {answer:?}");
+                    }
+                    assert_eq!(other.value("SELECT 'there'"), "there", "{key}");
                 }
-                assert_eq!(last_words(&mut theirs), words, "{key}");
-                if key == "query_wait_timeout" {
-                    console.query("RESUME app");
-                }
-                if !queries.is_empty() {
-                    let answer = other.until_ready(1);
-                    assert!(scene::error_in(&answer).is_none(), "{key}: {answer:?}");
-                }
-                assert_eq!(other.value("SELECT 'there'"), "there", "{key}");
             });
         }
     });
