@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -66,7 +67,9 @@ fn rights_of_the_unix_socket() {
     let more = format!("unix_socket_mode = 0710\nunix_socket_group = {group}");
     let Some(pgweir) = start(&more) else { return };
     let socket = pgweir.dir().join(format!(".s.PGSQL.{}", pgweir.port()));
-    let found = eventually("the socket", || std::fs::metadata(&socket).ok());
+    // There is a file before it has its rights; it has them when somebody can connect.
+    eventually("the socket", || UnixStream::connect(&socket).ok());
+    let found = std::fs::metadata(&socket).expect("the socket");
     assert_eq!(found.permissions().mode() & 0o777, 0o710);
     let line = succeed(Command::new("getent").args(["group", &group]));
     let id: u32 = (line.split(':').nth(2))
