@@ -14,6 +14,7 @@ use crate::audit::wall::Guard;
 use crate::config::effective::CONSOLE_NAMES;
 use crate::control::{Control, ControlError};
 use crate::lint::firewall::Mode;
+use crate::route::begin::{self, Moment};
 use crate::route::explain::{self, Class, Question};
 use crate::route::hint::Hint;
 use crate::shutdown::Phase;
@@ -239,6 +240,15 @@ pub(super) async fn explain_route(env: &Env, argument: &Argument) -> Result {
     let known = sql::analyse(text.as_bytes(), Lexing::default());
     let hint = Hint::of_text(text.as_bytes(), Lexing::default()).unwrap_or_default();
     let view = cluster.view();
+    let moment = Moment {
+        mode: (config.databases.get(name).and_then(|one| one.pool_mode))
+            .unwrap_or(config.settings.pool_mode),
+        servers: cluster.hosts.len(),
+        target: policy.target,
+        hinted: false,
+        otherwise: false,
+    };
+    let deferred = begin::begins(text.as_bytes()).is_some() && begin::may_wait(&policy, &moment);
     let question = Question {
         hosts: &cluster.hosts,
         view: &view,
@@ -247,6 +257,7 @@ pub(super) async fn explain_route(env: &Env, argument: &Argument) -> Result {
             &known,
             cluster.reads(&known),
             cluster.refusals.knows(known.fingerprint),
+            deferred,
             policy,
         ),
         hint: &hint,

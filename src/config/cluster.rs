@@ -143,6 +143,8 @@ pub struct ClusterPolicy {
     pub max_lag: Duration,
     /// Transactions that begin READ ONLY go to the primary too.
     pub transactions_stay: bool,
+    /// A plain BEGIN waits for the first statement of its transaction, which says where both go.
+    pub defer_begin: bool,
     /// How long a read waits for a replica that shows what it has to see before the primary has it.
     pub wait: Duration,
     /// See [`Target`].
@@ -160,6 +162,7 @@ impl Default for ClusterPolicy {
             read_your_writes: ReadYourWrites::default(),
             max_lag: MAX_REPLICA_LAG,
             transactions_stay: false,
+            defer_begin: false,
             wait: Duration::ZERO,
             target: Target::default(),
             balance: Balance::default(),
@@ -192,6 +195,7 @@ impl Database {
             },
             max_lag: self.max_replica_lag.unwrap_or(MAX_REPLICA_LAG),
             transactions_stay: self.read_only_transactions == Some("primary"),
+            defer_begin: self.defer_begin,
             wait: self.replica_wait.unwrap_or_default(),
             target: (self.target_session_attrs)
                 .and_then(Target::parse)
@@ -227,13 +231,14 @@ mod tests {
                 read_your_writes: ReadYourWrites::Session,
                 max_lag: Duration::from_secs(10),
                 transactions_stay: false,
+                defer_begin: false,
                 wait: Duration::ZERO,
                 target: Target::Any,
                 balance: Balance::LeastLoaded,
                 slow_start: Duration::from_secs(10),
             })
         );
-        let all = "servers = \"a\"\nprimary_reads = \"only\"\nread_your_writes = \"database\"\nmax_replica_lag = \"2s\"\nread_only_transactions = \"primary\"\nbalance = \"random\"\ntarget_session_attrs = \"read-only\"\nreplica_wait = \"50ms\"\nslow_start = 0\n";
+        let all = "servers = \"a\"\nprimary_reads = \"only\"\nread_your_writes = \"database\"\nmax_replica_lag = \"2s\"\nread_only_transactions = \"primary\"\ndefer_begin = true\nbalance = \"random\"\ntarget_session_attrs = \"read-only\"\nreplica_wait = \"50ms\"\nslow_start = 0\n";
         assert_eq!(
             policy(all),
             Some(ClusterPolicy {
@@ -241,6 +246,7 @@ mod tests {
                 read_your_writes: ReadYourWrites::Database,
                 max_lag: Duration::from_secs(2),
                 transactions_stay: true,
+                defer_begin: true,
                 wait: Duration::from_millis(50),
                 target: Target::Standby,
                 balance: Balance::Random,
@@ -278,6 +284,10 @@ mod tests {
             (
                 "primary_reads = \"only\"\n",
                 "config:4: databases.a.primary_reads: needs servers",
+            ),
+            (
+                "defer_begin = true\n",
+                "config:4: databases.a.defer_begin: needs servers",
             ),
         ] {
             let text = format!("[pgweir]\nauth_type = \"trust\"\n[databases.a]\n{keys}");

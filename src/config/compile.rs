@@ -453,6 +453,7 @@ fn with_hosts(
             "read_only_transactions",
             draft.database.read_only_transactions.is_some(),
         ),
+        ("defer_begin", draft.database.defer_begin),
         ("max_replica_lag", draft.database.max_replica_lag.is_some()),
         ("replica_wait", draft.database.replica_wait.is_some()),
         (

@@ -353,6 +353,8 @@ pub struct Database {
     pub read_your_writes: Option<&'static str>,
     /// Where transactions go that begin READ ONLY.
     pub read_only_transactions: Option<&'static str>,
+    /// See [`cluster::ClusterPolicy::defer_begin`].
+    pub defer_begin: bool,
     /// See [`cluster::ClusterPolicy::max_lag`].
     pub max_replica_lag: Option<Duration>,
     /// See [`cluster::ClusterPolicy::wait`].

@@ -27,6 +27,8 @@ pub enum Reason {
     Hint,
     /// Its session is for such servers.
     Target,
+    /// It begins a transaction, and the first statement says where both go.
+    Deferred,
 }
 
 impl Reason {
@@ -43,6 +45,7 @@ impl Reason {
             Reason::Refused => "refused",
             Reason::Hint => "hint",
             Reason::Target => "target",
+            Reason::Deferred => "deferred",
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum Class {
     Reads,
     /// It begins a transaction that only reads.
     Transaction,
+    /// It begins a transaction, and the first statement says where both go.
+    Deferred,
     /// A replica refused one of its shape.
     Refused,
     /// It may write, for this reason.
@@ -25,10 +27,19 @@ pub enum Class {
 
 impl Class {
     /// The class of a text with this analysis. `reads`: it only reads, its functions as the catalogue says.
-    /// `refused`: a replica refused one of its shape.
+    /// `refused`: a replica refused one of its shape. `deferred`: it is a BEGIN that waits for the first statement.
     #[must_use]
-    pub fn of(known: &Analysis, reads: bool, refused: bool, policy: ClusterPolicy) -> Class {
+    pub fn of(
+        known: &Analysis,
+        reads: bool,
+        refused: bool,
+        deferred: bool,
+        policy: ClusterPolicy,
+    ) -> Class {
         let flags = known.flags;
+        if deferred {
+            return Class::Deferred;
+        }
         if reads {
             return match refused {
                 true => Class::Refused,
@@ -60,6 +71,7 @@ impl Class {
         match self {
             Class::Reads => "it only reads".to_owned(),
             Class::Transaction => "it begins a transaction that only reads".to_owned(),
+            Class::Deferred => "it begins a transaction".to_owned(),
             Class::Refused => {
                 "its text only reads, but a replica refused a statement of its shape".to_owned()
             }
@@ -105,7 +117,7 @@ pub fn explain(question: &Question<'_>, now: Instant) -> Vec<(String, String)> {
     let route = match (aimed, question.class) {
         (Some(route), _) => route,
         (None, Class::Refused) => Route::Primary(Reason::Refused),
-        (None, Class::Writes(_)) => Route::Primary(Reason::Writes),
+        (None, Class::Writes(_) | Class::Deferred) => Route::Primary(Reason::Writes),
         (None, _) => choice::read(view, &policy, &wanted, now, |_| 0, 0),
     };
     let (to, why) = match route {
@@ -152,6 +164,15 @@ pub fn explain(question: &Question<'_>, now: Instant) -> Vec<(String, String)> {
                 .to_owned(),
             )
         }
+    };
+    let (to, why) = match (aimed, question.class) {
+        (None, Class::Deferred) => (
+            "nowhere yet: pgweir answers it".to_owned(),
+            "defer_begin: it goes with the first statement, to a replica if that one only reads, else to the \
+             primary"
+                .to_owned(),
+        ),
+        _ => (to, why),
     };
     let mut rows = vec![
         ("statement".to_owned(), question.class.words()),
@@ -206,6 +227,10 @@ mod tests {
     use crate::sql::{Lexing, analyse};
 
     fn said(text: &str, reads: PrimaryReads) -> Vec<(String, String)> {
+        said_of(text, reads, false)
+    }
+
+    fn said_of(text: &str, reads: PrimaryReads, deferred: bool) -> Vec<(String, String)> {
         let now = Instant::now();
         let server = |standing, fresh_as_of| Server {
             standing,
@@ -240,6 +265,7 @@ mod tests {
                 &known,
                 known.flags.contains(Flags::READ_ONLY),
                 false,
+                deferred,
                 policy,
             ),
             hint: &hint,
@@ -290,6 +316,9 @@ mod tests {
             let why = of(text, when, "because");
             assert!(why.contains(because), "{text}: {why}");
         }
+        let rows = said_of("BEGIN", when, true);
+        assert!(rows[1].1.starts_with("nowhere yet"), "{rows:?}");
+        assert!(rows[2].1.contains("first statement"), "{rows:?}");
         assert!(of("SELECT 1", PrimaryReads::Only, "because").contains("primary_reads"));
         assert!(of("SELECT 1", PrimaryReads::Always, "goes to").contains("or the primary"));
         assert_eq!(

@@ -2,10 +2,11 @@
 //!
 //! Pure: what the servers said in, roles and choices out; no sockets, no clock. [`topology`] makes
 //! a [`topology::View`] of what each server says of itself; [`choice`] picks a server for a
-//! statement by such a view; [`switchover`] picks the next primary.
+//! statement by such a view; [`begin`] says which BEGIN waits for it; [`switchover`] picks the next primary.
 
 pub mod balance;
 pub mod ban;
+pub mod begin;
 pub mod choice;
 pub mod explain;
 pub mod functions;

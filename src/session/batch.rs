@@ -4,7 +4,9 @@
 use super::Session;
 use super::from_client::Frame;
 use super::route::ENDS;
+use crate::config::cluster::ClusterPolicy;
 use crate::pool::cluster::Cluster;
+use crate::route::begin;
 use crate::route::choice;
 use crate::route::hint::Hint;
 use crate::route::topology::end_of_records;
@@ -20,6 +22,10 @@ pub(super) struct Batch {
     pub(super) messages: u16,
     /// It begins a transaction that only reads.
     pub(super) transaction: bool,
+    /// It begins one plainly, and what follows in it reads.
+    pub(super) begun: bool,
+    /// Shape of the first statement that reads; 0 for none.
+    pub(super) first: u64,
     /// The statement's shape, if there is only one; else 0.
     pub(super) shape: u64,
     pub(super) hint: Hint,
@@ -38,7 +44,7 @@ impl Session {
         Some(choice::lsn(text).map_or(u64::MAX, end_of_records))
     }
 
-    fn hint_of_session(&self) -> Hint {
+    pub(super) fn hint_of_session(&self) -> Hint {
         self.vars
             .get("pgweir.route")
             .map(Hint::parse)
@@ -60,6 +66,7 @@ impl Session {
     pub(super) fn reads_only(
         &self,
         cluster: &Cluster,
+        policy: &ClusterPolicy,
         frame: Frame<'_>,
         input: &[u8],
     ) -> Option<Batch> {
@@ -70,6 +77,8 @@ impl Session {
         }
         let (mut shape, mut statements, mut hint) = (0, 0, None);
         let mut transaction = false;
+        let (mut begun, mut first) = (false, 0);
+        let begins = |text: &[u8]| begin::begins(text).is_some() && self.may_defer(cluster, policy);
         // A transaction that only reads may hold whatever a server lets it, but its end.
         let reads = |known: &Analysis, first: bool, transaction: &mut bool| {
             if *transaction {
@@ -91,6 +100,8 @@ impl Session {
                     return reads(&known, true, &mut transaction).then(|| Batch {
                         messages: 1,
                         transaction,
+                        begun: false,
+                        first: known.fingerprint,
                         shape: known.fingerprint,
                         hint: self.hint(text),
                     });
@@ -102,11 +113,16 @@ impl Session {
                     if lost {
                         return None;
                     }
-                    let known = self.analyse(parse.text);
-                    if !reads(&known, messages == 1, &mut transaction) {
-                        return None;
+                    if messages == 1 && begins(parse.text) {
+                        begun = true;
+                    } else {
+                        let known = self.analyse(parse.text);
+                        if !reads(&known, messages == 1, &mut transaction) {
+                            return None;
+                        }
+                        shape = known.fingerprint;
+                        first = if first == 0 { shape } else { first };
                     }
-                    shape = known.fingerprint;
                     hint = hint.or_else(|| Hint::of_text(parse.text, self.lexing()));
                     match parse.name {
                         [] => unnamed = true,
@@ -123,6 +139,7 @@ impl Session {
                                 let text = known.definition.split(|byte| *byte == 0).next();
                                 let text = text.unwrap_or_default();
                                 hint = hint.or_else(|| Hint::of_text(text, self.lexing()));
+                                begun |= messages == 1 && begins(text);
                                 Some(known.analysis.clone())
                             }
                             None if parsed.contains(&name) => None,
@@ -130,20 +147,27 @@ impl Session {
                         },
                     };
                     statements += 1;
-                    if let Some(known) = known {
+                    if let Some(known) = known.filter(|_| !(begun && messages == 1)) {
                         if !reads(&known, messages == 1, &mut transaction) {
                             return None;
                         }
                         shape = known.fingerprint;
+                        first = if first == 0 { shape } else { first };
                     }
                 }
                 // What they mean was looked at when it was prepared, and to describe is to read.
                 frontend::DESCRIBE | frontend::EXECUTE => {}
                 frontend::SYNC => {
+                    // A BEGIN alone goes where it always went.
+                    if begun && first == 0 {
+                        return None;
+                    }
                     let shape = if statements == 1 { shape } else { 0 };
                     return Some(Batch {
                         messages,
                         transaction,
+                        begun,
+                        first,
                         shape,
                         hint: hint.unwrap_or_else(|| self.hint_of_session()),
                     });

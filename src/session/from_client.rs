@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::Context as TaskContext;
 
+use super::begin::Opening;
 use super::gather::Gather;
 use super::{Asked, Session, Stage, Stop, send};
 use crate::config::PoolMode;
@@ -181,7 +182,13 @@ impl Session {
                 | frontend::FLUSH => return Ok(self.drop_message(frame)),
                 frontend::SYNC => {
                     self.skipping = false;
-                    write::ready_for_query(&mut self.output, TxStatus::Idle);
+                    let status = self.status();
+                    write::ready_for_query(&mut self.output, status);
+                    return Ok(Step::Done);
+                }
+                frontend::QUERY
+                    if self.tracks() && self.query_without_server(frame, gather.input())? =>
+                {
                     return Ok(Step::Done);
                 }
                 frontend::CLOSE if self.tracks() => {
@@ -212,7 +219,7 @@ impl Session {
                 }
             }
         }
-        if self.visit.counts && !self.may_visit(tag) {
+        if self.visit.counts && (self.put_failure(gather) || !self.may_visit(tag)) {
             return Ok(Step::Wait);
         }
         if self.name_is_in_doubt(frame)? {
@@ -231,6 +238,7 @@ impl Session {
         self.keep_batch(frame, gather.input());
         self.mirror_message(frame, gather.input());
         self.put_replay(gather);
+        self.put_begin(gather);
         self.close_stale(gather);
         let tag = frame.header.tag;
         match tag {
@@ -286,9 +294,9 @@ impl Session {
         let tag = frame.header.tag;
         if lease.ledger.is_empty() {
             let idle = lease.status == TxStatus::Idle;
-            lease
-                .batch
-                .begin(idle && (tag == frontend::BIND || self.visit.replica));
+            // With a BEGIN in front, the server's transaction has failed when a plan is found to be useless.
+            let heals = tag == frontend::BIND && self.visit.opening == Opening::No;
+            lease.batch.begin(idle && (heals || self.visit.replica));
         }
         if lease.batch.is_kept() {
             let message = frame.is_whole().then(|| &input[frame.at..frame.end()]);
@@ -471,12 +479,13 @@ impl Session {
             SqlState::QUERY_CANCELED,
             "canceling statement due to user request",
         );
+        let status = self.fail_deferred();
         let held = std::mem::take(&mut self.input);
         let first = Header::parse(&held, u32::MAX - 4).ok().flatten();
         self.input = held;
         match first {
             Some(header) if matches!(header.tag, frontend::QUERY | frontend::FUNCTION_CALL) => {
-                write::ready_for_query(&mut self.output, TxStatus::Idle);
+                write::ready_for_query(&mut self.output, status);
                 let there = header.frame_len().min(self.input.len());
                 self.body_left = (header.frame_len() - there) as u32;
                 self.body_forward = false;
@@ -484,7 +493,10 @@ impl Session {
             }
             _ => self.skipping = true,
         }
-        self.me.state.set(ClientState::Idle);
+        match status {
+            TxStatus::Idle => self.me.state.set(ClientState::Idle),
+            _ => self.stay_in_deferred(),
+        }
     }
 }
 

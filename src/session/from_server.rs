@@ -2,6 +2,7 @@
 
 use std::task::Context as TaskContext;
 
+use super::begin::Opening;
 use super::gather::Gather;
 use super::machine::{self, Moment, Next};
 use super::{Refused, Session, Stage, Stop, send};
@@ -140,7 +141,9 @@ impl Session {
                     let command = read::command_tag(body).map_err(broke)?;
                     self.command_completed(command);
                     let forward = self.account(tag, dropped)?;
-                    if forward {
+                    if !forward {
+                        self.opening_completed(command);
+                    } else {
                         self.put_notices(gather);
                         self.watch_completed(command);
                         self.mirror_completed(command);
@@ -185,8 +188,17 @@ impl Session {
                     } else if self.visit.retry && forward {
                         self.retry_at_home();
                         forward = false;
+                    } else if self.visit.opening == Opening::Refused && forward {
+                        // The client is in a transaction, of which the server knows nothing.
+                        self.ready(true, TxStatus::Failed)?;
+                        write::ready_for_query(gather.put(), TxStatus::Failed);
+                        forward = false;
                     } else {
-                        self.ready(forward)?;
+                        let status = self.status();
+                        self.ready(forward, status)?;
+                        if self.visit.opening != Opening::No {
+                            self.opening_ready(forward, status)?;
+                        }
                     }
                     forward
                 }
@@ -307,6 +319,12 @@ impl Session {
             self.undo(effect);
         }
         match verdict {
+            Verdict::Failed(_) if self.visit.opening == Opening::Sent => {
+                self.opening_refused()?;
+                Ok(true)
+            }
+            // It was to fail.
+            Verdict::Failed(_) if self.visit.opening == Opening::Failing => Ok(false),
             Verdict::Stay(Reply::Swallow) => {
                 self.refused(body);
                 Ok(false)
@@ -405,7 +423,8 @@ impl Session {
                 .ledger
                 .front()
                 .is_some_and(|entry| entry.kind == Kind::Sync);
-        self.healing = lease.batch.is_kept() && only_sync_owed && self.body_left == 0;
+        let apart = self.visit.opening == Opening::No;
+        self.healing = lease.batch.is_kept() && only_sync_owed && self.body_left == 0 && apart;
         self.healing
     }
 
@@ -527,11 +546,10 @@ impl Session {
         }
     }
 
-    /// A ReadyForQuery came; `forward` tells whose it is.
-    fn ready(&mut self, forward: bool) -> Result<(), Stop> {
-        let now = self.now();
-        let (status, quiet) = match &self.lease {
-            Some(lease) => (lease.status, lease.ledger.is_empty()),
+    /// A ReadyForQuery came; `forward` tells whose it is, `status` what the client is told.
+    fn ready(&mut self, forward: bool, status: TxStatus) -> Result<(), Stop> {
+        let quiet = match &self.lease {
+            Some(lease) => lease.ledger.is_empty(),
             None => return Ok(()),
         };
         if !forward {
@@ -541,6 +559,21 @@ impl Session {
                 _ => self.parameters_replayed(),
             };
         }
+        self.count_ready(status, quiet);
+        if self.mode == PoolMode::Statement
+            && status != TxStatus::Idle
+            && self.stage == Stage::Ready
+        {
+            // In place of this ReadyForQuery, so that what began the transaction is what fails.
+            return Err(refused_transaction());
+        }
+        self.me.since.set(self.now());
+        Ok(())
+    }
+
+    /// The client is told that it may go on; `quiet` if nothing else is owed to it.
+    pub(super) fn count_ready(&mut self, status: TxStatus, quiet: bool) {
+        let now = self.now();
         if status != TxStatus::Idle && self.me.xact_since.get().is_none() {
             self.me.xact_since.set(Some(now));
         }
@@ -576,12 +609,7 @@ impl Session {
         self.mirror_ready(status, quiet, query);
         if status == TxStatus::Idle {
             self.me.xact_since.set(None);
-        } else if self.mode == PoolMode::Statement && self.stage == Stage::Ready {
-            // In place of this ReadyForQuery, so that what began the transaction is what fails.
-            return Err(refused_transaction());
         }
-        self.me.since.set(now);
-        Ok(())
     }
 
     /// The server has answered everything.

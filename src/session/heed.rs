@@ -42,7 +42,7 @@ impl Session {
                 "idle transaction timeout",
             );
         }
-        if me.take(Signal::TRANSACTION_TIMEOUT) && self.lease.is_some() {
+        if me.take(Signal::TRANSACTION_TIMEOUT) && (self.lease.is_some() || self.is_deferred()) {
             return fatal(SqlState::TRANSACTION_TIMEOUT, "transaction timeout");
         }
         if me.take(Signal::IDLE_TIMEOUT) && me.state.get() == ClientState::Idle {
@@ -86,8 +86,8 @@ impl Session {
             self.renew_policy();
         }
         let me = &self.me;
-        // The mode stays as it is as long as the client has a server.
-        if self.lease.is_none() && me.take(Signal::RELOADED) {
+        // The mode stays as it is as long as the client has a server, or a transaction without one.
+        if self.lease.is_none() && !self.is_deferred() && me.take(Signal::RELOADED) {
             self.mode = self.pool.settings().mode;
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::task::Context as TaskContext;
 use std::time::Instant;
 
+use super::begin::Opening;
 use super::{Asked, Session, Stage, Stop};
 use crate::config::PoolMode;
 use crate::error::ClientFacing;
@@ -79,7 +80,11 @@ impl Session {
         lease.shared.client.set(self.me.id);
         self.me.server.replace(Some(lease.shared.clone()));
         self.me.enter(ClientState::Active, now);
-        self.me.xact_since.set(Some(now));
+        let deferred = self.deferred_since();
+        if deferred.is_some() {
+            (self.visit.opening, self.visit.counts) = (Opening::Due, true);
+        }
+        self.me.xact_since.set(Some(deferred.unwrap_or(now)));
         self.lease = Some(lease);
         if self.stage == Stage::Login {
             return self.try_parameters();
@@ -100,6 +105,7 @@ impl Session {
         self.me.enter(ClientState::Idle, now);
         lease.ledger.shrink();
         self.visit_over();
+        self.stay_in_deferred();
         self.mark_hidden(&mut lease);
         Some(lease)
     }

@@ -187,6 +187,13 @@ impl Session {
         });
     }
 
+    /// Its transaction began before what is kept of it, and cannot be played again.
+    pub(super) fn mirror_passes_over(&mut self) {
+        if self.pool.mirrors() {
+            self.mirrored.get_or_insert_default().unfit = true;
+        }
+    }
+
     /// What was sent is played again to the client's own server, and comes by here once more.
     pub(super) fn mirror_anew(&mut self) {
         self.mirrored = None;

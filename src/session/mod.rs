@@ -9,6 +9,7 @@
 //! server's messages mean in `from_server`.
 
 mod batch;
+mod begin;
 pub mod cancel;
 pub mod clients;
 pub mod context;
@@ -188,6 +189,8 @@ struct RareState {
     /// The statement that a DEALLOCATE under way names.
     deallocating: Option<Box<[u8]>>,
     login: Option<Box<welcome::Login>>,
+    /// A BEGIN that was answered and that no server has carried out.
+    deferred: Option<begin::Deferred>,
 }
 
 /// A statement under a name of the client.
@@ -539,9 +542,10 @@ impl Session {
     }
 
     fn status(&self) -> TxStatus {
-        self.lease
-            .as_ref()
-            .map_or(TxStatus::Idle, |lease| lease.status)
+        match &self.lease {
+            Some(lease) => lease.status,
+            None => self.deferred_status(),
+        }
     }
 }
 

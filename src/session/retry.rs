@@ -6,8 +6,10 @@
 //! (40001). Nothing was done then, and as long as the client has seen no reply of the batch, it can
 //! be played again elsewhere. So what comes back before the first row is held back for that moment.
 
+use super::begin::Opening;
 use super::gather::Gather;
 use super::{Session, Stage};
+use crate::server::inflight::{Entry, Kind, Reply};
 use crate::wire::tag::backend;
 use crate::wire::{TxStatus, read, write};
 
@@ -85,12 +87,21 @@ impl Session {
 
     /// The server says an error to the client's batch. `true` if the primary will be asked instead.
     pub(super) fn replica_refuses(&mut self, body: &[u8]) -> bool {
-        if !self.visit.replica || self.visit.transaction || self.stage != Stage::Ready {
+        let told = self.visit.transaction && !self.visit.begun;
+        if !self.visit.replica || told || self.stage != Stage::Ready {
             return false;
         }
         let Some(for_good) = refuses(body) else {
             return false;
         };
+        // What comes later in a transaction is for its own server, whose snapshot it has; the next one that
+        // begins so goes elsewhere.
+        if self.visit.transaction && self.visit.opening != Opening::Begun {
+            if for_good {
+                self.wrote_later();
+            }
+            return false;
+        }
         if let Some(cluster) = self.pool.cluster()
             && for_good
         {
@@ -111,7 +122,8 @@ impl Session {
         true
     }
 
-    /// The replica that refused is through with the batch: it is played again, to the primary.
+    /// The replica that refused is through with the batch: it is played again, to the primary. A transaction that
+    /// was begun for it there ends first.
     pub(super) fn retry_at_home(&mut self) {
         self.watch_healed();
         self.mirror_anew();
@@ -120,6 +132,20 @@ impl Session {
             again.append(&mut self.input);
             self.input = again;
         }
-        self.visit.held = false;
+        let status = self.status();
+        // What it sends next is the primary's.
+        self.visit.held = status != TxStatus::Idle;
+        if self.visit.held {
+            self.mirror_passes_over();
+            if let Some(lease) = &mut self.lease {
+                write::query(&mut lease.unsent, b"ROLLBACK");
+            }
+            self.owe(Entry {
+                kind: Kind::Query,
+                reply: Reply::Swallow,
+                statement: 0,
+                effect: None,
+            });
+        }
     }
 }

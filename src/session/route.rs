@@ -14,6 +14,7 @@ use memchr::memmem;
 
 use super::Session;
 use super::batch::Batch;
+use super::begin::Opening;
 use super::from_client::Frame;
 use crate::config::PoolMode;
 use crate::config::cluster::{Balance, ClusterPolicy, ReadYourWrites, Target};
@@ -21,6 +22,7 @@ use crate::error::SqlState;
 use crate::pool::Pool;
 use crate::pool::cluster::Cluster;
 use crate::route::balance::Servers;
+use crate::route::begin;
 use crate::route::choice::{self, Reason, Route, Wanted};
 use crate::route::explain;
 use crate::server::statements::Refusal;
@@ -66,6 +68,14 @@ pub(super) struct Visit {
     pub(super) waits: Option<u32>,
     /// The session is for replicas as a whole, and this is one: nothing of it is for the primary.
     pub(super) standby: bool,
+    /// The transaction on a replica began plainly, with a statement of that shape (0 for none): it may turn out
+    /// to write.
+    pub(super) begun: bool,
+    pub(super) first: u64,
+    /// A BEGIN of ours that goes in front, and what the client has sent behind it.
+    pub(super) opening: Opening,
+    pub(super) requested: bool,
+    pub(super) simple: bool,
 }
 
 impl Session {
@@ -102,12 +112,21 @@ impl Session {
         self.visit.failed = before.failed;
         let reads = match self.mode {
             PoolMode::Session => None,
-            _ => self.reads_only(cluster, frame, input),
+            _ if self.has_failed_deferred() => None,
+            _ => self.reads_only(cluster, policy, frame, input),
         };
-        let reads = reads.filter(|batch| !batch.transaction || !policy.transactions_stay);
+        let deferred = self.is_deferred();
+        let reads = reads.filter(|batch| match batch.transaction {
+            // A second BEGIN, of which the server has something to say.
+            true if deferred => false,
+            true => !policy.transactions_stay,
+            false => true,
+        });
         let Some(Batch {
             messages,
             transaction,
+            begun,
+            first,
             shape,
             hint,
         }) = reads
@@ -115,7 +134,10 @@ impl Session {
             self.told(Reason::Writes);
             return Some(self.pool.clone());
         };
-        if cluster.refusals.knows(shape) || went_wrong == Some(Reason::Refused) {
+        let begun = begun || deferred;
+        let refuses = |shape| cluster.refusals.knows(shape);
+        let wrote = begun && (refuses(first) || refuses(begin::wrote_later(first)));
+        if refuses(shape) || wrote || went_wrong == Some(Reason::Refused) {
             // It may write, whatever its text says.
             self.told(Reason::Refused);
             return Some(self.pool.clone());
@@ -158,7 +180,8 @@ impl Session {
             Route::Replica(at) => {
                 if let Some(pool) = self.pool.replica(at) {
                     (self.visit.replica, self.visit.at) = (true, at as u8);
-                    self.visit.transaction = transaction;
+                    self.visit.transaction = transaction || begun;
+                    (self.visit.begun, self.visit.first) = (begun, first);
                     self.told(Reason::Replica);
                     return Some(pool);
                 }
@@ -245,6 +268,10 @@ impl Session {
     /// the server is a replica, and nobody knows what this would do there.
     #[inline]
     pub(super) fn may_visit(&mut self, tag: u8) -> bool {
+        if self.visit.opening != Opening::No && !self.may_open(tag) {
+            self.visit.held = true;
+            return false;
+        }
         if self.visit.transaction {
             return self.may_go_on(tag);
         }
@@ -289,7 +316,21 @@ impl Session {
         let flags = self.analyse(text).flags;
         let locks =
             flags.contains(Flags::CALLS_FUNCTION) && memmem::find(text, b"advisory").is_some();
-        (locks || flags.intersects(LEAVES)).then(|| Refusal {
+        if !locks && !flags.intersects(LEAVES) {
+            return None;
+        }
+        if self.visit.begun {
+            self.wrote_later();
+            return Some(Refusal {
+                state: SqlState::FEATURE_NOT_SUPPORTED,
+                text: "cannot do this in a transaction that began with a read, on a replica"
+                    .to_owned(),
+                hint: "The next one that begins with this read goes to the primary. Begin with BEGIN READ WRITE, \
+                       or set defer_begin = false."
+                    .to_owned(),
+            });
+        }
+        Some(Refusal {
             state: SqlState::FEATURE_NOT_SUPPORTED,
             text: "cannot do this in a READ ONLY transaction on a replica".to_owned(),
             hint: "Locks of a replica exclude nobody on the primary, and what is left in a session has to be \

@@ -17,6 +17,7 @@ mod audit;
 mod auth;
 mod auth_query;
 mod bans;
+mod begin;
 mod cancel;
 mod dashboard;
 mod differential;

@@ -6,8 +6,8 @@ use super::super::cluster::{
 };
 use super::super::effective::STAY;
 use super::super::field::Field::{
-    self, Names, OptCount, OptPooling, OptSeconds, OptText, OptWord, Param, Params, Password, Port,
-    Servers,
+    self, Bool, Names, OptCount, OptPooling, OptSeconds, OptText, OptWord, Param, Params, Password,
+    Port, Servers,
 };
 use super::{DatabaseDraft, Key, Slot};
 
@@ -77,6 +77,12 @@ pub(super) const DATABASE: &[Key] = &[
             &mut d.database.read_only_transactions
         }),
         "Where transactions go that begin `READ ONLY` (or plainly with `default_transaction_read_only`): to one `replica` if one may have them, or to the `primary`. Not set: `replica`.",
+    )
+    .ours(),
+    database(
+        "defer_begin",
+        Bool(|d| &mut d.database.defer_begin),
+        "In transaction pooling, a plain `BEGIN` is answered by pgweir and sent with the first statement of its transaction: to a replica if that one only reads, else to the primary. For applications whose transactions either read or write; an error of the BEGIN is seen at the first statement.",
     )
     .ours(),
     database(
