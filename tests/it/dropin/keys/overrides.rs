@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{console, first, ini, last_words, row};
+use super::{console, first, ini, last_words, row, rows};
 use crate::support::message;
 use crate::support::peer::{Heard, Peer};
 use crate::support::pgweir::Pgweir;
@@ -235,6 +235,12 @@ fn clients_of_a_database_and_of_a_user() {
 
 /// Of two clients one after the other: whether the second gets the server of the first, who stays.
 fn shared(pgweir: &Pgweir, user: &str, database: &str) -> bool {
+    // Those of before are gone: a server that came back in between would be taken first.
+    eventually("nobody is there", || {
+        let servers = rows(&console(pgweir).query("SHOW SERVERS"));
+        let nobody = servers.iter().all(|server| server["state"] != "active");
+        nobody.then_some(())
+    });
     let pids = [(); 2].map(|()| {
         let mut peer = Peer::login(pgweir.address(), user, database);
         (peer.value("SELECT pg_backend_pid()"), peer)
